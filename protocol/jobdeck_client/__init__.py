@@ -1,0 +1,1 @@
+"""Plain trio client of jobdeck: the HTTP API and the channels."""

@@ -1,0 +1,1 @@
+"""What both ends of jobdeck share: records, states and the channels, without any input or output."""

@@ -1,0 +1,106 @@
+"""Every refusal that a client can cause, as a value; each dialect tells them in its own words.
+
+    JobdeckError
+        UnknownJobError         no job has this id or key
+        BadRequestError         what was sent cannot be understood or is not allowed
+            UnsupportedError    it is understood, and this server does not do it
+        TooLargeError           something is over a limit
+        ConflictError           the job is not in a state for this
+            BusyError           somebody else holds what only one may hold
+        IdempotencyError        the same key came with another body
+        ForbiddenError          the caller's role does not allow this
+        UnauthorizedError       no token, or one that is not known
+        CapacityError           a bounded queue is full
+        OutputGoneError         the wanted bytes are no longer kept
+        OffsetError             an offset beyond the end of an ended job's output
+        UnavailableError        the engine cannot be reached just now
+
+A test runs each class through each dialect, so that a new refusal cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+
+class JobdeckError(Exception):
+    """A refusal. ``str()`` of it is a sentence for a person, without secrets."""
+
+
+class UnknownJobError(JobdeckError):
+    """No job has this id or key."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} not found.")
+        self.job_id = job_id
+
+
+class BadRequestError(JobdeckError):
+    """What was sent cannot be understood or is not allowed; ``field`` names the part where one is to blame."""
+
+    def __init__(self, text: str, *, field: str | None = None) -> None:
+        super().__init__(text)
+        self.field = field
+
+
+class UnsupportedError(BadRequestError):
+    """It is understood, and this server does not do it."""
+
+
+class TooLargeError(JobdeckError):
+    """Something is over a limit."""
+
+    def __init__(self, what: str, limit: int, unit: str = "bytes") -> None:
+        super().__init__(f"{what} is over the limit of {limit} {unit}.")
+        self.what = what
+        self.limit = limit
+        self.unit = unit
+
+
+class ConflictError(JobdeckError):
+    """The job is not in a state for this."""
+
+
+class BusyError(ConflictError):
+    """Somebody else holds what only one may hold."""
+
+
+class IdempotencyError(JobdeckError):
+    """The same Idempotency-Key came with another body."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used with another body.")
+
+
+class ForbiddenError(JobdeckError):
+    """The caller's role, or where it comes from, does not allow this."""
+
+
+class UnauthorizedError(JobdeckError):
+    """No token came, or one that is not known."""
+
+    def __init__(self, text: str = "A token is needed.") -> None:
+        super().__init__(text)
+
+
+class CapacityError(JobdeckError):
+    """A bounded queue is full; the same request may pass later."""
+
+
+class OutputGoneError(JobdeckError):
+    """The wanted bytes are no longer kept."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"The output of job {job_id} is no longer kept.")
+        self.job_id = job_id
+
+
+class OffsetError(JobdeckError):
+    """An offset beyond the end of an ended job's output."""
+
+    def __init__(self, offset: int, size: int) -> None:
+        super().__init__(f"Offset {offset} is beyond the end of the output, which has {size} bytes.")
+        self.offset = offset
+        self.size = size
+
+
+class UnavailableError(JobdeckError):
+    """The engine cannot be reached just now; nothing was changed."""

@@ -1,0 +1,94 @@
+"""Every setting and limit of the server in one frozen value, each with its unit in its name.
+
+Order of precedence: flags, then environment (``JOBDECK_*`` and the documented ``JOBRUNNER_PORT`` and
+``JOBRUNNER_HOSTNAME``), then a TOML file, then these defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a server runs with. Values are checked where they are read from the outside, not here."""
+
+    # where
+    data_dir: Path
+    listen: tuple[tuple[str, int], ...] = (("127.0.0.1", 8080),)
+    start_dir: str = "/"  # working directory of jobs that name none: the folder in which the server was started
+    work_root: str | None = None  # nothing runs outside it when given
+    # Hosts, beside loopback ones, that a Host header may name; origins that browsers may come from
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    require_token: bool = False  # True as soon as a listener is not loopback
+    insecure_no_auth: bool = False
+
+    # HTTP (threats 10 and 11)
+    head_limit_bytes: int = 16 * KIB
+    header_limit_count: int = 100
+    target_limit_bytes: int = 8 * KIB
+    body_limit_bytes: int = 4 * MIB  # of a request that has no limit of its own
+    head_timeout_s: float = 10.0  # absolute: first byte of a request to the end of its head
+    idle_timeout_s: float = 25.0  # between requests
+    body_grace_s: float = 10.0  # a body may be slow for this long, then body_rate_floor holds
+    body_rate_floor_bytes_per_s: int = 1000
+    send_timeout_s: float = 30.0  # an answer of which nothing can be sent for this long (attaches excepted)
+    connection_limit_count: int = 2000
+    connection_limit_per_peer_count: int = 1000
+    listen_backlog_count: int = 1024
+    receive_size_bytes: int = 64 * KIB
+    sendfile_chunk_bytes: int = MIB
+    shutdown_grace_s: float = 5.0  # for what is being answered, after SIGTERM
+
+    # WebSocket (threat 23)
+    ws_message_limit_bytes: int = MIB
+    ws_ping_s: float = 20.0
+    ws_ping_timeout_s: float = 30.0
+    attach_limit_count: int = 1000
+    attach_credit_default_bytes: int = 4 * MIB
+    output_message_limit_bytes: int = 256 * KIB
+    output_runs_limit_count: int = 512
+    stdin_window_bytes: int = 256 * KIB
+    events_queue_limit_count: int = 1000  # per subscriber; one who lags more is sent on to the table
+
+    # jobs
+    running_limit_count: int = 64  # per engine; the rest wait in order
+    queued_limit_count: int = 100_000
+    step_limit_count: int = 64
+    command_limit_bytes: int = 128 * KIB - 1  # the kernel's own limit of one argument (MAX_ARG_STRLEN) less its NUL
+    argument_limit_count: int = 4096
+    environment_limit_bytes: int = MIB
+    environment_limit_count: int = 4096
+    label_limit_count: int = 64
+    label_limit_bytes: int = 256
+    linger_default_s: float = 10.0
+    grace_default_s: float = 5.0
+    grace_limit_s: float = 3600.0
+    time_limit_limit_s: float = 366 * 86400.0
+    output_limit_bytes: int = 4 * GIB
+    start_slow_s: float = 10.0
+    default_path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    cgroups: bool = True
+
+    # store
+    sync: str = "full"  # or "normal": the last commits may be lost with the power
+    commit_batch_limit_count: int = 2000
+    page_default_count: int = 50
+    page_limit_count: int = 1000
+    text_scan_limit_count: int = 5000  # rows that one text-filtered list request may look at
+    event_retention_count: int = 100_000
+    idempotency_retention_s: float = 86400.0
+    idempotency_key_limit_bytes: int = 255
+    thread_limit_count: int = 8
+
+    # retention
+    retention_jobs_count: int = 10_000
+    retention_age_s: float = 30 * 86400.0
+    retention_output_bytes: int = 20 * GIB
+    retention_interval_s: float = 60.0

@@ -1,0 +1,1 @@
+"""Terminal programs: the `jobdeck` command."""
