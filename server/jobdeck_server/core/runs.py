@@ -1,0 +1,173 @@
+"""The index of a job's output: which stream wrote which bytes, and when.
+
+``runs`` is written by the pump (see ``jobdeck_keeper.records``): a header and fixed-size records, each telling where in
+``output`` a run of one stream starts. A record is on disk before the first byte of its run, so for all bytes below a
+size of ``output`` that was read **before** the index, the index is complete; what lies at or after that size is ignored
+here. Among records with equal offset the last one holds; a record without data is normal.
+
+Positions are found by bisection with one small read per step, never by reading the whole index.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from jobdeck_keeper import records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_BATCH_COUNT = 512
+
+
+class Kind(IntEnum):
+    """What a run is: the numbers on disk."""
+
+    STDOUT = 1
+    STDERR = 2
+    TERMINAL = 3
+    GAP = 4
+    UNKNOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """``length`` bytes of one stream from ``offset`` of the combined output on.
+
+    Attributes:
+        offset: Position in ``output``.
+        length: In bytes, at least 1.
+        kind: The stream.
+        time_us: When its first byte was moved, microseconds UTC.
+        flags: Bits of ``jobdeck_keeper.records``: 1 order unknown, 2 first after a take-over, 4 count is a lower bound.
+    """
+
+    offset: int
+    length: int
+    kind: int
+    time_us: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    offset: int
+    boot_us: int
+    stdout_bytes: int
+    kind: int
+    flags: int
+
+
+class RunIndex:
+    """Reads one job's ``runs``. The descriptor belongs to the caller."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        header = records.unpack_header(os.pread(fd, records.HEADER_SIZE_BYTES, 0))
+        self._utc_shift_us = header.realtime_us - header.boottime_us
+
+    def runs(self, start: int, end: int, *, limit_count: int) -> list[Run]:
+        """The runs that cover ``[start, end)``, or as much of it as ``limit_count`` of them reach.
+
+        Args:
+            start: First byte, at least 0.
+            end: Not above a size of ``output`` taken before this call.
+            limit_count: At least 1.
+        """
+        found: list[Run] = []
+        for record, stop in self._from(start, end):
+            begin = max(record.offset, start)
+            if stop > begin:
+                found.append(Run(begin, stop - begin, record.kind, record.boot_us + self._utc_shift_us, record.flags))
+                if len(found) >= limit_count:
+                    break
+        return found
+
+    def stream_runs(self, kind: Kind, position: int, end: int, *, limit_count: int) -> list[Run]:
+        """Runs of one stream, from a position counted in bytes of that stream.
+
+        Args:
+            kind: STDOUT or STDERR.
+            position: Bytes of this stream before the first wanted one.
+            end: As for ``runs``.
+            limit_count: At least 1.
+        """
+        first = self._bisect(end, lambda record: _stream_position(record, kind) <= position)
+        if first < 0:
+            return []
+        found: list[Run] = []
+        for record, stop in self._pairs(first, end):
+            if record.kind != kind:
+                continue
+            begin = record.offset + max(0, position - _stream_position(record, kind))
+            if stop > begin:
+                found.append(Run(begin, stop - begin, kind, record.boot_us + self._utc_shift_us, record.flags))
+                if len(found) >= limit_count:
+                    break
+        return found
+
+    def stream_size(self, kind: Kind, size: int) -> int:
+        """How many bytes of a stream stand in the first ``size`` bytes of the output."""
+        last = self._bisect(size, lambda record: record.offset < size)
+        if last < 0:
+            return 0
+        record = self._record(last)
+        position = _stream_position(record, kind)
+        return position + (size - record.offset if record.kind == kind else 0)
+
+    # -- records --
+
+    def _from(self, start: int, end: int) -> Iterator[tuple[_Record, int]]:
+        return self._pairs(max(0, self._bisect(end, lambda record: record.offset <= start)), end)
+
+    def _pairs(self, number: int, end: int) -> Iterator[tuple[_Record, int]]:
+        """Each record that tells a stream, from ``number`` on, with the offset at which its run stops."""
+        previous: _Record | None = None
+        while True:
+            batch = self._read(number, _BATCH_COUNT)
+            for record in batch:
+                if record.kind == Kind.GAP:
+                    continue
+                if record.offset >= end:
+                    batch = []
+                    break
+                if previous is not None:
+                    yield previous, record.offset
+                previous = record
+            if len(batch) < _BATCH_COUNT:
+                break
+            number += len(batch)
+        if previous is not None:
+            yield previous, end
+
+    def _bisect(self, end: int, before: Callable[[_Record], bool]) -> int:
+        """Number of the last record below ``end`` that is ``before``, -1 if there is none."""
+        low, high = 0, self._count()
+        while low < high:
+            middle = (low + high) // 2
+            record = self._record(middle)
+            if record.offset < end and before(record):
+                low = middle + 1
+            else:
+                high = middle
+        return low - 1
+
+    def _count(self) -> int:
+        return max(0, os.fstat(self._fd).st_size - records.HEADER_SIZE_BYTES) // records.RUN.size
+
+    def _record(self, number: int) -> _Record:
+        return self._read(number, 1)[0]
+
+    def _read(self, number: int, count: int) -> list[_Record]:
+        size = records.RUN.size
+        data = os.pread(self._fd, count * size, records.HEADER_SIZE_BYTES + number * size)
+        whole = len(data) // size * size
+        return [_Record(*fields[:5]) for fields in records.RUN.iter_unpack(data[:whole])]
+
+
+def _stream_position(record: _Record, kind: Kind) -> int:
+    """Bytes of a stream before this record; with stdout and stderr alone, what is not the one is the other."""
+    return record.stdout_bytes if kind is Kind.STDOUT else record.offset - record.stdout_bytes

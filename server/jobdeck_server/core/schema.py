@@ -1,0 +1,83 @@
+"""The tables, as a list of migrations: number n of the list leads from schema version n to n + 1.
+
+A migration is never edited once released; a change of the tables is a new one at the end. The version is SQLite's
+``user_version``. A database written by a newer jobdeck is refused: to guess would risk the record.
+
+Rows of ``job`` are keyed by ``seq``, the order in which jobs were accepted: keyset pages go by it. ``record`` is the
+public record (``jobdeck_protocol.job.to_wire``) as JSON, ``spec`` what the engine needs (with environment values, never
+shown). ``doomed`` holds ids whose row is gone and whose folder is still to be removed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """create table job (
+            seq integer primary key autoincrement,
+            id text not null unique,
+            dialect text not null,
+            key text,
+            state text not null,
+            created_us integer not null,
+            finished_us integer,
+            kept_bytes integer not null default 0,
+            pinned integer not null default 0,
+            boot_id text,
+            stop text,
+            search text not null,
+            record text not null,
+            spec text not null
+        ) strict""",
+        "create index job_state on job (state, seq)",
+        "create index job_dialect on job (dialect, seq)",
+        "create index job_finished on job (finished_us, seq) where finished_us is not null",
+        "create index job_key on job (dialect, key, seq) where key is not null",
+        "create index job_kept on job (finished_us) where kept_bytes > 0 and finished_us is not null",
+        """create table label (
+            label text not null, seq integer not null, primary key (label, seq)
+        ) strict, without rowid""",
+        "create index label_seq on label (seq)",
+        "create table event (n integer primary key autoincrement, kind text not null, data text not null) strict",
+        """create table idempotency (
+            token_id text not null,
+            key text not null,
+            digest blob not null,
+            job_id text not null,
+            created_us integer not null,
+            primary key (token_id, key)
+        ) strict, without rowid""",
+        "create index idempotency_created on idempotency (created_us)",
+        "create table doomed (id text primary key) strict, without rowid",
+        "create table meta (name text primary key, value text not null) strict, without rowid",
+    ),
+)
+
+
+class NewerSchemaError(Exception):
+    """A newer jobdeck wrote this database."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables up to date, each step in one transaction with its version number.
+
+    Raises:
+        NewerSchemaError: The version is greater than this program knows.
+    """
+    version: int = connection.execute("pragma user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise NewerSchemaError(
+            f"the database has schema version {version}, this jobdeck knows {len(MIGRATIONS)}: use a newer jobdeck"
+        )
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.execute("begin immediate")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"pragma user_version={number}")
+        connection.execute("commit")
+    connection.execute("insert or ignore into meta values ('store_id', ?)", (str(uuid.uuid4()),))

@@ -1,0 +1,123 @@
+"""What the core asks of whatever runs jobs, and what it hears from it.
+
+An engine has six verbs: ``submit``, ``status``, ``follow``, ``signal`` (with ``stop``, which also waits and kills),
+``forget``, ``capacity_count``. Requests may be repeated: an engine decides by the job's id, once and for all, whether
+it ever starts it. What happens is told through the ``Sink`` that the core hands over, as values below; the same value
+may be told more than once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    import trio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The program runs (or its next step does): when it began in microseconds UTC, and the index of the step."""
+
+    started_us: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """What is the matter with a job right now, None when all is well again."""
+
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end, final.
+
+    Attributes:
+        how: ``exit`` (it ran, see code and signal), ``error`` (it could not be started), ``never`` (stopped before it
+            was started), ``lost`` (what became of it cannot be known).
+        code: Exit code of the main process, None if a signal ended it.
+        signal: That signal's number, else None.
+        text: The reason for ``error`` and ``lost``.
+        stop_reason: ``requested``, ``time limit`` or ``output limit`` if it was stopped, else None.
+        started_us: When it was started, None if it was not.
+        finished_us: When it ended.
+        output_bytes: Kept output.
+        dropped_bytes: Output beyond the limit, counted and dropped.
+        step: The step that ended it.
+    """
+
+    how: str
+    code: int | None = None
+    signal: int | None = None
+    text: str | None = None
+    stop_reason: str | None = None
+    started_us: int | None = None
+    finished_us: int
+    output_bytes: int = 0
+    dropped_bytes: int = 0
+    step: int | None = None
+
+
+Report = Started | Noted | Ended
+
+
+class Sink(Protocol):
+    """The core's ear."""
+
+    def report(self, job_id: str, report: Report) -> None:
+        """Something happened to a job. Called on the trio thread, never blocks; unknown jobs are ignored."""
+
+    async def resync(self) -> None:
+        """The engine lost sight of its jobs for a while and sees again: the core asks ``status`` for each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What an engine needs to run a job: its id and its private specification (plain JSON, see ``requests.plan``)."""
+
+    job_id: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """A stop that was asked for: a signal to everything the job started, SIGKILL after the grace time."""
+
+    signal: int
+    grace_s: float
+
+
+class Engine(Protocol):
+    """See the top of this file. Methods that cannot reach the engine wait until they can, cancellable."""
+
+    name: str
+    capacity_count: int
+
+    async def run(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+        """Keep the link to what runs the jobs; ``started`` once it is up for the first time."""
+
+    async def submit(self, launch: Launch) -> None:
+        """Have the job started, unless its id was decided before; reports tell the rest."""
+
+    async def stop(self, job_id: str, stop: Stop) -> None:
+        """Stop it, whatever its state; one that was never started never will be."""
+
+    async def signal(self, job_id: str, signum: int) -> bool:
+        """Send a signal to everything the job started; False if it has ended or is not known."""
+
+    async def input(self, job_id: str, *, eof_bytes: int | None) -> None:
+        """Its ``input`` file has grown; ``eof_bytes`` tells its final size."""
+
+    async def status(self, job_ids: Collection[str]) -> Mapping[str, Report | None]:
+        """What is known of each: a final or started report, or None for one that was never asked for."""
+
+    async def forget(self, job_id: str) -> None:
+        """Remove all that is kept of an ended job."""
+
+    def follow(self, job_id: str) -> Path:
+        """The folder with the job's ``output`` and ``runs`` files, which may not exist yet."""
