@@ -1,0 +1,1 @@
+"""The server's own commands of the `jobdeck` program, loaded only when they are called."""

@@ -1,0 +1,178 @@
+"""Where a setting comes from, in which order, and what is said when it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobdeck_server.commands.configure import OPTIONS, ConfigError, Configured, configure, data_dir
+from jobdeck_server.commands.values import BadValueError, address, amount, seconds
+from jobdeck_server.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def configured(
+    flags: dict[str, object] | None = None, environ: dict[str, str] | None = None, config: Path | None = None
+) -> Configured:
+    return configure(flags or {}, environ or {}, config=None if config is None else str(config), start_dir="/srv")
+
+
+def toml(folder: Path, text: str) -> Path:
+    path = folder / "jobdeck.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults(tmp_path: Path) -> None:
+    found = configured()
+    assert found == Configured(settings=Settings(data_dir=tmp_path / "state" / "jobdeck", start_dir="/srv"))
+    assert found.settings.listen == (("127.0.0.1", 8080),)
+    assert not found.settings.require_token
+
+
+def test_flags_over_environment_over_jobrunner_over_file(tmp_path: Path) -> None:
+    file = toml(tmp_path, 'listen = ["127.0.0.1:1"]\n')
+    jobrunner = {"JOBRUNNER_PORT": "2"}
+    environ = {**jobrunner, "JOBDECK_LISTEN": "127.0.0.1:3, [::1]:3"}
+    flags: dict[str, object] = {"listen": ("127.0.0.1:4",)}
+    assert configured(config=file).settings.listen == (("127.0.0.1", 1),)
+    assert configured({}, jobrunner, file).settings.listen == (("127.0.0.1", 2),)
+    assert configured({}, environ, file).settings.listen == (("127.0.0.1", 3), ("::1", 3))
+    assert configured(flags, environ, file).settings.listen == (("127.0.0.1", 4),)
+
+
+@pytest.mark.parametrize(
+    ("environ", "listen"),
+    [
+        ({"JOBRUNNER_PORT": "9000"}, ("127.0.0.1", 9000)),
+        ({"JOBRUNNER_PORT": "9000", "JOBRUNNER_HOSTNAME": ""}, ("127.0.0.1", 9000)),
+        ({"JOBRUNNER_HOSTNAME": "0.0.0.0"}, ("0.0.0.0", 8080)),
+        ({"JOBRUNNER_HOSTNAME": "::1"}, ("::1", 8080)),
+        ({"JOBRUNNER_PORT": "", "JOBRUNNER_HOSTNAME": ""}, ("127.0.0.1", 8080)),
+    ],
+)
+def test_the_documented_variables(environ: dict[str, str], listen: tuple[str, int]) -> None:
+    assert configured({}, environ).settings.listen == (listen,)
+
+
+@pytest.mark.parametrize(
+    ("listen", "needs"),
+    [
+        *[("127.0.0.1:0", False), ("localhost:1", False), ("[::1]:1", False), ("127.9.9.9:1", False)],
+        *[("0.0.0.0:1", True), ("[::]:1", True), ("192.168.1.1:1", True), ("example.org:1", True)],
+    ],
+)
+def test_an_open_listener_needs_a_token(listen: str, needs: bool) -> None:
+    flags: dict[str, object] = {"listen": ("127.0.0.1:2", listen)}
+    assert configured(flags).settings.require_token is needs
+    assert not configured({**flags, "insecure_no_auth": True}).settings.require_token
+
+
+def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
+    values = {
+        "listen": ("127.0.0.1:5", '["127.0.0.1:5"]', (("127.0.0.1", 5),)),
+        "data_dir": ("/data", '"/data"', Path("/data")),
+        "work_root": ("work", '"work"', "/srv/work"),
+        "allow_host": ("a.example,b.example", '["a.example", "b.example"]', ("a.example", "b.example")),
+        "allow_origin": ("https://a.example", '["https://a.example"]', ("https://a.example",)),
+        "require_token": ("1", "true", True),
+        "insecure_no_auth": ("yes", "true", True),
+        "sync": ("normal", '"normal"', "normal"),
+        "running_limit": ("3", "3", 3),
+        "output_limit": ("1GiB", '"1GiB"', 1024**3),
+        "retain_jobs": ("7", "7", 7),
+        "retain_age": ("2d", '"2d"', 2 * 86400.0),
+        "retain_output": ("5000", "5000", 5000),
+        "stop_jobs": ("on", "true", True),
+        "log_format": ("json", '"json"', "json"),
+    }
+    assert set(values) == {option.name for option in OPTIONS}
+    for option in OPTIONS:
+        text, in_file, wanted = values[option.name]
+        flag: object = True if option.metavar is None else (text.split(",") if option.many else text)
+        file = toml(tmp_path, f"{option.name} = {in_file}\n")
+        for found in (
+            configured({option.name: flag}),
+            configured({}, {option.variable: text}),
+            configured(config=file),
+        ):
+            holder: Any = found if hasattr(found, option.field) else found.settings
+            assert getattr(holder, option.field) == wanted, option.name
+
+
+def test_limits_by_their_own_names(tmp_path: Path) -> None:
+    file = toml(tmp_path, "[limits]\nhead_timeout_s = 3\nbody_limit_bytes = 100\n")
+    settings = configured(config=file).settings
+    assert (settings.head_timeout_s, settings.body_limit_bytes) == (3, 100)
+
+
+def test_the_usual_file_is_found(tmp_path: Path) -> None:
+    (tmp_path / "config" / "jobdeck").mkdir(parents=True)
+    (tmp_path / "config" / "jobdeck" / "config.toml").write_text("running_limit = 9\n")
+    assert configured().settings.running_limit_count == 9
+    other = toml(tmp_path, "running_limit = 8\n")
+    assert configured({}, {"JOBDECK_CONFIG": str(other)}).settings.running_limit_count == 8
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "file", "words"),
+    [
+        ({"listen": ("nowhere",)}, {}, "", "--listen: 'nowhere' is no HOST:PORT"),
+        ({"listen": ("::1:80",)}, {}, "", "in brackets"),
+        ({"listen": ("127.0.0.1:70000",)}, {}, "", "port from 0 to 65535"),
+        ({}, {"JOBDECK_RUNNING_LIMIT": "0"}, "", "JOBDECK_RUNNING_LIMIT: '0' is no whole number from 1"),
+        ({}, {"JOBDECK_SYNC": "off"}, "", "JOBDECK_SYNC: 'off' is none of full, normal"),
+        ({}, {"JOBRUNNER_PORT": "http"}, "", "JOBRUNNER_PORT"),
+        ({}, {"JOBDECK_REQUIRE_TOKEN": "maybe"}, "", "neither true nor false"),
+        ({}, {}, "port = 1", "there is no setting 'port'"),
+        ({}, {}, "listen = 8080", "listen: 8080 is no list"),
+        ({}, {}, "retain_age = 'soon'", "'soon' is no time"),
+        ({}, {}, "limits = 3", "limits must be a table"),
+        ({}, {}, "[limits]\nhead = 3", "there is no limit 'head'"),
+        ({}, {}, "[limits]\nhead_timeout_s = true", "limits.head_timeout_s: True is no float"),
+        ({}, {}, "[limits]\nbody_limit_bytes = 1.5", "limits.body_limit_bytes: 1.5 is no int"),
+        ({}, {}, "not toml", "jobdeck.toml"),
+    ],
+)
+def test_errors_name_their_source(
+    tmp_path: Path, flags: dict[str, object], environ: dict[str, str], file: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configured(flags, environ, toml(tmp_path, file) if file else None)
+    assert words in str(caught.value)
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        configured(config=tmp_path / "missing.toml")
+
+
+def test_data_dir_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert data_dir("here", {}) == tmp_path / "here"
+    assert data_dir(None, {"JOBDECK_DATA_DIR": "/there"}) == Path("/there")
+    assert data_dir(None, {"HOME": "/"}) == tmp_path / "state" / "jobdeck"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("0", 0), (17, 17), ("1k", 1024), ("1.5MiB", 1572864), ("2 GB", 2 * 1024**3), ("1t", 1024**4), ("9b", 9)],
+)
+def test_amounts(text: object, wanted: int) -> None:
+    assert amount(text) == wanted
+
+
+@pytest.mark.parametrize("bad", ["", "-1", "1x", "k", "1e3", "nan", True, None, -1, "1" * 30])
+def test_bad_values(bad: object) -> None:
+    for reader in (amount, seconds) if bad != "1" * 30 else ():
+        with pytest.raises(BadValueError):
+            reader(bad)
+    with pytest.raises(BadValueError):
+        address(bad)
