@@ -42,6 +42,9 @@ class Settings:
     connection_limit_count: int = 2000
     connection_limit_per_peer_count: int = 1000
     listen_backlog_count: int = 1024
+    drain_limit_bytes: int = 64 * KIB  # of a body that nobody read, read past so that the connection can be kept
+    linger_timeout_s: float = 2.0  # after our last byte, for a client that is still sending to read it
+    user_timeout_s: float = 30.0  # sent bytes that the other machine does not acknowledge (attaches excepted)
     receive_size_bytes: int = 64 * KIB
     sendfile_chunk_bytes: int = MIB
     shutdown_grace_s: float = 5.0  # for what is being answered, after SIGTERM
@@ -50,11 +53,13 @@ class Settings:
     ws_message_limit_bytes: int = MIB
     ws_ping_s: float = 20.0
     ws_ping_timeout_s: float = 30.0
+    ws_close_timeout_s: float = 5.0  # for the other end's close frame
     attach_limit_count: int = 1000
     attach_credit_default_bytes: int = 4 * MIB
     output_message_limit_bytes: int = 256 * KIB
     output_runs_limit_count: int = 512
     stdin_window_bytes: int = 256 * KIB
+    stdin_limit_bytes: int = 4 * GIB
     events_queue_limit_count: int = 1000  # per subscriber; one who lags more is sent on to the table
 
     # jobs

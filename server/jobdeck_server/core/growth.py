@@ -124,7 +124,7 @@ class Growth:
             data = os.read(self._fd, _READ_SIZE_BYTES)
         except BlockingIOError:
             return set()
-        changed = set()
+        changed: set[int] = set()
         position = 0
         while position < len(data):
             descriptor, mask, _cookie, length = _EVENT.unpack_from(data, position)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobdeck_protocol.job import Job
-
     from jobdeck_server.core.growth import Growth, Watch
 
 __all__ = ["Extent", "Kind", "OutputReader", "Run"]

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobdeck_protocol.job import Job, JobState, Step
-
 from jobdeck_server.core.errors import BadRequestError, TooLargeError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _INDEX_FLOOR_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRequest:
-    """One command: exactly one of ``command_line`` (for bash) and ``argv``; without ``cwd``, the server's start folder."""
+    """One command: one of ``command_line`` (for bash) and ``argv``; without ``cwd``, in the server's start folder."""
 
     command_line: str | None = None
     argv: tuple[str, ...] | None = None

@@ -119,5 +119,11 @@ class Engine(Protocol):
     async def forget(self, job_id: str) -> None:
         """Remove all that is kept of an ended job."""
 
+    async def forget_output(self, job_id: str) -> None:
+        """Remove the output of an ended job, and keep how it ended."""
+
+    async def kept(self) -> Collection[str]:
+        """Ids of all jobs of which something is kept."""
+
     def follow(self, job_id: str) -> Path:
         """The folder with the job's ``output`` and ``runs`` files, which may not exist yet."""

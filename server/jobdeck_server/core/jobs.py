@@ -1,0 +1,582 @@
+"""JobCore: the one owner of all job state.
+
+The life of a job here:
+1. ``submit`` checks the request and commits the record with all that is needed to run it: STARTING if a slot is free,
+   else QUEUED. Only then is its id handed out, and only after that the engine is asked. The database is the only
+   acknowledged truth: a server killed between commit and asking asks again when it comes back (``recovery``).
+2. The engine tells what happens by ``report``. A report moves the job by the table of states; one that says nothing new
+   is ignored, so reports may be repeated.
+3. Ends are committed after a sync of the file system (with ``sync="full"``), so that no record claims output that a
+   power cut can take; they are visible in memory at once.
+
+trio runs one task at a time: a check and a change without an ``await`` between them cannot be torn, so state changes
+are plain ``def`` methods and there are no locks. Jobs that have not ended are held in memory, ended ones in the
+database alone. The core knows no HTTP, and no engine but by its interface.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from jobdeck_protocol.job import Job, JobState, move
+from jobdeck_server.core import journal, requests
+from jobdeck_server.core.ends import Syncer
+from jobdeck_server.core.errors import BusyError, CapacityError, ConflictError, TooLargeError, UnknownJobError
+from jobdeck_server.core.output import OutputReader
+from jobdeck_server.core.verdict import verdict
+from jobdeck_server.engines.base import Ended, Launch, Noted, Report, Started, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+    from jobdeck_server.core.events import EventLog
+    from jobdeck_server.core.growth import Growth
+    from jobdeck_server.core.journal import Event, JobFilter, Page
+    from jobdeck_server.core.requests import Idempotency, JobRequest
+    from jobdeck_server.core.store import Store
+    from jobdeck_server.engines.base import Engine
+    from jobdeck_server.settings import Settings
+
+    Saved = Callable[[list[Event] | None, Exception | None], None]
+
+_log = logging.getLogger("jobdeck.jobs")
+_SIGKILL = 9
+_SAVE_RETRY_S = 1.0
+_PREFIX_LENGTH = 8
+
+
+class Live:
+    """A job that has not ended, or whose end is not committed yet.
+
+    Attributes:
+        job: Its record now.
+        spec: What the engine needs to run it.
+        boot_id: Of the machine's run in which it left the queue, None before.
+        stop: The strongest stop asked for, None if none was.
+        changed: Set at the next change of the record, then replaced.
+        stdin_taken: Somebody writes its standard input.
+        delivering: A task is telling the engine to stop it.
+    """
+
+    __slots__ = ("boot_id", "changed", "delivering", "job", "spec", "stdin_taken", "stop")
+
+    def __init__(self, job: Job, spec: dict[str, Any], *, boot_id: str | None = None, stop: Stop | None = None) -> None:
+        self.job = job
+        self.spec = spec
+        self.boot_id = boot_id
+        self.stop = stop
+        self.changed = trio.Event()
+        self.stdin_taken = False
+        self.delivering = False
+
+
+class JobCore:
+    """Submit, list, follow, stop. ``run`` must be running; ``recovery.recover`` comes before the first request."""
+
+    def __init__(
+        self, settings: Settings, *, store: Store, events: EventLog, growth: Growth, engine: Engine, boot_id: str
+    ) -> None:
+        self.settings = settings
+        self.events = events
+        self.engine = engine
+        self.store = store
+        self.boot_id = boot_id
+        self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
+        self._growth = growth
+        self._live: dict[str, Live] = {}
+        self._queue: deque[str] = deque()
+        self._slots_taken: set[str] = set()
+        self._unsaved: set[str] = set()
+        self._syncer = Syncer(settings.data_dir, enabled=settings.sync == "full")
+        self._nursery: trio.Nursery | None = None
+        self._thread_limiter = trio.CapacityLimiter(settings.thread_limit_count)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the tasks that talk to the engine, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._retry_saves)
+            nursery.start_soon(self._syncer.run)
+            task_status.started()
+            await trio.sleep_forever()
+
+    # -- submitting --
+
+    async def submit(self, request: JobRequest, *, idempotency: Idempotency | None = None) -> Job:
+        """Accept a job: when this returns, it is committed, and it will run even if the server dies now.
+
+        Cancelled while the commit is under way, the job is accepted all the same.
+
+        Raises:
+            BadRequestError, TooLargeError: See ``requests.plan``.
+            CapacityError: The queue is full.
+            IdempotencyError: The key was used with another body.
+            StoreError: The database would not take it; nothing was accepted.
+        """
+        job, spec = requests.plan(request, self.settings, job_id=str(uuid.uuid4()), now_us=now_us())
+        if any(step.cwd is not None for step in request.steps):
+            await trio.to_thread.run_sync(requests.check_folders, request, self.settings, limiter=self._thread_limiter)
+        if len(self._queue) >= self.settings.queued_limit_count:
+            raise CapacityError("The queue of jobs is full; try again later.")
+        live = Live(job, spec)
+        if not self._queue and self._take_slot(job.id):
+            live.job, live.boot_id = move(job, JobState.STARTING), self.boot_id
+        earlier = await self._insert(live, idempotency)
+        return live.job if earlier is None else await self.get(earlier)
+
+    async def _insert(self, live: Live, idempotency: Idempotency | None) -> str | None:
+        """Commit a new job and set it going; the id of an earlier one if the key was used before."""
+        finished = trio.Event()
+        outcome: list[str | Exception | None] = []
+        job, boot_id = live.job, live.boot_id
+
+        def done(result: str | list[Event] | None, error: Exception | None) -> None:
+            # Runs also when the submitter has gone: what was committed must be set going.
+            if isinstance(result, list):
+                self._accept(live, result)
+                outcome.append(None)
+            else:
+                self._free_slot(job.id)
+                outcome.append(error if error is not None else result)
+            finished.set()
+
+        self.store.write_soon(
+            lambda connection: journal.insert_job(connection, job, live.spec, boot_id=boot_id, idempotency=idempotency),
+            done,
+        )
+        await finished.wait()
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
+
+    def _accept(self, live: Live, events: list[Event]) -> None:
+        self.adopt(live)
+        self.events.publish(events)
+        if live.job.state is JobState.STARTING:
+            self._spawn(self._launch, live)
+        else:
+            self._queue.append(live.job.id)
+            self._fill_slots()
+
+    def adopt(self, live: Live) -> None:
+        """Take a job that is in the database into memory."""
+        self._live[live.job.id] = live
+        self.counts[live.job.state] += 1
+        if live.job.state in (JobState.STARTING, JobState.RUNNING):
+            self._slots_taken.add(live.job.id)
+
+    async def _launch(self, live: Live) -> None:
+        await self.engine.submit(Launch(job_id=live.job.id, spec=live.spec))
+
+    # -- admission: a bounded number at once, the rest in order --
+
+    def _take_slot(self, job_id: str) -> bool:
+        if len(self._slots_taken) >= min(self.settings.running_limit_count, self.engine.capacity_count):
+            return False
+        self._slots_taken.add(job_id)
+        return True
+
+    def _free_slot(self, job_id: str) -> None:
+        if job_id in self._slots_taken:
+            self._slots_taken.remove(job_id)
+            self._fill_slots()
+
+    def _fill_slots(self) -> None:
+        while self._queue and self._take_slot(self._queue[0]):
+            live = self._live[self._queue.popleft()]
+            live.boot_id = self.boot_id
+            self._set(live, move(live.job, JobState.STARTING))
+
+            def done(events: list[Event] | None, error: Exception | None, live: Live = live) -> None:
+                self._saved(live, events, error)
+                if error is None and live.job.state is JobState.STARTING:
+                    self._spawn(self._launch, live)
+
+            self._save(live, durable=True, done=done)
+
+    def enqueue(self, live: Live) -> None:
+        """Put a queued job, as found at start, at the end of the queue."""
+        self.adopt(live)
+        self._queue.append(live.job.id)
+
+    def resume(self, live: Live, *, launch: bool) -> None:
+        """Go on with a job that was found at start: ask for its start again, tell its stop again."""
+        if launch:
+            self._spawn(self._launch, live)
+        if live.stop is not None:
+            self._deliver_stop(live)
+
+    def open_queue(self) -> None:
+        """Let jobs leave the queue: everything that was found at start has its place."""
+        self._fill_slots()
+
+    # -- looking --
+
+    def active(self) -> list[Job]:
+        """All jobs that were accepted and have not ended, in the order of their acceptance."""
+        return [live.job for live in self._live.values() if not live.job.ended]
+
+    def live(self, job_id: str) -> Live | None:
+        """A job that is still in memory."""
+        return self._live.get(job_id)
+
+    async def get(self, job_id: str) -> Job:
+        """A job by its id.
+
+        Raises:
+            UnknownJobError: There is none.
+        """
+        live = self._live.get(job_id)
+        if live is not None:
+            return live.job
+        job = await self.store.read(lambda connection: journal.find_job(connection, job_id))
+        live = self._live.get(job_id)  # it may have been accepted while the thread was looking
+        if live is not None:
+            return live.job
+        if job is None:
+            raise UnknownJobError(job_id)
+        return job
+
+    async def resolve(self, name: str) -> Job:
+        """A job by its id, or by the beginning of one that only it has (at least 8 characters).
+
+        Raises:
+            UnknownJobError: None, or more than one.
+        """
+        if len(name) < _PREFIX_LENGTH or len(name) >= len(str(uuid.UUID(int=0))):
+            return await self.get(name)
+        found = await self.store.read(lambda connection: journal.find_prefix(connection, name.lower()))
+        if len(found) != 1:
+            raise UnknownJobError(name)
+        return await self.get(found[0])
+
+    async def page(self, wanted: JobFilter) -> Page:
+        """One page of the list of jobs, ended ones included.
+
+        Raises:
+            BadRequestError: The sort or the cursor is none.
+        """
+        limit = self.settings.text_scan_limit_count
+        found = await self.store.read(lambda connection: journal.page(connection, wanted, scan_limit_count=limit))
+        # Memory may be ahead of what is committed: never show a job older than another answer did.
+        items = tuple(live.job if (live := self._live.get(job.id)) else job for job in found.items)
+        return replace(found, items=items)
+
+    async def wait(self, job_id: str) -> Job:
+        """Wait for a job's end and return its final record.
+
+        Raises:
+            UnknownJobError: There is no such job.
+        """
+        live = self._live.get(job_id)
+        if live is None:
+            return await self.get(job_id)
+        while not live.job.ended:
+            await live.changed.wait()
+        return live.job
+
+    async def watch(self, job_id: str) -> AsyncIterator[Job]:
+        """A job's record now and at each change, the ended one last. A slow reader skips to the newest.
+
+        Raises:
+            UnknownJobError: There is no such job.
+        """
+        live = self._live.get(job_id)
+        job = live.job if live is not None else await self.get(job_id)
+        yield job
+        while live is not None and not job.ended:
+            changed = live.changed
+            if live.job is job:
+                await changed.wait()
+                continue
+            job = live.job
+            yield job
+
+    async def output(self, job_id: str) -> OutputReader:
+        """Open a job's output for reading, whatever the job's state.
+
+        Raises:
+            UnknownJobError: There is no such job.
+        """
+        job = await self.get(job_id)
+        live = self._live.get(job_id)
+        return OutputReader(
+            self.engine.follow(job_id), self._growth, (lambda: job) if live is None else (lambda: live.job)
+        )
+
+    # -- stopping and signals --
+
+    async def stop(self, job_id: str, *, signal: int = 15, grace_s: float | None = None) -> Job:
+        """Ask for a job's end, in any state; returns once that is durable. An ended job stays as it is.
+
+        Args:
+            job_id: As handed out.
+            signal: Sent first to everything the job started; 9 ends it at once.
+            grace_s: Seconds until SIGKILL; None for the job's own.
+
+        Raises:
+            UnknownJobError: There is no such job.
+            StoreError: The database would not take it; the job is being stopped all the same.
+        """
+        live = self._live.get(job_id)
+        if live is None:
+            return await self.get(job_id)
+        if live.job.ended:
+            return live.job
+        if live.job.state is JobState.QUEUED:
+            self._queue.remove(job_id)
+            self._set(live, move(live.job, JobState.STOPPED, stop_requested=True, finished_us=now_us()))
+        else:
+            stop = Stop(signal=signal, grace_s=live.job.grace_s if grace_s is None else grace_s)
+            if live.stop is None or signal == _SIGKILL or live.stop.signal != _SIGKILL:
+                live.stop = stop
+            if not live.job.stop_requested:
+                self._set(live, replace(live.job, stop_requested=True))
+            self._deliver_stop(live)
+        await self._save_now(live)
+        return live.job
+
+    def _deliver_stop(self, live: Live) -> None:
+        if not live.delivering:
+            live.delivering = True
+            self._spawn(self._keep_telling, live)
+
+    async def _keep_telling(self, live: Live) -> None:
+        """Tell the engine until what it was told is the last word."""
+        told = None
+        while live.stop is not None and live.stop != told and not live.job.ended:
+            told = live.stop
+            await self.engine.stop(live.job.id, told)
+        live.delivering = False
+
+    async def signal(self, job_id: str, signum: int) -> None:
+        """Send a signal to everything a running job started; no stop is implied.
+
+        Raises:
+            UnknownJobError: There is no such job.
+            ConflictError: It is not running.
+        """
+        job = await self.get(job_id)
+        if job.state is not JobState.RUNNING or not await self.engine.signal(job_id, signum):
+            raise ConflictError(f"Job {job_id} is not running.")
+
+    async def remove(self, job_id: str) -> None:
+        """Remove an ended job's record and output.
+
+        Raises:
+            UnknownJobError: There is no such job.
+            ConflictError: It has not ended.
+        """
+        job = await self.get(job_id)
+        if not job.ended or job_id in self._live:
+            raise ConflictError(f"Job {job_id} has not ended.")
+        events = await self.store.write(lambda connection: journal.delete_jobs(connection, [job_id]))
+        self.forget({job_id: job.state}, events)
+        await self.bury([job_id])
+
+    def forget(self, states: Mapping[str, JobState], events: list[Event]) -> None:
+        """Tell that ended jobs were removed from the database; ``states`` are those in which they stood."""
+        for event in events:
+            self.counts[states[event.data["id"]]] -= 1
+        self.events.publish(events)
+
+    async def bury(self, job_ids: list[str]) -> None:
+        """Remove what the engine keeps of removed jobs, then their place on the list of the doomed."""
+        for job_id in job_ids:
+            await self.engine.forget(job_id)
+        await self.store.write(lambda connection: journal.undoom(connection, job_ids), durable=False)
+
+    # -- standard input --
+
+    @contextmanager
+    def stdin_claim(self, job_id: str) -> Iterator[None]:
+        """Be the one writer of a job's standard input for as long as the block lasts.
+
+        Raises:
+            ConflictError: The job did not ask for standard input, or has ended.
+            BusyError: Somebody else writes.
+        """
+        live = self._live.get(job_id)
+        if live is None or live.job.ended:
+            raise ConflictError(f"Job {job_id} has ended.")
+        if not live.job.stdin:
+            raise ConflictError(f"Job {job_id} did not ask for standard input.")
+        if live.stdin_taken:
+            raise BusyError(f"Somebody else writes the standard input of job {job_id}.")
+        live.stdin_taken = True
+        try:
+            yield
+        finally:
+            live.stdin_taken = False
+
+    async def stdin_write(self, job_id: str, offset: int, data: bytes) -> int:
+        """Store bytes of standard input at an offset; repeating a piece is harmless.
+
+        Returns:
+            Up to where all bytes are stored.
+
+        Raises:
+            ConflictError: The job has ended, or ``offset`` leaves a hole.
+            TooLargeError: More than ``stdin_limit_bytes``.
+        """
+        if offset + len(data) > self.settings.stdin_limit_bytes:
+            raise TooLargeError("Standard input", self.settings.stdin_limit_bytes)
+        path = self._stdin_path(job_id)
+        size = await trio.to_thread.run_sync(_write_input, path, offset, data, limiter=self._thread_limiter)
+        await self.engine.input(job_id, eof_bytes=None)
+        return size
+
+    async def stdin_eof(self, job_id: str, offset: int) -> None:
+        """Standard input ends at ``offset`` bytes; repeating it is harmless.
+
+        Raises:
+            ConflictError: The job has ended, or bytes before ``offset`` are missing.
+        """
+        path = self._stdin_path(job_id)
+        await trio.to_thread.run_sync(_write_input, path, offset, b"", limiter=self._thread_limiter)
+        await self.engine.input(job_id, eof_bytes=offset)
+
+    def _stdin_path(self, job_id: str) -> Path:
+        live = self._live.get(job_id)
+        if live is None or live.job.ended:
+            raise ConflictError(f"Job {job_id} has ended.")
+        return self.engine.follow(job_id) / "input"
+
+    # -- what the engine tells --
+
+    def report(self, job_id: str, report: Report) -> None:
+        """Move a job by what its engine tells; nothing new is nothing done. See ``engines.base.Sink``."""
+        live = self._live.get(job_id)
+        if live is None or live.job.ended:
+            return
+        job = live.job
+        match report:
+            case Started():
+                changed = replace(job, started_us=job.started_us or report.started_us, step=report.step, note=None)
+                if job.state is JobState.STARTING:
+                    changed = move(changed, JobState.RUNNING)
+            case Noted():
+                changed = replace(job, note=report.note)
+            case Ended():
+                changed = verdict(job, report)
+        if changed != job:
+            self._set(live, changed)
+            self._save(live)
+        if changed.ended:
+            self._free_slot(job_id)
+
+    async def resync(self) -> None:
+        """Ask the engine about each job that it should know, and go on from what it says."""
+        ids = [live.job.id for live in self._live.values() if live.job.state in (JobState.STARTING, JobState.RUNNING)]
+        for job_id, report in (await self.engine.status(ids)).items():
+            live = self._live.get(job_id)
+            if live is None or live.job.ended:
+                continue
+            if report is not None:
+                self.report(job_id, report)
+            elif live.job.state is JobState.STARTING and live.boot_id == self.boot_id:
+                self.resume(live, launch=True)
+            else:
+                self.report(job_id, Ended(how="lost", text=_why_lost(live, self.boot_id), finished_us=now_us()))
+
+    # -- changing and saving --
+
+    def _set(self, live: Live, job: Job) -> None:
+        self.counts[live.job.state] -= 1
+        self.counts[job.state] += 1
+        live.job = job
+        live.changed.set()
+        live.changed = trio.Event()
+        self._growth.poke(job.id)
+
+    def _save(self, live: Live, *, durable: bool = False, done: Saved | None = None) -> None:
+        """Commit a job's record as it is now, soon; ends go by way of the syncer."""
+        job, boot_id = live.job, live.boot_id
+        stop = None if live.stop is None else (live.stop.signal, live.stop.grace_s)
+        finish = done or (lambda events, error: self._saved(live, events, error))
+
+        def write() -> None:
+            self.store.write_soon(
+                lambda connection: journal.update_job(connection, job, boot_id=boot_id, stop=stop),
+                finish,
+                durable=durable,
+            )
+
+        if job.ended and job.started_us is not None:
+            self._syncer.after_sync(write)
+        else:
+            write()
+
+    async def _save_now(self, live: Live) -> None:
+        """Commit a job's record as it is now, durably, and wait for it."""
+        finished = trio.Event()
+        failed: list[Exception] = []
+
+        def done(events: list[Event] | None, error: Exception | None) -> None:
+            self._saved(live, events, error)
+            failed.extend([] if error is None else [error])
+            finished.set()
+
+        self._save(live, durable=True, done=done)
+        await finished.wait()
+        if failed:
+            raise failed[0]
+
+    def _saved(self, live: Live, events: list[Event] | None, error: Exception | None) -> None:
+        if error is not None:
+            _log.error("job %s could not be saved: %s", live.job.id, error)
+            self._unsaved.add(live.job.id)
+            return
+        self.events.publish(events or [])
+        if live.job.ended and events and events[-1].data["state"] == live.job.state.value:
+            self._live.pop(live.job.id, None)
+
+    async def _retry_saves(self) -> None:
+        """What the database would not take (a full disk) is kept here and offered again."""
+        while True:
+            await trio.sleep(_SAVE_RETRY_S)
+            again, self._unsaved = self._unsaved, set()
+            for job_id in again:
+                live = self._live.get(job_id)
+                if live is not None:
+                    self._save(live)
+
+    def _spawn(self, function: Callable[[Live], Awaitable[None]], live: Live) -> None:
+        assert self._nursery is not None
+        self._nursery.start_soon(function, live)
+
+
+def now_us() -> int:
+    """The time in microseconds UTC."""
+    return time.time_ns() // 1000
+
+
+def _why_lost(live: Live, boot_id: str) -> str:
+    if live.boot_id != boot_id:
+        return "the machine was restarted while it ran"
+    return "its record is gone from the data directory"
+
+
+def _write_input(path: Path, offset: int, data: bytes) -> int:
+    """Put a piece at its place in a job's ``input``; returns its size. Blocks."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with path.open("ab") as _make_sure_it_exists:
+        pass
+    with path.open("r+b", buffering=0) as file:
+        size = file.seek(0, 2)
+        if offset > size:
+            raise ConflictError(f"Standard input has {size} bytes so far; a piece at {offset} leaves a hole.")
+        if offset + len(data) > size:
+            file.seek(size)
+            file.write(memoryview(data)[size - offset :])
+            size = offset + len(data)
+        return size

@@ -1,0 +1,112 @@
+"""What a server does about the jobs that it finds when it starts, before it serves anybody.
+
+For each job that had not ended when the last server went away (protocol decisions B.6):
+
+    exit record                 commit the end
+    started and alive           RUNNING
+    claimed, not started yet    the engine tells when it is
+    no claim, STARTING, same boot of the machine    ask for it again (the answer to its client may have been given)
+    no claim, STARTING, other boot                  LOST, never run a second time
+    QUEUED                      back to its place in the queue
+
+Folders without a row: of removed jobs they are removed for good; one without a claim never ran and is removed; one with
+a claim belongs to a job whose row is missing (a database restored from a backup): it is taken in and shown.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobdeck_protocol.job import Job, JobState, move
+from jobdeck_server.core import journal
+from jobdeck_server.core.jobs import Live, now_us
+from jobdeck_server.core.verdict import verdict
+from jobdeck_server.engines.base import Ended, Started, Stop
+
+if TYPE_CHECKING:
+    from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.journal import Row
+
+_log = logging.getLogger("jobdeck.recovery")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What was found: how many jobs run on, wait, ended meanwhile, and came in without a row."""
+
+    running_count: int
+    queued_count: int
+    ended_count: int
+    imported_count: int
+
+
+async def recover(core: JobCore) -> Recovery:
+    """Bring memory, database and engine to one picture. The engine's link must be up."""
+    core.counts.update(await core.store.read(journal.counts))
+    rows = await core.store.read(journal.live_rows)
+    for row in rows:
+        live = _live(row)
+        core.counts[live.job.state] -= 1  # adopting counts it again
+        if live.job.state is JobState.QUEUED:
+            core.enqueue(live)
+        else:
+            core.adopt(live)
+            core.resume(live, launch=False)
+    await core.resync()
+    imported_count = await _folders(core)
+    core.open_queue()
+    states = [core_live.job.state for row in rows if (core_live := core.live(row.job.id))]
+    found = Recovery(
+        running_count=sum(state in (JobState.STARTING, JobState.RUNNING) for state in states),
+        queued_count=states.count(JobState.QUEUED),
+        ended_count=len(rows)
+        - sum(state in (JobState.STARTING, JobState.RUNNING, JobState.QUEUED) for state in states),
+        imported_count=imported_count,
+    )
+    _log.info("found %s", found)
+    return found
+
+
+def _live(row: Row) -> Live:
+    stop = None if row.stop is None else Stop(signal=row.stop[0], grace_s=row.stop[1])
+    return Live(row.job, row.spec, boot_id=row.boot_id, stop=stop)
+
+
+async def _folders(core: JobCore) -> int:
+    names = await core.engine.kept()
+    known = await core.store.read(lambda connection: journal.known(connection, names))
+    doomed = await core.store.read(journal.doomed)
+    if doomed:
+        await core.bury(doomed)
+    strangers = [name for name in names if name not in known and name not in doomed]
+    reports = await core.engine.status(strangers)
+    imported_count = 0
+    for job_id in strangers:
+        report = reports[job_id]
+        if report is None:
+            await core.engine.forget(job_id)
+            continue
+        _log.warning("job %s has a folder and no row: taken in", job_id)
+        await _import(core, job_id, report if isinstance(report, Started | Ended) else None)
+        imported_count += 1
+    return imported_count
+
+
+async def _import(core: JobCore, job_id: str, report: Started | Ended | None) -> None:
+    job = Job(id=job_id, dialect="unknown", labels=("imported",), state=JobState.STARTING, created_us=now_us())
+    started_us = None if report is None else report.started_us
+    if started_us is not None:
+        job = move(job, JobState.RUNNING, started_us=started_us, created_us=started_us)
+    if isinstance(report, Ended):
+        job = verdict(job, report)
+    events = await core.store.write(
+        lambda connection: journal.insert_job(connection, job, {}, boot_id=core.boot_id, idempotency=None)
+    )
+    if isinstance(events, list):
+        core.events.publish(events)
+    if job.ended:
+        core.counts[job.state] += 1
+    else:
+        core.adopt(Live(job, {}, boot_id=core.boot_id))
