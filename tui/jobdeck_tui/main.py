@@ -1,0 +1,144 @@
+"""The ``jobdeck`` command: one table of what it can do.
+
+Each command is loaded when it is called, so that ``jobdeck ls`` does not wait for a server to be imported, and so that
+this file is the only place where terminal programs and the server meet: ``serve``, ``token``, ``demo`` and the
+``--all`` of ``stop`` are the server's own.
+
+Exit codes: ``run`` and ``attach`` end with what the job ended with, and say 125 for failures of jobdeck itself, so that
+the two are told apart; all others: 0, 1 for a refusal, 2 for wrong usage, 3 when no server answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import click
+
+__all__ = ["main"]
+
+
+def _run() -> click.Command:
+    from jobdeck_tui.commands.run import run
+
+    return run
+
+
+def _ls() -> click.Command:
+    from jobdeck_tui.commands.ls import ls
+
+    return ls
+
+
+def _show() -> click.Command:
+    from jobdeck_tui.commands.show import show
+
+    return show
+
+
+def _attach() -> click.Command:
+    from jobdeck_tui.commands.attach import attach
+
+    return attach
+
+
+def _stop() -> click.Command:
+    from jobdeck_tui.commands.stop import stop
+
+    return stop
+
+
+def _serve() -> click.Command:
+    from jobdeck_server.commands.serve import serve
+
+    return serve
+
+
+def _token() -> click.Command:
+    from jobdeck_server.commands.token import token
+
+    return token
+
+
+def _demo() -> click.Command:
+    from jobdeck_server.commands.demo import demo
+
+    return demo
+
+
+def stop_all(data_dir: str | None, grace_s: float | None) -> int:
+    """``jobdeck stop --all``: ask the keeper of a data directory, with or without a server; returns the exit code."""
+    from jobdeck_server.commands.stopall import stop_all as ask_keeper
+
+    return ask_keeper(data_dir, grace_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """How to load a command, and its line in the help."""
+
+    load: Callable[[], click.Command]
+    line: str
+
+
+_COMMANDS = {
+    "run": _Entry(_run, "Run a command as a job and see its output; Ctrl-C and the exit code are the job's."),
+    "ls": _Entry(_ls, "List jobs: what runs and waits now, or all of them."),
+    "show": _Entry(_show, "Show all that is known of one job."),
+    "attach": _Entry(_attach, "See a job's output from its start, and live."),
+    "stop": _Entry(_stop, "Stop jobs, or everything on this machine with --all."),
+    "serve": _Entry(_serve, "Start the server."),
+    "token": _Entry(_token, "Make, list and revoke tokens for clients."),
+    "demo": _Entry(_demo, "See it work: a server of its own, real jobs, a kill -9 and a restart, ten seconds."),
+}
+
+
+class _Commands(click.Group):
+    """The table above as a click group."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table: what is used most comes first."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the command that is called, and no other."""
+        del ctx
+        entry = _COMMANDS.get(cmd_name)
+        return None if entry is None else entry.load()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without loading one."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.line) for name, entry in _COMMANDS.items()])
+
+
+_HELP = """\
+Run commands as jobs that outlive the server, and see their output live and whole.
+
+\b
+Start a server in one terminal:   jobdeck serve
+and use it from another:          jobdeck run -- make test
+                                  jobdeck run --detach -- ./train.sh
+                                  jobdeck ls
+                                  jobdeck attach JOB
+
+Every command explains itself: jobdeck COMMAND --help.
+"""
+
+
+@click.command(
+    cls=_Commands,
+    help=_HELP,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(version("jobdeck"), message="jobdeck %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Show the help, or let a command run."""
+    ctx.obj = stop_all
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
