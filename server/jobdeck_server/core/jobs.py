@@ -246,6 +246,20 @@ class JobCore:
             raise UnknownJobError(job_id)
         return job
 
+    async def lookup(self, name: str) -> Job:
+        """A job by any name that a dialect handed out: its id, or the newest with this key.
+
+        Raises:
+            UnknownJobError: There is none.
+        """
+        try:
+            return await self.get(name)
+        except UnknownJobError:
+            job = await self.store.read(lambda connection: journal.find_key(connection, name))
+            if job is None:
+                raise
+            return await self.get(job.id)
+
     async def resolve(self, name: str) -> Job:
         """A job by its id, or by the beginning of one that only it has (at least 8 characters).
 

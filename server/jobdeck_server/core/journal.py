@@ -192,11 +192,9 @@ def find_prefix(connection: sqlite3.Connection, prefix: str) -> list[str]:
     return [row[0] for row in rows]
 
 
-def find_key(connection: sqlite3.Connection, dialect: str, key: str) -> Job | None:
-    """The newest job that an API knows by a key of its own."""
-    found = connection.execute(
-        "select record from job where dialect = ? and key = ? order by seq desc limit 1", (dialect, key)
-    ).fetchone()
+def find_key(connection: sqlite3.Connection, key: str) -> Job | None:
+    """The newest job that an API knows by this key of its own."""
+    found = connection.execute("select record from job where key = ? order by seq desc limit 1", (key,)).fetchone()
     return None if found is None else _job(found[0])
 
 

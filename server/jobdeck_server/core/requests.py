@@ -218,7 +218,7 @@ def _public(step: StepRequest) -> Step:
 def _private(step: StepRequest, settings: Settings) -> dict[str, Any]:
     env = dict(step.env)
     env.setdefault("PATH", settings.default_path)
-    cwd = step.cwd or settings.start_dir
+    cwd = step.cwd or settings.work_root or settings.start_dir
     if step.command_line is None:
         return {"argv": list(step.argv or ()), "executable": None, "env": env, "cwd": cwd}
     return {"argv": ["bash", "-c", step.command_line], "executable": shutil.which("bash"), "env": env, "cwd": cwd}

@@ -1,4 +1,4 @@
-"""Removes the oldest ended jobs when there are too many, when they are too old, or when their output takes too much room.
+"""Removes the oldest ended jobs: too many of them, too old ones, or the output of those that take too much room.
 
 Never touches a job that has not ended, or a pinned one. Too much output takes the output alone and leaves the record.
 Each removal is logged and told as an event.
@@ -7,6 +7,7 @@ Each removal is logged and told as an event.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -71,6 +72,6 @@ async def _remove_outputs(core: JobCore) -> None:
     keep_bytes = core.settings.retention_output_bytes
     for job in await core.store.read(lambda connection: journal.kept_outputs(connection, keep_bytes=keep_bytes)):
         # The record says first that the output is gone: a reader must never be promised what is being removed.
-        core.events.publish(await core.store.write(lambda connection, job=job: journal.update_job(connection, job)))
+        core.events.publish(await core.store.write(partial(journal.update_job, job=job)))
         await core.engine.forget_output(job.id)
         _log.info("output of job %s removed: %d bytes", job.id, job.output_bytes)

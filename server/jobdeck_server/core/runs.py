@@ -66,8 +66,8 @@ class RunIndex:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        header = records.unpack_header(os.pread(fd, records.HEADER_SIZE_BYTES, 0))
-        self._utc_shift_us = header.realtime_us - header.boottime_us
+        header = records.unpack_header(os.pread(fd, records.HEADER.size, 0))
+        self._utc_shift_us = header.wall_us - header.boot_us
 
     def runs(self, start: int, end: int, *, limit_count: int) -> list[Run]:
         """The runs that cover ``[start, end)``, or as much of it as ``limit_count`` of them reach.
@@ -156,14 +156,14 @@ class RunIndex:
         return low - 1
 
     def _count(self) -> int:
-        return max(0, os.fstat(self._fd).st_size - records.HEADER_SIZE_BYTES) // records.RUN.size
+        return max(0, os.fstat(self._fd).st_size - records.HEADER.size) // records.RUN.size
 
     def _record(self, number: int) -> _Record:
         return self._read(number, 1)[0]
 
     def _read(self, number: int, count: int) -> list[_Record]:
         size = records.RUN.size
-        data = os.pread(self._fd, count * size, records.HEADER_SIZE_BYTES + number * size)
+        data = os.pread(self._fd, count * size, records.HEADER.size + number * size)
         whole = len(data) // size * size
         return [_Record(*fields[:5]) for fields in records.RUN.iter_unpack(data[:whole])]
 

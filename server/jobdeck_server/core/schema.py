@@ -37,7 +37,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "create index job_state on job (state, seq)",
         "create index job_dialect on job (dialect, seq)",
         "create index job_finished on job (finished_us, seq) where finished_us is not null",
-        "create index job_key on job (dialect, key, seq) where key is not null",
+        "create index job_key on job (key, seq) where key is not null",
         "create index job_kept on job (finished_us) where kept_bytes > 0 and finished_us is not null",
         """create table label (
             label text not null, seq integer not null, primary key (label, seq)

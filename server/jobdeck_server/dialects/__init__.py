@@ -1,0 +1,1 @@
+"""The documented APIs, one thin module each."""

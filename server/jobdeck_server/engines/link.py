@@ -1,8 +1,8 @@
 """The link to the keeper: starts it when there is none, asks, and hears what it tells.
 
-One connection at a time. A request waits until there is one; when it breaks, every request that waits for an answer gets
-``LinkBrokenError`` and may be asked again, which is harmless: the keeper decides by the job's id, once and for all.
-Frames are a little-endian u32 length and JSON (see ``jobdeck_keeper``). The socket's path is taken through
+One connection at a time. A request waits until there is one; when it breaks, every request that waits for an answer
+gets ``LinkBrokenError`` and may be asked again, which is harmless: the keeper decides by the job's id, once and for
+all. Frames are a little-endian u32 length and JSON (see ``jobdeck_keeper``). The socket's path is taken through
 ``/proc/self/fd``, since it may be longer than a socket's address allows.
 """
 

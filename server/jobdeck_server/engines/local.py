@@ -63,7 +63,7 @@ class LocalEngine:
         except KeeperError as error:
             # The keeper could not even claim it: nothing ran, and with no claim nothing ever will without us.
             _log.error("job %s: keeper: %s", launch.job_id, error)
-            end = Ended(how="error", text=str(error), finished_us=records.now_us())
+            end = Ended(how="error", text=str(error), finished_us=records.wall_us())
             self._report(launch.job_id, end)
             return
         if answer["status"] == "known":
@@ -90,8 +90,8 @@ class LocalEngine:
         found = await trio.to_thread.run_sync(self._read_all, list(job_ids), limiter=self._limiter)
         reports: dict[str, Report | None] = {}
         for job_id, facts in found.items():
-            report = None if facts is None else _report(facts)
-            if facts is not None and not isinstance(report, Ended) and job_id not in self._alive:
+            report = _report(facts) if facts else None
+            if facts and not isinstance(report, Ended) and job_id not in self._alive:
                 report = await self._ask(job_id)
             reports[job_id] = report
         return reports
@@ -158,18 +158,11 @@ class LocalEngine:
         facts = answer.get("facts")
         report = _report(facts) if facts else Noted(note=None)
         if not isinstance(report, Ended) and job_id not in (await self._insist("list")).get("jobs", [job_id]):
-            return Ended(how="lost", text="the keeper does not know it", finished_us=records.now_us())
+            return Ended(how="lost", text="the keeper does not know it", finished_us=records.wall_us())
         return report
 
-    def _read_all(self, job_ids: list[str]) -> dict[str, dict[str, Any] | None]:
-        return {job_id: _read(self._jobs_dir / job_id / "record") for job_id in job_ids}
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return records.read_record(path)
-    except FileNotFoundError:
-        return None
+    def _read_all(self, job_ids: list[str]) -> dict[str, dict[str, Any]]:
+        return {job_id: records.read_record(self._jobs_dir / job_id / "record") for job_id in job_ids}
 
 
 def _report(facts: Mapping[str, Any]) -> Report:

@@ -1,0 +1,1 @@
+"""The native API: what the console, the command line and new clients use."""

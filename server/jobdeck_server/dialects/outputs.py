@@ -1,0 +1,121 @@
+"""A job's output as an HTTP answer: what jobrunner's attach, and /v1's output, have in common.
+
+Bytes never pass through here: the answer holds file slices, which the connection sends by sendfile. The head goes out
+at once; an attach goes on until the job has ended and all was delivered, and only then its last chunk is sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobdeck_server.dialects import parse
+from jobdeck_server.http.message import FileSlice, Response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.output import Kind, OutputReader
+    from jobdeck_server.http.message import Headers, Request
+
+# Text, of no known encoding; nosniff keeps a browser from taking a job's output for a page.
+_TYPE: Headers = (("Content-Type", "text/plain"), ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
+_SLICE_BYTES = 1024 * 1024
+
+
+async def attach(core: JobCore, job_id: str, request: Request) -> Response:
+    """All output from ``offset`` on, then what comes, until the end (or only what is there, with ``follow=false``).
+
+    Raises:
+        BadRequestError: The query is wrong.
+        UnknownJobError, OffsetError, OutputGoneError: As they say.
+    """
+    query = parse.arguments(request)
+    offset, stream = parse.offset_argument(query), parse.stream_argument(query)
+    follow = parse.flag_argument(query, "follow", default=True)
+    reader = await core.output(job_id)
+    try:
+        start = reader.start_of(offset, stream)
+    except Exception:
+        reader.close()
+        raise
+    trailing: Headers = ()
+    if any(value.casefold() == "trailers" for name, value in request.headers if name == "te"):
+        trailing = (("Trailer", "Jobdeck-State, Jobdeck-Exit-Code, Jobdeck-Signal"),)
+    return Response(
+        headers=(*_TYPE, ("Jobdeck-Offset", str(start)), *trailing),
+        body=_slices(reader, start, stream, follow=follow),
+        trailers=lambda: _trailers(reader),
+        follow=True,
+        close=reader.close,
+    )
+
+
+async def _slices(reader: OutputReader, start: int, stream: Kind | None, *, follow: bool) -> AsyncIterator[FileSlice]:
+    async for extent in reader.extents(start, _SLICE_BYTES, stream=stream, follow=follow):
+        yield FileSlice(reader.fd, extent.offset, extent.length)
+
+
+def _trailers(reader: OutputReader) -> Headers:
+    job = reader.job
+    ends = (("Jobdeck-Exit-Code", job.exit_code), ("Jobdeck-Signal", job.signal))
+    return (("Jobdeck-State", job.state.value), *((name, str(value)) for name, value in ends if value is not None))
+
+
+async def kept(core: JobCore, job_id: str, request: Request) -> Response:
+    """The output kept so far, with Content-Length and Range; never waits.
+
+    Raises:
+        As ``attach``.
+    """
+    stream = parse.stream_argument(parse.arguments(request))
+    reader = await core.output(job_id)
+    try:
+        reader.start_of(0, stream)
+        size = reader.stream_size(stream)
+        headers: Headers = (*_TYPE, ("Accept-Ranges", "bytes"))
+        first, last, status = _range(request.header("range"), size)
+        if status == 416:
+            reader.close()
+            return Response(status=416, headers=(*headers, ("Content-Range", f"bytes */{size}")))
+        if status == 206:
+            headers = (*headers, ("Content-Range", f"bytes {first}-{last - 1}/{size}"))
+        if stream is None:
+            body = FileSlice(reader.fd, first, last - first)
+            if not body.length:
+                reader.close()
+                return Response(status=status, headers=headers)
+            return Response(status=status, headers=headers, body=body, close=reader.close)
+        return Response(status=status, headers=headers, body=_some(reader, stream, first, last), close=reader.close)
+    except Exception:
+        reader.close()
+        raise
+
+
+async def _some(reader: OutputReader, stream: Kind, first: int, last: int) -> AsyncIterator[FileSlice]:
+    left = last - first
+    async for extent in reader.extents(first, _SLICE_BYTES, stream=stream, follow=False):
+        length = min(left, extent.length)
+        if length:
+            yield FileSlice(reader.fd, extent.offset, length)
+        left -= length
+        if not left:
+            return
+
+
+def _range(header: str | None, size: int) -> tuple[int, int, int]:
+    """First byte, end and status for a Range header; one that is not understood is ignored (RFC 9110 section 14.2)."""
+    whole = (0, size, 200)
+    unit, _, spec = (header or "").partition("=")
+    first, dash, last = spec.strip().partition("-")
+    if unit.strip().lower() != "bytes" or not dash or "," in spec:
+        return whole
+    if not all(part.isascii() and part.isdigit() for part in (first, last) if part) or not (first or last):
+        return whole
+    if not first:
+        begin, end = max(0, size - int(last)), size
+    else:
+        begin, end = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < begin:
+            return whole
+    return (begin, end, 206) if begin < end else (0, 0, 416)

@@ -1,0 +1,189 @@
+"""The OpenAPI 3.1 document, made from the table by which requests are routed, so that it cannot say what is not so.
+
+The pieces of it that a table cannot know (parameters, bodies, answers) stand here as plain data; routes name them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from jobdeck_protocol.job import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobdeck_server.dialects.base import Dialect
+
+Piece = dict[str, Any]
+
+
+def _query(name: str, text: str, schema: Piece) -> Piece:
+    return {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+
+
+def _body(schema: Piece, *, required: bool) -> Piece:
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
+
+
+def _answers(status: str, text: str, schema: Piece | None = None, *, mime: str = "application/json") -> Piece:
+    good: Piece = {"description": text}
+    if schema is not None:
+        good["content"] = {mime: {"schema": schema}}
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: good, "default": {"description": "A problem (RFC 9457)", "content": problem}}
+
+
+_STRING: Piece = {"type": "string"}
+_INTEGER: Piece = {"type": "integer"}
+_SECONDS: Piece = {"type": "number", "minimum": 0}
+_STRINGS: Piece = {"type": "array", "items": _STRING}
+_ENV: Piece = {"type": "object", "additionalProperties": _STRING}
+_BYTES: Piece = {"type": "string", "format": "binary"}
+_JOB: Piece = {"$ref": "#/components/schemas/Job"}
+_STREAM = _query("stream", "Only this stream", {"enum": ["stdout", "stderr"]})
+
+LIST: Piece = {
+    "parameters": [
+        _query("state", "States, separated by commas", _STRING),
+        _query("dialect", "Only jobs made through this API", _STRING),
+        _query("label", "Only jobs with this label", _STRING),
+        _query("text", "Only jobs whose command, id or labels hold this", _STRING),
+        _query(
+            "since", "Only jobs created at or after this time (RFC 3339)", {"type": "string", "format": "date-time"}
+        ),
+        _query(
+            "sort",
+            "Order; - for the greatest first",
+            {"enum": [s + n for n in ("created", "ended", "state") for s in ("", "-")]},
+        ),
+        _query("limit", "Longest page", _INTEGER),
+        _query("cursor", "Where the last page stopped", _STRING),
+    ],
+    "responses": _answers(
+        "200",
+        "A page; it may be short or empty while next is not null",
+        {
+            "type": "object",
+            "properties": {"items": {"type": "array", "items": _JOB}, "next": {"type": ["string", "null"]}},
+        },
+    ),
+}
+_STEP_PROPERTIES: Piece = {"command": _STRING, "argv": _STRINGS, "env": _ENV, "cwd": _STRING}
+SUBMIT: Piece = {
+    "parameters": [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": _STRING}],
+    "requestBody": _body(
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                **_STEP_PROPERTIES,
+                "steps": {"type": "array", "items": {"type": "object", "properties": _STEP_PROPERTIES}},
+                "labels": _STRINGS,
+                "time_limit_s": _SECONDS,
+                "linger_s": _SECONDS,
+                "grace_s": _SECONDS,
+                "stdin": {"type": "boolean"},
+                "on_limit": {"enum": ["drop", "stop"]},
+                "order": {"enum": ["exact", "bulk"]},
+            },
+        },
+        required=True,
+    ),
+    "responses": _answers("201", "Accepted; it will run even if the server dies now", _JOB),
+}
+JOB: Piece = {"responses": _answers("200", "The record", _JOB)}
+REMOVED: Piece = {"responses": _answers("204", "Record and output are gone")}
+_SIGNAL: Piece = {"description": "15, TERM or SIGTERM", "type": ["integer", "string"]}
+STOP: Piece = {
+    "requestBody": _body({"type": "object", "properties": {"signal": _SIGNAL, "grace_s": _SECONDS}}, required=False),
+    "responses": _answers("202", "The stop is durable", _JOB),
+}
+SIGNAL: Piece = {
+    "requestBody": _body({"type": "object", "properties": {"signal": _SIGNAL}, "required": ["signal"]}, required=True),
+    "responses": _answers("202", "The signal was sent", _JOB),
+}
+OUTPUT: Piece = {
+    "parameters": [_STREAM, {"name": "Range", "in": "header", "required": False, "schema": _STRING}],
+    "responses": _answers("200", "The bytes kept so far", _BYTES, mime="text/plain"),
+}
+_NULLABLE = (
+    "key",
+    "time_limit_s",
+    "worker",
+    "exit_code",
+    "signal",
+    "error",
+    "step",
+    "note",
+    "created",
+    "started",
+    "finished",
+)
+_NUMBERS = (
+    "time_limit_s",
+    "linger_s",
+    "grace_s",
+    "attempt",
+    "exit_code",
+    "signal",
+    "step",
+    "output_bytes",
+    "dropped_bytes",
+)
+_FLAGS = ("stdin", "stop_requested", "output_removed", "held", "unreachable")
+_TEXTS = ("id", "dialect", "key", "command", "engine", "worker", "error", "note", "created", "started", "finished")
+_JOB_SCHEMA: Piece = {
+    "type": "object",
+    "properties": {
+        "state": {"enum": [state.value for state in JobState]},
+        "labels": _STRINGS,
+        "steps": {"type": "array", "items": {"type": "object"}},
+        "results": {"type": "object"},
+        **{
+            name: {"type": [kind, "null"] if name in _NULLABLE else kind}
+            for names, kind in ((_NUMBERS, "number"), (_FLAGS, "boolean"), (_TEXTS, "string"))
+            for name in names
+        },
+    },
+}
+_PROBLEM_SCHEMA: Piece = {
+    "type": "object",
+    "properties": {"type": _STRING, "title": _STRING, "status": _INTEGER, "detail": _STRING, "field": _STRING},
+}
+
+
+def document(dialects: Iterable[Dialect], *, version: str) -> Piece:
+    """The whole document: every route of every dialect."""
+    paths: dict[str, Piece] = {}
+    for dialect in dialects:
+        for route in dialect.routes:
+            operation = {
+                "operationId": f"{dialect.name}.{route.handler.__name__}",
+                "summary": route.summary,
+                "tags": [dialect.name],
+                "x-role": route.role.name.lower(),
+                "responses": {"default": {"description": "See the documentation of this API"}},
+                **_parameters(route.pattern, route.doc),
+            }
+            paths.setdefault(route.pattern, {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "jobdeck", "version": version},
+        "security": [{}, {"bearer": []}, {"apiToken": []}, {"basic": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {"Job": _JOB_SCHEMA, "Problem": _PROBLEM_SCHEMA},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiToken": {"type": "apiKey", "in": "header", "name": "x-api-token"},
+                "basic": {"type": "http", "scheme": "basic"},
+            },
+        },
+    }
+
+
+def _parameters(pattern: str, doc: Mapping[str, Any]) -> Piece:
+    names = re.findall(r"\{(\w+)\}", pattern)
+    own = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in names]
+    return {**doc, "parameters": [*own, *doc.get("parameters", ())]}
