@@ -16,27 +16,25 @@ database alone. The core knows no HTTP, and no engine but by its interface.
 
 from __future__ import annotations
 
-import logging
-import time
 import uuid
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
 from jobdeck_protocol.job import Job, JobState, move
 from jobdeck_server.core import journal, requests
-from jobdeck_server.core.ends import Syncer
-from jobdeck_server.core.errors import BusyError, CapacityError, ConflictError, TooLargeError, UnknownJobError
+from jobdeck_server.core.errors import CapacityError, ConflictError, UnknownJobError
+from jobdeck_server.core.live import Live, now_us
 from jobdeck_server.core.output import OutputReader
+from jobdeck_server.core.saver import Saver
+from jobdeck_server.core.stdin import Stdin
 from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Launch, Noted, Report, Started, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from jobdeck_server.core.events import EventLog
     from jobdeck_server.core.growth import Growth
@@ -46,37 +44,9 @@ if TYPE_CHECKING:
     from jobdeck_server.engines.base import Engine
     from jobdeck_server.settings import Settings
 
-    Saved = Callable[[list[Event] | None, Exception | None], None]
 
-_log = logging.getLogger("jobdeck.jobs")
 _SIGKILL = 9
-_SAVE_RETRY_S = 1.0
 _PREFIX_LENGTH = 8
-
-
-class Live:
-    """A job that has not ended, or whose end is not committed yet.
-
-    Attributes:
-        job: Its record now.
-        spec: What the engine needs to run it.
-        boot_id: Of the machine's run in which it left the queue, None before.
-        stop: The strongest stop asked for, None if none was.
-        changed: Set at the next change of the record, then replaced.
-        stdin_taken: Somebody writes its standard input.
-        delivering: A task is telling the engine to stop it.
-    """
-
-    __slots__ = ("boot_id", "changed", "delivering", "job", "spec", "stdin_taken", "stop")
-
-    def __init__(self, job: Job, spec: dict[str, Any], *, boot_id: str | None = None, stop: Stop | None = None) -> None:
-        self.job = job
-        self.spec = spec
-        self.boot_id = boot_id
-        self.stop = stop
-        self.changed = trio.Event()
-        self.stdin_taken = False
-        self.delivering = False
 
 
 class JobCore:
@@ -95,8 +65,8 @@ class JobCore:
         self._live: dict[str, Live] = {}
         self._queue: deque[str] = deque()
         self._slots_taken: set[str] = set()
-        self._unsaved: set[str] = set()
-        self._syncer = Syncer(settings.data_dir, enabled=settings.sync == "full")
+        self._saver = Saver(store, events, self._live, settings)
+        self.stdin = Stdin(self._live, engine, settings)
         self._nursery: trio.Nursery | None = None
         self._thread_limiter = trio.CapacityLimiter(settings.thread_limit_count)
 
@@ -104,8 +74,7 @@ class JobCore:
         """Own the tasks that talk to the engine, until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._retry_saves)
-            nursery.start_soon(self._syncer.run)
+            nursery.start_soon(self._saver.run)
             task_status.started()
             await trio.sleep_forever()
 
@@ -197,11 +166,11 @@ class JobCore:
             self._set(live, move(live.job, JobState.STARTING))
 
             def done(events: list[Event] | None, error: Exception | None, live: Live = live) -> None:
-                self._saved(live, events, error)
+                self._saver.saved(live, events, error)
                 if error is None and live.job.state is JobState.STARTING:
                     self._spawn(self._launch, live)
 
-            self._save(live, durable=True, done=done)
+            self._saver.save(live, durable=True, done=done)
 
     def enqueue(self, live: Live) -> None:
         """Put a queued job, as found at start, at the end of the queue."""
@@ -356,7 +325,7 @@ class JobCore:
             if not live.job.stop_requested:
                 self._set(live, replace(live.job, stop_requested=True))
             self._deliver_stop(live)
-        await self._save_now(live)
+        await self._saver.save_now(live)
         return live.job
 
     def _deliver_stop(self, live: Live) -> None:
@@ -409,62 +378,6 @@ class JobCore:
             await self.engine.forget(job_id)
         await self.store.write(lambda connection: journal.undoom(connection, job_ids), durable=False)
 
-    # -- standard input --
-
-    @contextmanager
-    def stdin_claim(self, job_id: str) -> Iterator[None]:
-        """Be the one writer of a job's standard input for as long as the block lasts.
-
-        Raises:
-            ConflictError: The job did not ask for standard input, or has ended.
-            BusyError: Somebody else writes.
-        """
-        live = self._live.get(job_id)
-        if live is None or live.job.ended:
-            raise ConflictError(f"Job {job_id} has ended.")
-        if not live.job.stdin:
-            raise ConflictError(f"Job {job_id} did not ask for standard input.")
-        if live.stdin_taken:
-            raise BusyError(f"Somebody else writes the standard input of job {job_id}.")
-        live.stdin_taken = True
-        try:
-            yield
-        finally:
-            live.stdin_taken = False
-
-    async def stdin_write(self, job_id: str, offset: int, data: bytes) -> int:
-        """Store bytes of standard input at an offset; repeating a piece is harmless.
-
-        Returns:
-            Up to where all bytes are stored.
-
-        Raises:
-            ConflictError: The job has ended, or ``offset`` leaves a hole.
-            TooLargeError: More than ``stdin_limit_bytes``.
-        """
-        if offset + len(data) > self.settings.stdin_limit_bytes:
-            raise TooLargeError("Standard input", self.settings.stdin_limit_bytes)
-        path = self._stdin_path(job_id)
-        size = await trio.to_thread.run_sync(_write_input, path, offset, data, limiter=self._thread_limiter)
-        await self.engine.input(job_id, eof_bytes=None)
-        return size
-
-    async def stdin_eof(self, job_id: str, offset: int) -> None:
-        """Standard input ends at ``offset`` bytes; repeating it is harmless.
-
-        Raises:
-            ConflictError: The job has ended, or bytes before ``offset`` are missing.
-        """
-        path = self._stdin_path(job_id)
-        await trio.to_thread.run_sync(_write_input, path, offset, b"", limiter=self._thread_limiter)
-        await self.engine.input(job_id, eof_bytes=offset)
-
-    def _stdin_path(self, job_id: str) -> Path:
-        live = self._live.get(job_id)
-        if live is None or live.job.ended:
-            raise ConflictError(f"Job {job_id} has ended.")
-        return self.engine.follow(job_id) / "input"
-
     # -- what the engine tells --
 
     def report(self, job_id: str, report: Report) -> None:
@@ -484,7 +397,7 @@ class JobCore:
                 changed = verdict(job, report)
         if changed != job:
             self._set(live, changed)
-            self._save(live)
+            self._saver.save(live)
         if changed.ended:
             self._free_slot(job_id)
 
@@ -512,85 +425,12 @@ class JobCore:
         live.changed = trio.Event()
         self._growth.poke(job.id)
 
-    def _save(self, live: Live, *, durable: bool = False, done: Saved | None = None) -> None:
-        """Commit a job's record as it is now, soon; ends go by way of the syncer."""
-        job, boot_id = live.job, live.boot_id
-        stop = None if live.stop is None else (live.stop.signal, live.stop.grace_s)
-        finish = done or (lambda events, error: self._saved(live, events, error))
-
-        def write() -> None:
-            self.store.write_soon(
-                lambda connection: journal.update_job(connection, job, boot_id=boot_id, stop=stop),
-                finish,
-                durable=durable,
-            )
-
-        if job.ended and job.started_us is not None:
-            self._syncer.after_sync(write)
-        else:
-            write()
-
-    async def _save_now(self, live: Live) -> None:
-        """Commit a job's record as it is now, durably, and wait for it."""
-        finished = trio.Event()
-        failed: list[Exception] = []
-
-        def done(events: list[Event] | None, error: Exception | None) -> None:
-            self._saved(live, events, error)
-            failed.extend([] if error is None else [error])
-            finished.set()
-
-        self._save(live, durable=True, done=done)
-        await finished.wait()
-        if failed:
-            raise failed[0]
-
-    def _saved(self, live: Live, events: list[Event] | None, error: Exception | None) -> None:
-        if error is not None:
-            _log.error("job %s could not be saved: %s", live.job.id, error)
-            self._unsaved.add(live.job.id)
-            return
-        self.events.publish(events or [])
-        if live.job.ended and events and events[-1].data["state"] == live.job.state.value:
-            self._live.pop(live.job.id, None)
-
-    async def _retry_saves(self) -> None:
-        """What the database would not take (a full disk) is kept here and offered again."""
-        while True:
-            await trio.sleep(_SAVE_RETRY_S)
-            again, self._unsaved = self._unsaved, set()
-            for job_id in again:
-                live = self._live.get(job_id)
-                if live is not None:
-                    self._save(live)
-
     def _spawn(self, function: Callable[[Live], Awaitable[None]], live: Live) -> None:
         assert self._nursery is not None
         self._nursery.start_soon(function, live)
-
-
-def now_us() -> int:
-    """The time in microseconds UTC."""
-    return time.time_ns() // 1000
 
 
 def _why_lost(live: Live, boot_id: str) -> str:
     if live.boot_id != boot_id:
         return "the machine was restarted while it ran"
     return "its record is gone from the data directory"
-
-
-def _write_input(path: Path, offset: int, data: bytes) -> int:
-    """Put a piece at its place in a job's ``input``; returns its size. Blocks."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with path.open("ab") as _make_sure_it_exists:
-        pass
-    with path.open("r+b", buffering=0) as file:
-        size = file.seek(0, 2)
-        if offset > size:
-            raise ConflictError(f"Standard input has {size} bytes so far; a piece at {offset} leaves a hole.")
-        if offset + len(data) > size:
-            file.seek(size)
-            file.write(memoryview(data)[size - offset :])
-            size = offset + len(data)
-        return size

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import Job, JobState, move
 from jobdeck_server.core import journal
-from jobdeck_server.core.jobs import Live, now_us
+from jobdeck_server.core.live import Live, now_us
 from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Started, Stop
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_server.core import journal
-from jobdeck_server.core.jobs import now_us
+from jobdeck_server.core.live import now_us
 
 if TYPE_CHECKING:
     from jobdeck_server.core.jobs import JobCore

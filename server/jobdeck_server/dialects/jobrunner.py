@@ -2,8 +2,8 @@
 
 What its README shows is kept to the letter; what its clients suffered from is not: the list of no jobs is ``[]``,
 JSON is called JSON, errors are 400 (in the original's words where it has them), and attach delivers everything. The
-body of the later revision (``Commands``) is taken too: the two are told apart by their keys. As in the original, keys match in any
-case, unknown ones are ignored, and so is whatever follows the first JSON value.
+body of the later revision (``Commands``) is taken too: the two are told apart by their keys. As in the original, keys
+match in any case, unknown ones are ignored, and so is whatever follows the first JSON value.
 
 Source: the jobrunner README, "HTTP+JSON API".
 """

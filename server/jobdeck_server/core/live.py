@@ -1,0 +1,42 @@
+"""A job that has not ended, as the core holds it in memory."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+if TYPE_CHECKING:
+    from jobdeck_protocol.job import Job
+    from jobdeck_server.engines.base import Stop
+
+
+class Live:
+    """A job that has not ended, or whose end is not committed yet.
+
+    Attributes:
+        job: Its record now.
+        spec: What the engine needs to run it.
+        boot_id: Of the machine's run in which it left the queue, None before.
+        stop: The strongest stop asked for, None if none was.
+        changed: Set at the next change of the record, then replaced.
+        stdin_taken: Somebody writes its standard input.
+        delivering: A task is telling the engine to stop it.
+    """
+
+    __slots__ = ("boot_id", "changed", "delivering", "job", "spec", "stdin_taken", "stop")
+
+    def __init__(self, job: Job, spec: dict[str, Any], *, boot_id: str | None = None, stop: Stop | None = None) -> None:
+        self.job = job
+        self.spec = spec
+        self.boot_id = boot_id
+        self.stop = stop
+        self.changed = trio.Event()
+        self.stdin_taken = False
+        self.delivering = False
+
+
+def now_us() -> int:
+    """The time in microseconds UTC."""
+    return time.time_ns() // 1000
