@@ -65,3 +65,7 @@ def serve(config: str | None, **flags: object) -> None:
     from jobdeck_server.serve import run
 
     sys.exit(run(configured.settings, stop_jobs=configured.stop_jobs))
+
+
+if __name__ == "__main__":
+    serve()
