@@ -12,10 +12,28 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
+from jobdeck_server.http.errors import BodyTooLargeError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobdeck_server.http.upgrade import Socket
+
+
+__all__ = [
+    "Answer",
+    "Body",
+    "BodyTooLargeError",
+    "FileSlice",
+    "Handler",
+    "Headers",
+    "Identity",
+    "Piece",
+    "Request",
+    "Response",
+    "Role",
+    "Upgrade",
+]
 
 
 class Role(IntEnum):
@@ -58,14 +76,6 @@ class Body(Protocol):
         """The body in pieces as they come; none is empty."""
 
 
-class BodyTooLargeError(Exception):
-    """A request body is over its limit: told as 413 in the words of the dialect, then the connection is closed."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"The body is over the limit of {limit_bytes} bytes.")
-        self.limit_bytes = limit_bytes
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request whose head has been read.
@@ -80,6 +90,10 @@ class Request:
         http10: The request was HTTP/1.0.
         params: What the route's ``{name}`` segments matched, percent-decoded.
         identity: Who asks, filled in by the guard.
+        authority: Host and port of an absolute-form target (``GET http://host/path``), which then stand for the Host
+            header; empty for a plain path.
+        note: Further fields of this request's line in the log. The one value here that may be changed: the guard puts
+            the token's id into it.
     """
 
     method: str
@@ -91,6 +105,8 @@ class Request:
     http10: bool = False
     params: Mapping[str, str] = field(default_factory=dict)
     identity: Identity = field(default_factory=Identity)
+    authority: str = ""
+    note: dict[str, str] = field(default_factory=dict)
 
     def header(self, name: str) -> str | None:
         """The first value of a header, None if it is missing; ``name`` in lower case."""

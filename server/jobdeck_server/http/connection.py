@@ -1,0 +1,394 @@
+"""One client connection: heads in, answers out, in order, until either side ends it.
+
+    IDLE --first byte--> HEAD --blank line--> BUSY --answer sent--> IDLE
+      |                    |                    |
+      idle_timeout_s       head_timeout_s       the body's rate, the answer's stall limit
+
+One cancel scope spans IDLE and HEAD for the whole life of the connection, and its deadline is moved: a scope per
+request would cost more than parsing a short head. While BUSY it has none; the handler is bounded by nothing here.
+
+Pipelined requests wait in the ``HeadBuffer`` and are answered one after the other. ``_wait`` is the one place where an
+idle connection waits: parking idle connections on a shared epoll set replaces that call and nothing else.
+
+Errors: what HTTP refuses is an ``HttpError``, told by ``failure`` in the words of the path's dialect; anything else
+that a handler raises is a bug of ours, logged with its traceback here and answered 500. After a protocol error the
+connection ends, since nobody can say where the next request begins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import h11
+import trio
+
+from jobdeck_server.http import errors
+from jobdeck_server.http.body import RequestBody
+from jobdeck_server.http.errors import HttpError, InternalError, PeerGoneError
+from jobdeck_server.http.head import HeadBuffer, check_fields, check_framing, parse_target
+from jobdeck_server.http.log import Exchange
+from jobdeck_server.http.message import Request, Response, Upgrade
+from jobdeck_server.http.respond import CutError, Responder, finish
+from jobdeck_server.http.service import Service, Shutdown
+from jobdeck_server.http.upgrade import check_handshake, serve_upgrade
+from jobdeck_server.http.wire import StallError, Wire, prepare, set_user_timeout
+
+if TYPE_CHECKING:
+    import logging
+    import socket
+    from collections.abc import Callable
+
+    from jobdeck_server.http.message import Answer, Handler
+    from jobdeck_server.settings import Settings
+
+
+class Phase(Enum):
+    """What a connection is doing; see the top of the file."""
+
+    IDLE = "idle"
+    HEAD = "head"
+    BUSY = "busy"
+
+
+async def serve_connection(
+    sock: socket.socket,
+    *,
+    app: Handler,
+    failure: Callable[[Exception, str], Response],
+    settings: Settings,
+    log: logging.Logger,
+    shutdown: Shutdown | None = None,
+    peer: str = "",
+) -> None:
+    """Serve one accepted socket until it ends, then close it; see ``Service`` for the parts.
+
+    Returns normally whatever the client does; only cancellation and bugs of this package pass through.
+    """
+    service = Service(app=app, failure=failure, settings=settings, log=log, shutdown=shutdown or Shutdown())
+    await Connection(sock, service, peer=peer).serve()
+
+
+class Connection:
+    """The state of one client connection; ``serve`` is its whole life."""
+
+    def __init__(self, sock: socket.socket, service: Service, *, peer: str) -> None:
+        settings = service.settings
+        prepare(sock)
+        set_user_timeout(sock, settings.user_timeout_s)
+        self._service = service
+        self._settings = settings
+        self._peer = peer
+        self._wire = Wire(
+            sock,
+            receive_bytes=settings.receive_size_bytes,
+            chunk_bytes=settings.sendfile_chunk_bytes,
+            stall_s=settings.send_timeout_s,
+        )
+        # h11's own limit must never be the one that is met: heads are bounded before it, bodies by their framing
+        limit_bytes = settings.head_limit_bytes + settings.receive_size_bytes
+        self._conn = h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
+        self._buffer = HeadBuffer(settings)
+        self._phase = Phase.IDLE
+        self._scope = trio.CancelScope()  # of IDLE and HEAD; see the top of the file
+        self._following: trio.CancelScope | None = None  # of an answer that follows something, while it does
+
+        self._method = ""  # of the head that was parsed last, empty if it could not be
+        self._must_close = False
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._peer} {self._phase.value} {self._conn.our_state}>"
+
+    async def serve(self) -> None:
+        """Answer requests until the connection ends, then close the socket."""
+        try:
+            with self._service.shutdown.told(self._wind_down):
+                with self._scope:
+                    await self._converse()
+                if self._scope.cancelled_caught and self._phase is Phase.HEAD and not self._service.shutdown.begun:
+                    await self._refuse(errors.RequestTimeoutError("The request head came too slowly."))
+        except OSError:
+            pass  # the client has gone: there is nobody left to tell
+        finally:
+            self._wire.close()
+
+    def _wind_down(self) -> None:
+        """The server is to end: what waits ends now, what is being answered may finish, but for a follower."""
+        if self._phase is not Phase.BUSY:
+            self._scope.cancel()
+        elif self._following is not None:
+            self._following.cancel()
+
+    # reading requests
+
+    async def _converse(self) -> None:
+        while True:
+            try:
+                request = await self._next()
+            except HttpError as error:
+                self._phase = Phase.BUSY
+                await self._refuse(error)
+                return
+            if request is None or not await self._exchange(request):
+                return
+
+    async def _next(self) -> Request | None:
+        """The next request, its head checked; None when the client has ended its side.
+
+        Raises:
+            HttpError: What came is none.
+        """
+        self._phase = Phase.IDLE
+        self._method = ""
+        self._scope.deadline = trio.current_time() + self._settings.idle_timeout_s
+        waited = False
+        while (head := self._buffer.take_head()) is None:
+            if len(self._buffer) and self._phase is Phase.IDLE:
+                self._phase = Phase.HEAD
+                self._scope.deadline = trio.current_time() + self._settings.head_timeout_s
+            data = await self._wait()
+            if not data:
+                return None
+            self._buffer.feed(data)
+            waited = True
+        if not waited:
+            await trio.lowlevel.checkpoint()  # a pipeline of a thousand requests is no reason for others to wait
+        self._scope.deadline = math.inf
+        if self._scope.cancel_called:  # just now: the time was up, or the server ends
+            await trio.lowlevel.checkpoint_if_cancelled()
+        self._phase = Phase.BUSY
+        return self._parse(head)
+
+    async def _wait(self) -> bytes:
+        return await self._wire.receive()
+
+    def _parse(self, head: bytes) -> Request:
+        """Make a request of a whole head.
+
+        Raises:
+            HttpError: It is not one, or not one that is answered here.
+        """
+        self._conn.receive_data(head)
+        try:
+            event = self._conn.next_event()
+        except h11.RemoteProtocolError as error:
+            if error.error_status_hint == 501:
+                raise errors.NotImplementedHereError("This Transfer-Encoding is not done here.") from error
+            raise errors.BadMessageError("The request head is not valid.") from error
+        assert type(event) is h11.Request, event
+        method = self._method = event.method.decode("ascii")
+        check_framing(head, event)
+        headers = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers)
+        target = parse_target(method, event.target.decode("ascii"))
+        check_fields(headers, http10=event.http_version == b"1.0")
+        self._body = RequestBody(
+            conn=self._conn, wire=self._wire, buffer=self._buffer, request=event, settings=self._settings
+        )
+        return Request(
+            method=method,
+            path=target.path,
+            query=target.query,
+            headers=headers,
+            body=self._body,
+            peer=self._peer,
+            http10=event.http_version == b"1.0",
+            authority=target.authority,
+        )
+
+    # answering
+
+    async def _exchange(self, request: Request) -> bool:
+        """Answer one request and log it.
+
+        Returns:
+            Whether the connection can take another one; if not, it has been ended.
+        """
+        exchange = self._begin(request.method, request.path)
+        exchange.note = request.note
+        sent = self._wire.sent_bytes
+        try:
+            answer = await self._ask(request)
+            if isinstance(answer, Upgrade):
+                exchange.status = 101
+                await self._upgrade(request, answer)
+                return False
+            exchange.status = answer.status
+            return await self._answer(request, answer)
+        except CutError as cut:
+            exchange.ended = str(cut)
+            if cut.__cause__ is not None:
+                self._service.log.error("answer cut", exc_info=cut, extra={"fields": {"path": request.path}})
+            await self._cut(request)
+            return False
+        except PeerGoneError:
+            exchange.ended = "client gone"
+            return False
+        except OSError as error:
+            exchange.ended = "client stalled" if isinstance(error, StallError) else "client gone"
+            raise
+        except trio.Cancelled:
+            exchange.ended = "shutdown"
+            if request.http10:
+                self._wire.reset()
+            raise
+        finally:
+            exchange.sent_bytes = self._wire.sent_bytes - sent
+            exchange.log(self._service.log, trio.current_time())
+
+    def _begin(self, method: str, path: str) -> Exchange:
+        return Exchange(method=method, path=path, peer=self._peer, started_s=trio.current_time())
+
+    async def _ask(self, request: Request) -> Answer:
+        """Have the request answered; whatever a handler raises becomes an answer here."""
+        self._must_close = False
+        try:
+            answer = await self._service.app(request)
+            if isinstance(answer, Upgrade):
+                if self._service.shutdown.begun:
+                    raise errors.ShuttingDownError
+                check_handshake(request)
+        except Exception as error:  # noqa: BLE001 - the one boundary of all handlers; _fail logs what is a bug
+            return self._fail(_only(error), request.path)
+        return answer
+
+    def _fail(self, error: Exception, path: str) -> Response:
+        """The answer that tells an error; of a bug no more than that there is one."""
+        if isinstance(error, PeerGoneError):
+            raise error
+        if not isinstance(error, HttpError):
+            self._service.log.error("bug", exc_info=error, extra={"fields": {"path": path, "peer": self._peer}})
+            error = InternalError()
+        else:
+            self._must_close = self._must_close or error.close
+        try:
+            response = self._service.failure(error, path)
+        except Exception:
+            self._service.log.exception("bug", extra={"fields": {"path": path, "peer": self._peer}})
+            response = Response(status=500, body=b"Internal server error.\n")
+        named = {name.lower() for name, _ in response.headers}
+        more = tuple((name, value) for name, value in error.headers if name.lower() not in named)
+        return replace(response, headers=response.headers + more)
+
+    async def _answer(self, request: Request, response: Response) -> bool:
+        """Send an answer and see to what is left of the request.
+
+        Returns:
+            See ``_exchange``.
+
+        Raises:
+            CutError, OSError: See ``Responder.send``.
+        """
+        body = self._body
+        keep = (body.done or (body.cheap and not body.broken)) and not self._must_close
+        keep = keep and not self._service.shutdown.begun
+        responder = self._responder(request)
+        try:
+            if response.follow and request.method != "HEAD":
+                await self._follow(responder, response, close=not keep)
+            else:
+                await responder.send(response, close=not keep)
+        except (CutError, OSError):
+            raise
+        except Exception as error:
+            if responder.begun:
+                raise CutError("the answer could not be framed") from error
+            self._must_close = True
+            await responder.send(self._fail(error, request.path), close=True)
+        finally:
+            await finish(response)
+        return await self._next_cycle(keep=keep and not self._must_close)
+
+    def _responder(self, request: Request) -> Responder:
+        te = request.header("te") or ""
+        trailers = any(part.partition(";")[0].strip().lower() == "trailers" for part in te.split(","))
+        return Responder(self._wire, self._conn, head_only=request.method == "HEAD", trailers=trailers)
+
+    async def _next_cycle(self, *, keep: bool) -> bool:
+        """After an answer: make ready for the next request, or end."""
+        if keep and self._conn.our_state is h11.MUST_CLOSE and self._body.done and not len(self._buffer):
+            return False  # the client said that it is done, and nothing of it is unread
+        try:
+            keep = keep and self._conn.our_state is not h11.MUST_CLOSE and await self._body.drain()
+        except HttpError:
+            keep = False
+        if keep:
+            self._conn.start_next_cycle()
+        else:
+            await self._wire.linger(self._settings.linger_timeout_s)
+        return keep
+
+    async def _follow(self, responder: Responder, response: Response, *, close: bool) -> None:
+        """Send an answer that may be silent or unread for ever, until its end, the client's, or the server's.
+
+        Raises:
+            CutError: The server ends.
+            OSError: The client has gone.
+        """
+        error: Exception | None = None
+        gone = False
+        set_user_timeout(self._wire.sock, 0)
+        self._wire.stall_s = math.inf
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                nonlocal gone
+                await self._wire.gone()
+                gone = True
+                nursery.cancel_scope.cancel()
+
+            self._following = nursery.cancel_scope
+            if self._service.shutdown.begun:
+                nursery.cancel_scope.cancel()
+            nursery.start_soon(watch)
+            try:
+                await responder.send(response, close=close)
+            except (CutError, OSError, h11.LocalProtocolError, UnicodeError) as caught:
+                error = caught  # of this task alone: the nursery would wrap it
+            nursery.cancel_scope.cancel()
+        self._following = None
+        self._wire.stall_s = self._settings.send_timeout_s
+        set_user_timeout(self._wire.sock, self._settings.user_timeout_s)
+        if responder.done:
+            return
+        if gone:
+            raise ConnectionResetError("the client has gone")
+        raise error or CutError("shutdown")
+
+    async def _cut(self, request: Request) -> None:
+        """End without the last chunk; HTTP/1.0 has no other sign of that than a reset."""
+        if request.http10:
+            self._wire.reset()
+        else:
+            await self._wire.linger(self._settings.linger_timeout_s)
+
+    async def _refuse(self, error: HttpError) -> None:
+        """Answer what is no request, and end."""
+        path = self._buffer.path()
+        exchange = self._begin("-", path)
+        sent = self._wire.sent_bytes
+        self._must_close = True
+        response = self._fail(error, path)
+        exchange.status = response.status
+        exchange.ended = type(error).__name__
+        responder = Responder(self._wire, self._conn, head_only=self._method == "HEAD", trailers=False)
+        try:
+            await responder.send(response, close=True)
+        finally:
+            exchange.sent_bytes = self._wire.sent_bytes - sent
+            exchange.log(self._service.log, trio.current_time())
+        await self._wire.linger(self._settings.linger_timeout_s)
+
+    async def _upgrade(self, request: Request, upgrade: Upgrade) -> None:
+        set_user_timeout(self._wire.sock, 0)
+        self._wire.stall_s = math.inf
+        rest = self._buffer.take(len(self._buffer))
+        await serve_upgrade(self._wire, request, upgrade, rest=rest, service=self._service)
+
+
+def _only(error: Exception) -> Exception:
+    """The error itself, out of the groups that nurseries of a handler put around a single one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

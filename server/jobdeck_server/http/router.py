@@ -1,0 +1,191 @@
+"""One table of routes, made of all dialects' tables, and the question which dialect a path belongs to.
+
+Rules: a path is matched by its segments, each percent-decoded on its own, so ``%2F`` stays inside one. A literal
+segment wins over a ``{name}``. The first segment decides for good: ``/v1/nonsense`` is never taken for
+``/{id}/nonsense``, and a job whose key clashes with a first segment is reached by its UUID. Deeper down a literal that
+leads nowhere gives way to a ``{name}`` beside it. HEAD is answered by GET, OPTIONS by the list of methods. A route that
+two claim is an error when the table is made, not when it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from jobdeck_server.http.errors import MethodNotAllowedError, NotFoundError, PathError
+from jobdeck_server.http.message import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jobdeck_server.dialects.base import Dialect, Route
+
+BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One route where it hangs in the tree: whose it is, and its ``{name}`` segments by position."""
+
+    dialect: Dialect
+    route: Route
+    names: dict[int, str]
+
+
+@dataclass(slots=True)
+class Node:
+    """What may come after some segments."""
+
+    literals: dict[str, Node] = field(default_factory=dict)
+    named: Node | None = None
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def allow(self) -> tuple[str, ...]:
+        """The methods that end here, HEAD and OPTIONS among them."""
+        more = {"OPTIONS"} | ({"HEAD"} if "GET" in self.entries else set())
+        return tuple(sorted(more | set(self.entries)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What a method and a path lead to.
+
+    Attributes:
+        dialect: Whose words tell of errors here.
+        route: None for OPTIONS without a route of its own: then ``allow`` is the whole answer.
+        params: What the ``{name}`` segments matched, decoded.
+        allow: The methods of the path, sorted.
+    """
+
+    dialect: Dialect
+    route: Route | None
+    params: Mapping[str, str]
+    allow: tuple[str, ...]
+
+    def options(self) -> Response:
+        """The answer to OPTIONS."""
+        return Response(status=204, headers=(("Allow", ", ".join(self.allow)),))
+
+
+class Router:
+    """The table of all routes.
+
+    Args:
+        dialects: The one that has the segment "" tells of unknown paths; if there is none, the first.
+
+    Raises:
+        ValueError: Two claim the same route or the same first segment, or a pattern is not one.
+    """
+
+    def __init__(self, dialects: Sequence[Dialect]) -> None:
+        self._root = Node()
+        self._owners: dict[str, Dialect] = {}
+        self._dialects = tuple(dialects)
+        for dialect in dialects:
+            for segment in dialect.segments:
+                if segment in self._owners:
+                    raise ValueError(f"/{segment} belongs to {self._owners[segment].name} and {dialect.name}")
+                self._owners[segment] = dialect
+            for route in dialect.routes:
+                self._add(dialect, route)
+        self._default = self._owners.get("") or self._dialects[0]
+
+    def routes(self) -> Iterator[tuple[Dialect, Route]]:
+        """Every route, in the order of the dialects' own tables."""
+        for dialect in self._dialects:
+            for route in dialect.routes:
+                yield dialect, route
+
+    def dialect_of(self, path: str) -> Dialect:
+        """Whose words tell of errors at a path, whether or not it has a route. Never raises.
+
+        Args:
+            path: As sent, percent-encoded.
+        """
+        first = path.removeprefix("/").partition("/")[0]
+        return self._owners.get(unquote_to_bytes(first).decode("utf-8", "replace"), self._default)
+
+    def match(self, method: str, path: str) -> Match:
+        """Find what answers a request.
+
+        Args:
+            method: Upper case.
+            path: As sent, percent-encoded, without the query; ``*`` for OPTIONS of the whole server.
+
+        Raises:
+            NotFoundError: No route has this path.
+            MethodNotAllowedError: None of its routes has this method.
+            PathError: The path is not percent-encoded UTF-8.
+        """
+        if path == "*":
+            return Match(dialect=self._default, route=None, params={}, allow=self._all_methods())
+        segments = split(path)
+        found = self._find(self._root, segments, 0)
+        if found is None:
+            raise NotFoundError(path)
+        allow = found.allow()
+        entry = found.entries.get(method) or (found.entries.get("GET") if method == "HEAD" else None)
+        if entry is None:
+            if method != "OPTIONS":
+                raise MethodNotAllowedError(path, allow)
+            return Match(dialect=next(iter(found.entries.values())).dialect, route=None, params={}, allow=allow)
+        params = {name: segments[at] for at, name in entry.names.items()}
+        return Match(dialect=entry.dialect, route=entry.route, params=params, allow=allow)
+
+    def _add(self, dialect: Dialect, route: Route) -> None:
+        node = self._root
+        names: dict[int, str] = {}
+        for at, segment in enumerate(_pattern_segments(route.pattern)):
+            named = NAME.fullmatch(segment)
+            if named is None:
+                node = node.literals.setdefault(segment, Node())
+            else:
+                names[at] = named[1]
+                node.named = node.named or Node()
+                node = node.named
+        if route.method in node.entries:
+            other = node.entries[route.method].dialect.name
+            raise ValueError(f"{route.method} {route.pattern} belongs to {other} and {dialect.name}")
+        if len(set(names.values())) != len(names):
+            raise ValueError(f"{route.pattern} has a name twice")
+        node.entries[route.method] = Entry(dialect=dialect, route=route, names=names)
+
+    def _find(self, node: Node, segments: tuple[str, ...], at: int) -> Node | None:
+        if at == len(segments):
+            return node if node.entries else None
+        literal = node.literals.get(segments[at])
+        if literal is not None:
+            found = self._find(literal, segments, at + 1)
+            if found is not None or at == 0:
+                return found
+        if node.named is None or not segments[at]:
+            return None
+        return self._find(node.named, segments, at + 1)
+
+    def _all_methods(self) -> tuple[str, ...]:
+        return tuple(sorted({"HEAD", "OPTIONS"} | {route.method for _, route in self.routes()}))
+
+
+def split(path: str) -> tuple[str, ...]:
+    """The decoded segments of a path, none for ``/``; a slash at the end makes an empty last one.
+
+    Raises:
+        PathError: It is not percent-encoded UTF-8.
+    """
+    if BROKEN_ESCAPE.search(path):
+        raise PathError("The path has a broken percent escape.")
+    if path == "/":
+        return ()
+    try:
+        return tuple(unquote_to_bytes(part).decode("utf-8") for part in path.removeprefix("/").split("/"))
+    except UnicodeDecodeError as error:
+        raise PathError("The path is not UTF-8.") from error
+
+
+def _pattern_segments(pattern: str) -> list[str]:
+    if not pattern.startswith("/"):
+        raise ValueError(f"{pattern} does not start with /")
+    return [] if pattern == "/" else pattern[1:].split("/")
