@@ -8,7 +8,6 @@ have a table ``[limits]`` with any other number of ``Settings`` by its own name.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 import platformdirs
 
 from jobdeck_server.commands.values import BadValueError, a_flag, a_list, a_word, address, amount, count, seconds, text
+from jobdeck_server.guard.origin import is_loopback
 from jobdeck_server.settings import Settings
 
 __all__ = ["OPTIONS", "ConfigError", "Configured", "Option", "configure", "data_dir"]
@@ -215,7 +215,7 @@ def configure(
     if "work_root" in merged:
         merged["work_root"] = os.path.join(start_dir, os.path.expanduser(merged["work_root"]))
     settings = Settings(start_dir=start_dir, **merged)
-    open_hosts = [host for host, _ in settings.listen if not _is_loopback(host)]
+    open_hosts = [host for host, _ in settings.listen if not is_loopback(host.lower())]
     if open_hosts and not settings.insecure_no_auth:
         settings = replace(settings, require_token=True)
     return Configured(settings=settings, **beside)
@@ -233,13 +233,6 @@ def data_dir(flag: str | None, environ: Mapping[str, str], *, config: str | None
 def default_data_dir() -> Path:
     """The user's state directory."""
     return platformdirs.user_state_path("jobdeck")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _parse(option: Option, value: object, source: str) -> object:
