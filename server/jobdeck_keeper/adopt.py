@@ -1,0 +1,413 @@
+"""Jobs without their shim: taken over when a shim dies, found again when a keeper starts.
+
+The keeper is the nearest living subreaper above a shim, so the job of a killed shim becomes its child and the exit
+status stays exact. It then is itself the host of that job's ``Life``, to the end, on what it held all the time: the
+pipes, their ready list, the position in the input.
+
+A new keeper finds the jobs of a dead one by their records:
+
+    final                       nothing to do but to tidy up
+    another boot                the machine was restarted: lost
+    start, shim alive           watch the shim, and copy what it shares
+    start, shim dead            adopt: the job is nobody's child of ours, so its end is read from the kernel
+    no start, lock held         a shim is about to start it: look again
+    no start, lock free         it never ran
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from jobdeck_keeper import cgroup, life, orphans, pipes, procs, records, spawning
+from jobdeck_keeper.feeder import Feeder
+from jobdeck_keeper.life import Life, Phase, Status
+from jobdeck_keeper.pipes import Limits
+from jobdeck_keeper.pump import Pump
+from jobdeck_keeper.spawning import Job
+from jobdeck_keeper.tree import ShimTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobdeck_keeper.keeper import Keeper
+    from jobdeck_keeper.records import Payload
+
+_LOOK_AGAIN_S = 0.05
+_STATUS_PATIENCE_S = 5.0
+
+
+class Hosted:
+    """A job whose supervisor is the keeper itself.
+
+    Attributes:
+        life: The job's life.
+    """
+
+    def __init__(self, adopter: Adopter, job: Job, facts: dict[str, Payload]) -> None:
+        """Go on where the dead shim was."""
+        assert job.ends is not None
+        assert job.ready is not None
+        self._adopter, self.job = adopter, job
+        self._ready, self._pumping = job.ready, False
+        self._main_fd = job.main_fd
+        job.main_fd = -1
+        self._doubt_s: float | None = None
+        place = adopter.keeper.place
+        start = facts["start"]
+        self.tree = orphans.OrphanTree(job.claim.get("cgroup"), job.folder, start, adopter.strangers)
+        self.pump = Pump(
+            folder=job.folder,
+            ends=job.ends,
+            ready=job.ready,
+            limits=Limits.of(job.claim),
+            touch=adopter.keeper.touch,
+            heir_of="shared" if job.shared else "unshared",
+        )
+        self.life = Life(
+            folder=job.folder,
+            path=job.folder,
+            boot=place.boot,
+            record=job.record,
+            steps=spawning.read_spec(job.folder) or [{}],
+            pump=self.pump,
+            feeder=job.feeder,
+            tree=self.tree,
+            host=self,
+            around=place.around,
+        )
+        self.life.resume(start)
+        self._main_ticks = int(start["ticks"] or 0)
+
+    def begin(self) -> None:
+        """Take up the work."""
+        self.pump.open(self._adopter.keeper.place.boot)
+        if self.job.feeder is not None and self.job.feeder.sink >= 0:
+            self._adopter.watch(self.job.feeder.sink, self.life.feed, select.EPOLLOUT | select.EPOLLET)
+        self._watch_main()
+        self.life.poke()
+
+    def _watch_main(self) -> None:
+        """Pin the main process, unless that was done while it still lived."""
+        main = self.life.main
+        if self._main_fd < 0:
+            with contextlib.suppress(OSError):
+                self._main_fd = os.pidfd_open(main)
+                if procs.start_ticks(main) != self._main_ticks:
+                    os.close(self._main_fd)
+                    self._main_fd = -1
+        if self._main_fd < 0:
+            self.life.main_ended(Status(None, None))
+        else:
+            self._adopter.watch(self._main_fd, self._main_died)
+
+    def _main_died(self) -> None:
+        """The main process has ended: ask as its parent, else its zombie, else the kernel's memory of it."""
+        try:
+            info = os.waitid(os.P_PIDFD, self._main_fd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            status = procs.zombie_status(self.life.main, self._main_ticks)
+            if status is None:
+                status = procs.exit_status(self._main_fd)
+            if status is None:
+                self._doubt()
+                return
+            self._main_known(Status.from_wait(status))
+        else:
+            if info is not None:
+                self._main_known(Status.from_info(info))
+
+    def _doubt(self) -> None:
+        """The kernel does not tell yet, or cannot; for a while, ask again."""
+        now_s = time.monotonic()
+        if self._doubt_s is None:
+            self._doubt_s = now_s + _STATUS_PATIENCE_S
+            self._adopter.unwatch(self._main_fd)
+        elif now_s >= self._doubt_s:
+            self._main_known(Status(None, None))
+
+    def _main_known(self, status: Status) -> None:
+        self._adopter.unwatch(self._main_fd)
+        os.close(self._main_fd)
+        self._main_fd, self._doubt_s = -1, None
+        self.life.main_ended(status)
+
+    def tick(self) -> float | None:
+        """Do what is due; returns seconds until the next time, None if only events matter."""
+        if self._doubt_s is not None:
+            self._main_died()
+        wait_s = self.life.tick()
+        wanted = self.pump.trouble is None and self.life.phase is not Phase.OVER
+        if wanted != self._pumping:
+            self._pumping = wanted
+            if wanted:
+                self._adopter.watch(self._ready.fileno(), self.pump.run)
+            else:
+                self._adopter.unwatch(self._ready.fileno())
+        if self._doubt_s is not None or self.life.ended:
+            return min(wait_s or _LOOK_AGAIN_S, _LOOK_AGAIN_S)  # no signal tells of a stranger's death
+        return wait_s
+
+    def step_begun(self, begun: Life) -> None:
+        """Let a step of a taken-over job run; this process is its parent."""
+        place = self._adopter.keeper.place
+        begun.go(place.pid, place.ticks, [])
+        self.tree.follow(begun.main)
+        self._main_ticks = procs.start_ticks(begun.main) or 0
+        channel = begun.channel
+        self._adopter.watch(channel, lambda: self._started(channel))
+        self._watch_main()
+
+    def _started(self, channel: int) -> None:
+        self._adopter.unwatch(channel)
+        self.life.program_runs()
+
+    def tell(self, word: str, text: str = "") -> None:
+        """Tell the keeper, which is this process."""
+        self._adopter.keeper.heard(self.job, word, text)
+
+
+class Adopter:
+    """All jobs that have no shim of this keeper's own."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        """Start with none."""
+        self.keeper = keeper
+        self._hosted: dict[str, Hosted] = {}
+        self._pending: list[Job] = []
+        self._actions: dict[int, Callable[[], None]] = {}
+        self._wait_s: float | None = None
+        self._strays = False
+
+    # Events
+
+    def watch(self, fd: int, action: Callable[[], None], events: int = select.EPOLLIN) -> None:
+        """Call ``action`` when something happens on ``fd``."""
+        self._actions[fd] = action
+        self.keeper.loop.register(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        """Take a descriptor out; before it is closed."""
+        if self._actions.pop(fd, None) is not None:
+            self.keeper.loop.unregister(fd)
+
+    def handle(self, fd: int) -> None:
+        """Something happened on ``fd``."""
+        if action := self._actions.get(fd):
+            action()
+
+    def tick(self) -> None:
+        """Do what is due; a round of events has passed."""
+        waits = [hosted_wait for each in list(self._hosted.values()) if (hosted_wait := each.tick()) is not None]
+        for each in [each for each in self._hosted.values() if each.life.phase is Phase.OVER]:
+            del self._hosted[each.job.ident]
+            self._drop(each.job)
+            self.keeper.over(each.job)
+        if self._pending:
+            self._pending = [job for job in self._pending if not self._resolve(job)]
+            waits.append(_LOOK_AGAIN_S)
+        if self._strays:
+            self._strays = not self._reap_strays() or bool(self._hosted)
+            waits.append(0.2)
+        self._wait_s = min(waits) if waits else None
+
+    def wait_s(self) -> float | None:
+        """Tell how long nothing is due."""
+        return self._wait_s
+
+    def _drop(self, job: Job) -> None:
+        """Take a job's descriptors out of the loop."""
+        if job.feeder is not None:
+            for fd in job.feeder.descriptors:
+                self.unwatch(fd)
+
+    def _reap_strays(self) -> bool:
+        """Reap dead children that belonged to dead shims; True if no live one is left."""
+        mains = {each.life.main for each in self._hosted.values()}
+        mains.update(job.shim for job in self.keeper.jobs.values())
+        clean = True
+        for pid in procs.children(self.keeper.place.pid):
+            if pid not in mains:
+                with contextlib.suppress(ChildProcessError):
+                    clean &= os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
+        return clean
+
+    def strangers(self) -> set[int]:
+        """Tell which processes hold jobs' pipes or are our children without belonging to an orphaned job."""
+        return {self.keeper.place.pid, *(job.shim for job in self.keeper.jobs.values() if job.shim_fd >= 0)}
+
+    # What the keeper asks
+
+    def hosted(self, job: Job) -> Hosted | None:
+        """Give the host of a job that was taken over."""
+        return self._hosted.get(job.ident)
+
+    def set_touch(self, *, touch: bool) -> None:
+        """Whether file times must be set by hand, as the server has found out."""
+        for each in self._hosted.values():
+            each.pump.touch = touch
+
+    def signal(self, job: Job, number: signal.Signals) -> None:
+        """Send a signal to each process of a job."""
+        if (each := self._hosted.get(job.ident)) is not None:
+            each.tree.signal(number, wake=False)
+        else:
+            ShimTree(job.claim.get("cgroup"), job.shim).signal(number, wake=False)
+
+    def take_over(self, job: Job, facts: dict[str, Payload]) -> None:
+        """A job's shim is dead and the record is not final."""
+        self._strays = True
+        if "start" not in facts:
+            self._never_ran(job)
+            return
+        each = Hosted(self, job, facts)
+        self._hosted[job.ident] = each
+        each.begin()
+        self._wait_s = 0.0
+
+    def _never_ran(self, job: Job) -> None:
+        """Claimed, no start record, nobody left: the program did not run and never will."""
+        if group := job.claim.get("cgroup"):
+            cgroup.kill(group)
+        job.fail("not started: its supervisor was killed")
+        self.keeper.over(job)
+
+    # A keeper's start
+
+    def recover(self) -> None:
+        """Find the jobs of a predecessor."""
+        jobs = f"{self.keeper.place.data}/jobs"
+        for ident in sorted(os.listdir(jobs)):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self._recover_one(ident, f"{jobs}/{ident}")
+        self.tick()
+
+    def _recover_one(self, ident: str, folder: str) -> None:
+        record = os.open(f"{folder}/record", os.O_RDWR | os.O_CLOEXEC)
+        facts = records.read_facts(record)
+        if "claim" not in facts or records.is_final(facts):
+            os.close(record)
+            if os.path.lexists(f"{folder}/pipe1"):
+                life.tidy(folder, facts.get("claim", {}))
+            return
+        job = Job(ident=ident, folder=folder, record=record, claim=facts["claim"], shared=False)
+        if facts["claim"]["boot"] != self.keeper.place.boot:
+            self._lose(job)
+            return
+        self.keeper.jobs[ident] = job
+        if not self._resolve(job):
+            self._pending.append(job)
+
+    def _lose(self, job: Job) -> None:
+        """The machine was restarted: nothing of the job can be alive."""
+        limits = Limits(output_bytes=0, index_bytes=0, exact=True)
+        pump = Pump(folder=job.folder, ends=(-1, -1), ready=select.epoll(), limits=limits)
+        size_bytes = 0
+        if os.path.exists(f"{job.folder}/output") and pump.open(self.keeper.place.boot):
+            size_bytes = pump.size
+        pump.close()
+        why = "the machine was restarted while the job ran; its output may be cut short"
+        lost = {"why": why, "t_us": records.wall_us(), "bytes": size_bytes}
+        records.write_slot(job.record, "lost", lost)
+        job.close()
+
+    def _resolve(self, job: Job) -> bool:
+        """Find out what became of a predecessor's job; False if that will only be seen later."""
+        facts = job.facts()
+        if records.is_final(facts):
+            self.keeper.over(job)
+            return True
+        if "start" in facts:
+            if not self._watch_shim(job, facts["start"]):
+                self._open_by_name(job)
+                facts = job.facts()  # it may have ended by itself just now
+                if records.is_final(facts):
+                    self.keeper.over(job)
+                else:
+                    self.take_over(job, facts)
+            return True
+        if not _is_free(job.record):
+            return False
+        if "start" in job.facts():
+            return False  # it started and its shim died between our two looks
+        self._never_ran(job)
+        return True
+
+    def _watch_shim(self, job: Job, start: Payload) -> bool:
+        """Watch a living shim that a predecessor forked; False if it is dead."""
+        pid = int(start["shim"])
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:
+            return False
+        if not procs.is_alive(pid, int(start["shim_ticks"])) or pid == self.keeper.place.pid:
+            os.close(fd)
+            return False
+        job.shim, job.shim_fd = pid, fd
+        if not _copy_shared(job, [int(number) for number in start["fds"]]):
+            self._open_by_name(job)
+        self.pin_main(job)
+        self.keeper.watch_shim(job)
+        return True
+
+    def pin_main(self, job: Job) -> None:
+        """Hold a pidfd of the main process of a shim that is not our child: later it may be too late."""
+        start = records.read_slot(job.record, "start")
+        if job.main_fd >= 0:
+            os.close(job.main_fd)
+            job.main_fd = -1
+        with contextlib.suppress(OSError):
+            if start is not None:
+                job.main_fd = os.pidfd_open(int(start["pid"]))
+                if procs.start_ticks(int(start["pid"])) != start["ticks"]:
+                    os.close(job.main_fd)
+                    job.main_fd = -1
+
+    def _open_by_name(self, job: Job) -> None:
+        """Open anew what the dead keeper held; the order of what waits in the pipes is not known then.
+
+        Not so the input: when all holders of its position are dead, so are those of the pipe's write end, and the
+        job has seen the end of its input already.
+        """
+        job.shared = False
+        job.ends = pipes.open_pipes(job.folder, exact=job.claim["order"] == "exact")
+        job.ready = pipes.open_ready_list(job.ends)
+
+
+def _is_free(record: int) -> bool:
+    """Tell whether no shim holds the job's lock."""
+    try:
+        fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(record, fcntl.LOCK_UN)
+    return True
+
+
+def _copy_shared(job: Job, numbers: list[int]) -> bool:
+    """Copy the open files of a living shim: the same ready list, the same position in the input."""
+    copies = [procs.steal_fd(job.shim_fd, number) for number in numbers]
+    got = [fd for fd in copies if fd is not None]
+    wanted = 6 if job.claim["stdin"] else 3
+    if len(got) < len(numbers) or len(got) not in (wanted, wanted - 1) or not _is_pipe_pair(job, got[:2]):
+        for fd in got:
+            os.close(fd)
+        return False
+    job.ends, job.ready, job.shared = (got[0], got[1]), select.epoll.fromfd(got[2]), True
+    if job.claim["stdin"]:
+        job.feeder = Feeder(got[3], got[4], got[5] if len(got) > 5 else -1)
+    return True
+
+
+def _is_pipe_pair(job: Job, ends: list[int]) -> bool:
+    """Check that the copies are the job's pipes: the shim may have been ending just now."""
+    try:
+        wanted = [os.stat(f"{job.folder}/{name}").st_ino for name in ("pipe1", "pipe2")]
+    except OSError:
+        return False
+    return [os.fstat(fd).st_ino for fd in ends] == wanted

@@ -1,0 +1,395 @@
+"""The pump: moves what a job writes from its two pipes into ``output``, and says in ``runs`` what it moved.
+
+Bytes move by splice, which is atomic under SIGKILL: a byte is in the pipe or in the file, never lost between, and
+the file's size is the position. The order of the two streams is exact when each pipe has one slot, in packet mode,
+and is read one packet for one edge-triggered event: epoll's list of ready pipes is first come, first served. That
+list lives in an epoll set of its own which keeper and shim share, so that a successor goes on with it.
+
+Nothing is lost for want of disk space: the bytes stay in the pipe, the job waits, and so do we.
+
+One event is one packet. What could be left behind without an event (a packet cut at the limit, a short write on a
+full disk) is found by a look at the pipes once the burst is over, and the pipe is armed anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import time
+from typing import Literal
+
+from jobdeck_keeper import records
+from jobdeck_keeper.pipes import EVENTS, EXACT_PIPE_BYTES, Limits, waiting_bytes
+
+_SPLICE_BYTES = 1 << 20
+_RUN_AGE_US = 5_000  # a run is named anew after that, so that times and a crash's damage stay fine-grained
+_GAP_EVERY_S = 1.0
+_RETRY_S = 0.25
+_TOUCH_S = 0.001
+_LOOK_AGAIN_S = 0.05
+
+
+class Pump:
+    """Moves one job's output. Not open until ``tick`` has succeeded in opening the files.
+
+    Attributes:
+        size: Bytes in ``output``.
+        dropped: Bytes that were counted and not kept.
+        dropping: Keeping is over, for good.
+        trouble: Why nothing can be written at the moment; None if all is well. While there is trouble the ready
+            list must not be waited for.
+        order_unknown: At a take-over both pipes held bytes and nobody can say which came first.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: str,
+        ends: tuple[int, int],
+        ready: select.epoll,
+        limits: Limits,
+        touch: bool = False,
+        heir_of: Literal["nobody", "shared", "unshared"] = "nobody",
+    ) -> None:
+        """Make ready; nothing is opened yet.
+
+        Args:
+            folder: The job's folder.
+            ends: Read ends of its pipes; they stay the caller's.
+            ready: epoll set of these.
+            limits: What to keep.
+            touch: inotify does not hear splice here, so the file's times must be set by hand.
+            heir_of: A pump went before this one, and ``ready`` is, or is not, the set that it used.
+        """
+        self.size = self.dropped = 0
+        self.dropping = self.order_unknown = False
+        self.trouble: str | None = "not open"
+        self.touch = touch
+        self._folder, self._limits = folder, limits
+        self._ends, self._ready = ends, ready
+        self._kinds = {ends[0]: records.KIND_STDOUT, ends[1]: records.KIND_STDERR}
+        self._output = self._runs = self._null = -1
+        self._runs_size = self._stdout = 0
+        self._kind = self._flags = self._run_us = 0
+        self._held: list[int] = []  # pipes whose event was taken but whose bytes were not
+        self._retry_s = self._gap_s = self._touched_s = 0.0
+        self._gap_told = -1
+        self._look_s: float | None = None
+        self._touch_due = False
+        self._heir_of = heir_of
+
+    # Opening
+
+    def open(self, boot_id: str) -> bool:
+        """Open the files and go on where they end; False while another pump still holds them or there is no space."""
+        try:
+            self._open(boot_id)
+        except BlockingIOError:
+            self._retry_s = time.monotonic() + 0.005
+            return False
+        except OSError as error:
+            self._fail(error, None)
+            return False
+        self.trouble = None
+        if self._heir_of != "nobody":
+            self._inherit(shared=self._heir_of == "shared")
+        return True
+
+    def _open(self, boot_id: str) -> None:
+        if self._output < 0:
+            self._output = os.open(f"{self._folder}/output", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Only the holder of this lock may write; a predecessor that was frozen and thawed does not hold it.
+        fcntl.flock(self._output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._runs = _open_runs(self._folder, boot_id)
+        self.size = os.fstat(self._output).st_size
+        self._runs_size = os.fstat(self._runs).st_size
+        if self.size or self._runs_size > records.HEADER.size:
+            self._recover()
+
+    def _recover(self) -> None:
+        """Read the end of ``runs``: who wrote last, how much of it was stdout, how much was dropped."""
+        last = self._last_valid()
+        self._flags = records.FLAG_TAKEN_OVER
+        if last is None:
+            if self.size:
+                self._append(records.KIND_UNKNOWN, 0, 0)
+            return
+        self._run_us = last.time_us
+        if last.kind == records.KIND_GAP:
+            self.dropping, self.dropped = True, last.before
+            self._stdout = 0
+            self._flags |= records.FLAG_LOWER_BOUND
+        else:
+            own = self.size - last.offset if last.kind == records.KIND_STDOUT else 0
+            self._stdout = last.before + own
+
+    def _last_valid(self) -> records.RunRecord | None:
+        """Find the last record that holds and cut off what follows it: a short append, or what a power cut left."""
+        end = self._runs_size - (self._runs_size - records.HEADER.size) % records.RUN.size
+        found = None
+        while end > records.HEADER.size:
+            found = records.unpack_run(os.pread(self._runs, records.RUN.size, end - records.RUN.size))
+            if found is not None and found.offset <= self.size:
+                break
+            found = None
+            end -= records.RUN.size
+        if end != self._runs_size:
+            os.ftruncate(self._runs, end)
+            self._runs_size = end
+        return found
+
+    def _inherit(self, *, shared: bool) -> None:
+        """Take what a dead predecessor left in the pipes, in the order in which it was written.
+
+        A pipe that holds bytes and is not on the ready list was handed to the predecessor, which died before it
+        moved them: that comes first. If both are so, or the list is not the one that the predecessor used, nobody
+        knows.
+        """
+        full = [fd for fd in self._ends if waiting_bytes(fd)]
+        listed = self._empty_ready_list()
+        if any(fd not in listed for fd in full):
+            time.sleep(0.003)  # the writer may stand between its write and its wake-up
+            listed += [fd for fd in self._empty_ready_list() if fd not in listed]
+        handed = [fd for fd in full if fd not in listed]
+        if len(full) > 1 and (len(handed) > 1 or not shared):
+            self.order_unknown = True
+            self._flags |= records.FLAG_ORDER_UNKNOWN
+        self._held = handed + listed
+        self.run()
+
+    def _empty_ready_list(self) -> list[int]:
+        listed: list[int] = []
+        while ready := self._ready.poll(0, 1):
+            if ready[0][0] in listed:
+                break
+            listed.append(ready[0][0])
+        return listed
+
+    # Moving
+
+    def run(self, budget_count: int = 128) -> None:
+        """Move what is ready, at most so many packets, so that the caller can look at other things between."""
+        while self._held:
+            if self.trouble is not None or not self._take(self._held.pop(0)):
+                return
+        poll, take = self._ready.poll, self._take
+        for _ in range(budget_count):
+            ready = poll(0, 1)
+            if not ready:
+                break
+            if ready[0][1] & select.EPOLLIN and not take(ready[0][0]):
+                break
+
+    def _take(self, fd: int) -> bool:
+        """Move one packet, or in bulk mode what is there; False if it could not be written."""
+        if self.dropping:
+            self._drop(fd)
+            return True
+        kind = self._kinds[fd]
+        now_us = records.boot_us()
+        if kind != self._kind or now_us - self._run_us >= _RUN_AGE_US:
+            if self._is_full():
+                self._begin_gap(fd)
+                return True
+            if not self._begin_run(fd, kind, now_us):
+                return False
+        count = min(_SPLICE_BYTES, self._limits.output_bytes - self.size)
+        try:
+            count = os.splice(fd, self._output, count, None, self.size)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self._fail(error, fd)
+            return False
+        self._moved(fd, kind, count)
+        return True
+
+    def _moved(self, fd: int, kind: int, count: int) -> None:
+        """Account for bytes that have reached the file."""
+        self.size += count
+        if kind == records.KIND_STDOUT:
+            self._stdout += count
+        if self._look_s is None:
+            self._look_s = time.monotonic() + _LOOK_AGAIN_S
+        if self.touch:
+            self._touch_soon()
+        if self.size >= self._limits.output_bytes:
+            self._kind = 0  # so that the next byte, if there is one, starts the gap
+            self._rearm(fd)
+        elif not self._limits.exact:
+            self._rearm(fd)
+
+    def _rearm(self, fd: int) -> None:
+        """Put a pipe on the ready list again if it still holds bytes."""
+        self._ready.modify(fd, EVENTS)
+
+    def _is_full(self) -> bool:
+        """Tell whether a limit allows no further run."""
+        over = self._runs_size + records.RUN.size > self._limits.index_bytes
+        return over or self.size >= self._limits.output_bytes
+
+    def _begin_gap(self, fd: int) -> None:
+        """Stop keeping, if there is something to drop."""
+        if waiting_bytes(fd):
+            self.dropping = True
+            self._tell_gap(time.monotonic())
+            self._drop(fd)
+
+    def _begin_run(self, fd: int, kind: int, now_us: int) -> bool:
+        """Say whose bytes come next; False if there is no space to say it."""
+        try:
+            self._append(kind, now_us, self._stdout)
+        except OSError as error:
+            self._fail(error, fd)
+            return False
+        self._kind = kind
+        return True
+
+    def _append(self, kind: int, now_us: int, before: int) -> None:
+        """Append a record; whole, or not at all."""
+        self._run_us = max(self._run_us, now_us)
+        record = records.pack_run(self.size, self._run_us, before, kind, self._flags)
+        try:
+            written = os.pwrite(self._runs, record, self._runs_size)
+        except OSError:
+            os.ftruncate(self._runs, self._runs_size)
+            raise
+        if written != len(record):
+            os.ftruncate(self._runs, self._runs_size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._runs_size += written
+        self._flags &= records.FLAG_LOWER_BOUND
+
+    def _fail(self, error: OSError, fd: int | None) -> None:
+        """Leave the bytes where they are, and try again later."""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        self.trouble = "waiting for disk space" if full else f"output cannot be written: {error.strerror}"
+        self._retry_s = time.monotonic() + _RETRY_S
+        if fd is not None:
+            self._held.insert(0, fd)
+
+    # Dropping
+
+    def _drop(self, fd: int) -> None:
+        """Count bytes and throw them away, so that the job is not disturbed."""
+        if self._null < 0:
+            self._null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+        with contextlib.suppress(BlockingIOError):
+            while count := os.splice(fd, self._null, _SPLICE_BYTES):
+                self.dropped += count
+                if count < EXACT_PIPE_BYTES or not waiting_bytes(fd):
+                    break
+        self._rearm(fd)
+
+    def _tell_gap(self, now_s: float) -> None:
+        """Write how much was dropped so far; best effort, since a full disk must not hold up dropping."""
+        self._gap_s = now_s + _GAP_EVERY_S
+        if self._gap_told == self.dropped:
+            return
+        with contextlib.suppress(OSError):
+            self._append(records.KIND_GAP, records.boot_us(), self.dropped)
+            self._gap_told = self.dropped
+
+    # Time
+
+    def tick(self, now_s: float, boot_id: str) -> None:
+        """Do what is due at ``now_s`` (time.monotonic)."""
+        if self.trouble is not None:
+            if now_s >= self._retry_s:
+                self._retry(boot_id)
+            return
+        if self._look_s is not None and now_s >= self._look_s:
+            self._look_s = None
+            for fd in self._ends:
+                if waiting_bytes(fd):
+                    self._rearm(fd)
+        if self.dropping and now_s >= self._gap_s:
+            self._tell_gap(now_s)
+        if self._touch_due and now_s >= self._touched_s + _TOUCH_S:
+            self._touch_now(now_s)
+
+    def _retry(self, boot_id: str) -> None:
+        if self._runs < 0:
+            self.open(boot_id)
+            return
+        self.trouble = None
+        for fd in self._ends:
+            if fd not in self._held:
+                self._rearm(fd)
+        self.run()
+
+    def due_s(self) -> float | None:
+        """Tell when ``tick`` is needed next (time.monotonic); None if only events can bring work."""
+        if self.trouble is not None:
+            return self._retry_s
+        due = self._look_s
+        if self.dropping and self._gap_told != self.dropped:
+            due = self._gap_s if due is None else min(due, self._gap_s)
+        if self._touch_due:
+            touch = self._touched_s + _TOUCH_S
+            due = touch if due is None else min(due, touch)
+        return due
+
+    def _touch_soon(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._touched_s + _TOUCH_S:
+            self._touch_now(now_s)
+        else:
+            self._touch_due = True
+
+    def _touch_now(self, now_s: float) -> None:
+        self._touch_due, self._touched_s = False, now_s
+        os.utime(self._output)
+
+    # The end
+
+    def writers_gone(self) -> bool:
+        """Tell whether nobody holds a write end any more and all was moved."""
+        poll = select.poll()
+        for fd in self._ends:
+            poll.register(fd, select.POLLIN)
+        state = dict(poll.poll(0))
+        return all(state.get(fd, 0) & select.POLLHUP and not state[fd] & select.POLLIN for fd in self._ends)
+
+    def finish(self) -> bool:
+        """Take what is left, in order, and close; False while that cannot be done for want of space."""
+        self.run(1 << 30)
+        for fd in self._ends:
+            while waiting_bytes(fd):
+                if self.trouble is not None or not self._take(fd):
+                    return False
+        if self.dropping:
+            self._tell_gap(0.0)
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """Close the files, and with them give up the lock; the pipes belong to the caller."""
+        if self._touch_due or (self.touch and self._output >= 0):
+            os.utime(self._output)
+        for fd in (self._output, self._runs, self._null):
+            if fd >= 0:
+                os.close(fd)
+        self._output = self._runs = self._null = -1
+
+
+def _open_runs(folder: str, boot_id: str) -> int:
+    """Open ``runs``; a new one appears with its header or not at all."""
+    path = f"{folder}/runs"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        fresh = f"{folder}/runs.new"
+        fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            if os.write(fd, records.pack_header(boot_id)) != records.HEADER.size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+            os.rename(fresh, path)
+        except OSError:
+            os.close(fd)
+            os.unlink(fresh)
+            raise
+        return fd
