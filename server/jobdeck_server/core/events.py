@@ -19,7 +19,7 @@ from jobdeck_server.core.journal import Event
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from jobdeck_server.core.store import Store
 
@@ -66,7 +66,7 @@ class EventLog:
         """Events before ``first`` are no longer in the table."""
         self.first = max(self.first, first)
 
-    async def subscribe(self, since: int | None = None) -> AsyncIterator[Event | Snapshot]:
+    async def subscribe(self, since: int | None = None) -> AsyncGenerator[Event | Snapshot, None]:
         """All events after number ``since``, then what comes, without end.
 
         Args:

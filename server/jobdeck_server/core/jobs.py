@@ -34,7 +34,7 @@ from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Launch, Noted, Report, Started, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from jobdeck_server.core.events import EventLog
     from jobdeck_server.core.growth import Growth
@@ -64,6 +64,8 @@ class JobCore:
         self._growth = growth
         self._live: dict[str, Live] = {}
         self._queue: deque[str] = deque()
+        self._launches: deque[Live] = deque()
+        self._launch_bell = trio.Event()
         self._slots_taken: set[str] = set()
         self._saver = Saver(store, events, self._live, settings)
         self.stdin = Stdin(self._live, engine, settings)
@@ -75,6 +77,7 @@ class JobCore:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._saver.run)
+            nursery.start_soon(self._launch_all)
             task_status.started()
             await trio.sleep_forever()
 
@@ -131,7 +134,7 @@ class JobCore:
         self.adopt(live)
         self.events.publish(events)
         if live.job.state is JobState.STARTING:
-            self._spawn(self._launch, live)
+            self._launch(live)
         else:
             self._queue.append(live.job.id)
             self._fill_slots()
@@ -143,8 +146,18 @@ class JobCore:
         if live.job.state in (JobState.STARTING, JobState.RUNNING):
             self._slots_taken.add(live.job.id)
 
-    async def _launch(self, live: Live) -> None:
-        await self.engine.submit(Launch(job_id=live.job.id, spec=live.spec))
+    async def _launch_all(self) -> None:
+        """Ask the engine, one job after the other: they start in the order in which they were given a slot."""
+        while True:
+            while self._launches:
+                live = self._launches.popleft()
+                await self.engine.submit(Launch(job_id=live.job.id, spec=live.spec))
+            self._launch_bell = trio.Event()
+            await self._launch_bell.wait()
+
+    def _launch(self, live: Live) -> None:
+        self._launches.append(live)
+        self._launch_bell.set()
 
     # -- admission: a bounded number at once, the rest in order --
 
@@ -168,7 +181,7 @@ class JobCore:
             def done(events: list[Event] | None, error: Exception | None, live: Live = live) -> None:
                 self._saver.saved(live, events, error)
                 if error is None and live.job.state is JobState.STARTING:
-                    self._spawn(self._launch, live)
+                    self._launch(live)
 
             self._saver.save(live, durable=True, done=done)
 
@@ -180,7 +193,7 @@ class JobCore:
     def resume(self, live: Live, *, launch: bool) -> None:
         """Go on with a job that was found at start: ask for its start again, tell its stop again."""
         if launch:
-            self._spawn(self._launch, live)
+            self._launch(live)
         if live.stop is not None:
             self._deliver_stop(live)
 
@@ -267,7 +280,7 @@ class JobCore:
             await live.changed.wait()
         return live.job
 
-    async def watch(self, job_id: str) -> AsyncIterator[Job]:
+    async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
         """A job's record now and at each change, the ended one last. A slow reader skips to the newest.
 
         Raises:
@@ -331,7 +344,8 @@ class JobCore:
     def _deliver_stop(self, live: Live) -> None:
         if not live.delivering:
             live.delivering = True
-            self._spawn(self._keep_telling, live)
+            assert self._nursery is not None
+            self._nursery.start_soon(self._keep_telling, live)
 
     async def _keep_telling(self, live: Live) -> None:
         """Tell the engine until what it was told is the last word."""
@@ -424,10 +438,6 @@ class JobCore:
         live.changed.set()
         live.changed = trio.Event()
         self._growth.poke(job.id)
-
-    def _spawn(self, function: Callable[[Live], Awaitable[None]], live: Live) -> None:
-        assert self._nursery is not None
-        self._nursery.start_soon(function, live)
 
 
 def _why_lost(live: Live, boot_id: str) -> str:

@@ -19,7 +19,7 @@ from jobdeck_server.core.errors import OffsetError, OutputGoneError
 from jobdeck_server.core.runs import Kind, Run, RunIndex
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from jobdeck_protocol.job import Job
@@ -142,7 +142,7 @@ class OutputReader(AbstractContextManager["OutputReader"]):
 
     async def extents(
         self, offset: int, limit_bytes: int, *, stream: Kind | None = None, follow: bool = True
-    ) -> AsyncIterator[Extent]:
+    ) -> AsyncGenerator[Extent, None]:
         """All output from an offset on, then what comes, until the end.
 
         Args:

@@ -15,6 +15,7 @@ Reads see committed data only, on connections of their own, in threads with a li
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import sqlite3
 import threading
@@ -76,6 +77,7 @@ class Store:
             sqlite3.Error: It cannot be opened.
         """
         self._token = token
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # specs hold environment values
         connection = self._connect()
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma wal_autocheckpoint=0")

@@ -6,13 +6,14 @@ at once; an attach goes on until the job has ended and all was delivered, and on
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from jobdeck_server.dialects import parse
 from jobdeck_server.http.message import FileSlice, Response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.output import Kind, OutputReader
@@ -51,9 +52,10 @@ async def attach(core: JobCore, job_id: str, request: Request) -> Response:
     )
 
 
-async def _slices(reader: OutputReader, start: int, stream: Kind | None, *, follow: bool) -> AsyncIterator[FileSlice]:
-    async for extent in reader.extents(start, _SLICE_BYTES, stream=stream, follow=follow):
-        yield FileSlice(reader.fd, extent.offset, extent.length)
+async def _slices(reader: OutputReader, start: int, stream: Kind | None, *, follow: bool) -> AsyncGenerator[FileSlice, None]:
+    async with aclosing(reader.extents(start, _SLICE_BYTES, stream=stream, follow=follow)) as extents:
+        async for extent in extents:
+            yield FileSlice(reader.fd, extent.offset, extent.length)
 
 
 def _trailers(reader: OutputReader) -> Headers:
@@ -92,15 +94,16 @@ async def kept(core: JobCore, job_id: str, request: Request) -> Response:
         raise
 
 
-async def _some(reader: OutputReader, stream: Kind, first: int, last: int) -> AsyncIterator[FileSlice]:
+async def _some(reader: OutputReader, stream: Kind, first: int, last: int) -> AsyncGenerator[FileSlice, None]:
     left = last - first
-    async for extent in reader.extents(first, _SLICE_BYTES, stream=stream, follow=False):
-        length = min(left, extent.length)
-        if length:
-            yield FileSlice(reader.fd, extent.offset, length)
-        left -= length
-        if not left:
-            return
+    async with aclosing(reader.extents(first, _SLICE_BYTES, stream=stream, follow=False)) as extents:
+        async for extent in extents:
+            length = min(left, extent.length)
+            if length:
+                yield FileSlice(reader.fd, extent.offset, length)
+            left -= length
+            if not left:
+                return
 
 
 def _range(header: str | None, size: int) -> tuple[int, int, int]:

@@ -32,6 +32,7 @@ _FRAME_LIMIT_BYTES = 16 * 1024 * 1024
 _START_LIMIT_S = 20.0
 _RETRY_S = 0.05
 _RETRY_LIMIT_S = 2.0
+_FIRST_TRIES_COUNT = 5
 _RECEIVE_BYTES = 256 * 1024
 _LENGTH = struct.Struct("<I")
 
@@ -74,20 +75,28 @@ class KeeperLink:
         self._stream: trio.SocketStream | None = None
         self._send_lock = trio.Lock()
         self._up = trio.Event()
+        self._was_up = False
         self._started: list[subprocess.Popen[bytes]] = []
 
     async def run(self) -> None:
-        """Keep a connection until cancelled."""
-        pause_s = _RETRY_S
+        """Keep a connection until cancelled.
+
+        Raises:
+            OSError: There never was one, and a keeper cannot be started.
+        """
+        pause_s, failed_count = _RETRY_S, 0
         while True:
             try:
                 stream = await self._connect()
             except OSError as error:
+                failed_count += 1
+                if not self._was_up and failed_count >= _FIRST_TRIES_COUNT:
+                    raise
                 _log.error("no keeper: %s", error)
                 await trio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _RETRY_LIMIT_S)
                 continue
-            pause_s = _RETRY_S
+            pause_s, failed_count = _RETRY_S, 0
             async with stream:
                 await self._serve(stream)
             _log.warning("the link to the keeper broke")
@@ -119,6 +128,7 @@ class KeeperLink:
                 nursery.start_soon(self._read, stream, nursery.cancel_scope)
                 hello = await self._ask("hello", version=_VERSION, touch=self._touch)
                 self._up.set()
+                self._was_up = True
                 await self._on_up(hello)
         except* (LinkBrokenError, KeeperError) as group:
             _log.warning("keeper: %s", group.exceptions[0])

@@ -1,0 +1,213 @@
+"""The server, put together: the one screen that names every part. Read this first.
+
+bytes -> http (h11) -> guard -> the table of routes -> a dialect -> core -> an engine, and back up the same stairs.
+Output never climbs them: readers take it from the core's files straight into a socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from jobdeck_server.channels import attach, events
+from jobdeck_server.core import errors, recovery, retention
+from jobdeck_server.core.datadir import DataDir, DataDirError
+from jobdeck_server.core.events import EventLog
+from jobdeck_server.core.growth import Growth, hears_splice
+from jobdeck_server.core.jobs import JobCore
+from jobdeck_server.core.store import Store
+from jobdeck_server.dialects.jobrunner import Jobrunner
+from jobdeck_server.dialects.v1.service import About, Service
+from jobdeck_server.engines.local import LocalEngine
+from jobdeck_server.guard.admission import Guard
+from jobdeck_server.guard.errors import ForbiddenError, UnauthorizedError
+from jobdeck_server.guard.limits import BindError, check_bind
+from jobdeck_server.guard.tokens import TokenStore
+from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
+from jobdeck_server.http.router import Router
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from jobdeck_server.dialects.base import Dialect
+    from jobdeck_server.http.message import Answer, Request, Response
+    from jobdeck_server.settings import Settings
+
+_log = logging.getLogger("jobdeck")
+_CLOSE_LIMIT_S = 20.0
+_STOP_LIMIT_S = 60.0
+_REFUSED = 2
+
+
+def run(settings: Settings, *, stop_jobs: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code: 0, or 2 if it could not start (said on standard error)."""
+    try:
+        trio.run(partial(serve, settings, stop_jobs=stop_jobs), strict_exception_groups=False)
+    except (DataDirError, BindError, OSError) as error:
+        print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
+        return _REFUSED
+    return 0
+
+
+async def serve(
+    settings: Settings, *, ready: Callable[[list[str]], None] | None = None, stop_jobs: bool = False
+) -> None:
+    """Run one server until it is told to end by a signal, or cancelled.
+
+    Args:
+        settings: See there.
+        ready: Called with the URLs once requests are served.
+        stop_jobs: End the jobs when the server is told to end; otherwise they run on.
+
+    Raises:
+        DataDirError, BindError, OSError: It cannot start; nothing was changed.
+    """
+    tokens = TokenStore(settings.data_dir)
+    check_bind(settings, tokens)
+    listeners = open_listeners(settings.listen, backlog_count=settings.listen_backlog_count)
+    try:
+        data_dir = await trio.to_thread.run_sync(DataDir, settings.data_dir)
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    store = Store(
+        settings.data_dir / "jobdeck.sqlite3", sync=settings.sync, batch_limit_count=settings.commit_batch_limit_count
+    )
+    growth = Growth()
+    try:
+        await trio.to_thread.run_sync(store.open, trio.lowlevel.current_trio_token())
+        async with trio.open_nursery() as nursery:
+            core = await _start_core(settings, store, growth, nursery)
+            await _serve_http(settings, core, tokens, listeners, data_dir, ready)
+            await _say_goodbye(core, stop_jobs=stop_jobs)
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(deadline=trio.current_time() + _CLOSE_LIMIT_S, shield=True):
+            await trio.to_thread.run_sync(store.close)
+            await trio.to_thread.run_sync(data_dir.close)
+        growth.close()
+
+
+async def _start_core(settings: Settings, store: Store, growth: Growth, nursery: trio.Nursery) -> JobCore:
+    """The core with its engine, every job found in its place."""
+    touch = not await trio.to_thread.run_sync(hears_splice, settings.data_dir)
+    boot_id = await trio.to_thread.run_sync(Path("/proc/sys/kernel/random/boot_id").read_text)
+    engine = LocalEngine(settings, touch=touch)
+    log = EventLog(store)
+    await log.load()
+    core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
+    nursery.start_soon(growth.run)
+    await nursery.start(core.run)
+    await nursery.start(engine.run, core)
+    await recovery.recover(core)
+    nursery.start_soon(retention.run, core)
+    return core
+
+
+async def _serve_http(
+    settings: Settings,
+    core: JobCore,
+    tokens: TokenStore,
+    listeners: Sequence[socket.socket],
+    data_dir: DataDir,
+    ready: Callable[[list[str]], None] | None,
+) -> None:
+    urls = [_url(host, port) for host, port in addresses(listeners)]
+    front = Front(settings, core, Guard(settings, tokens, addresses(listeners)), urls)
+    server = HttpServer(
+        app=front.answer, failure=front.failure, settings=settings, log=logging.getLogger("jobdeck.http")
+    )
+    await trio.to_thread.run_sync(data_dir.tell, urls)
+    for url in urls:
+        _log.info("serving %s", url)
+    if not settings.require_token and not tokens.list():
+        _log.info("no token is needed: every user of this machine can run jobs as the server's user")
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_shut_down_at, signals, server)
+            await nursery.start(server.run, listeners)
+            if ready is not None:
+                ready(urls)
+
+
+class Front:
+    """From a request to a dialect's answer: who may, which route, and whose words for what is refused."""
+
+    def __init__(self, settings: Settings, core: JobCore, guard: Guard, urls: Sequence[str]) -> None:
+        self._guard = guard
+        self._core = core
+        about = About(version=version("jobdeck"), urls=tuple(urls), data_dir=str(settings.data_dir))
+        self._dialects: tuple[Dialect, ...] = (
+            Jobrunner(core, attach_socket=self._attach_socket).dialect(),
+            Service(core, about, events_socket=self._events_socket, dialects=lambda: self._dialects).dialect(),
+        )
+        self._router = Router(self._dialects)
+
+    async def answer(self, request: Request) -> Answer:
+        """Answer a request; refusals of guard, table and core are told by the dialect of the path."""
+        dialect = self._router.dialect_of(request.path)
+        try:
+            identity = self._guard.admit(request)
+            match = self._router.match(request.method, request.path)
+            dialect = match.dialect
+            if match.route is None:
+                return match.options()
+            if not identity.may(match.route.role):
+                raise errors.ForbiddenError(f"This needs the role {match.route.role.name.lower()}.")
+            return await match.route.handler(replace(request, params=match.params, identity=identity))
+        except ForbiddenError as error:
+            return dialect.failure(errors.ForbiddenError(str(error)))
+        except UnauthorizedError as error:
+            return dialect.failure(errors.UnauthorizedError(str(error)))
+        except errors.JobdeckError as error:
+            return dialect.failure(error)
+
+    def failure(self, error: Exception, path: str) -> Response:
+        """The words for any error at a path."""
+        return self._router.dialect_of(path).failure(error)
+
+    async def _attach_socket(self, request: Request, job_id: str) -> Answer:
+        return await attach.upgrade(request, self._core, job_id)
+
+    async def _events_socket(self, request: Request) -> Answer:
+        return await events.upgrade(request, self._core)
+
+
+async def _shut_down_at(signals: AsyncIterator[int], server: HttpServer) -> None:
+    async for number in signals:
+        _log.info("%s: ending", signal.Signals(number).name)
+        server.shutdown()
+        return
+
+
+async def _say_goodbye(core: JobCore, *, stop_jobs: bool) -> None:
+    jobs = core.active()
+    if not jobs:
+        return
+    if not stop_jobs:
+        _log.info("%d jobs run on; the next server finds them; end them with: jobdeck stop --all", len(jobs))
+        return
+    _log.info("stopping %d jobs", len(jobs))
+    with trio.move_on_after(_STOP_LIMIT_S):
+        async with trio.open_nursery() as nursery:
+            for job in jobs:
+                nursery.start_soon(_end, core, job.id)
+
+
+async def _end(core: JobCore, job_id: str) -> None:
+    await core.stop(job_id)
+    await core.wait(job_id)
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
