@@ -49,7 +49,7 @@ def stop_all(folder: str | None, grace_s: float | None) -> int:
         waiting = len(_waiting(path))
         click.echo(f"Nothing runs under {path}.")
         if waiting:
-            click.echo(f"{waiting} jobs wait in the queue; they start with the next server.", err=True)
+            click.echo(f"In the queue, to start with the next server: {waiting}.", err=True)
         return 1 if waiting else 0
     except OSError as error:
         click.echo(f"jobdeck: the keeper of {path} does not answer: {error}", err=True)
