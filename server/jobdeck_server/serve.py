@@ -17,21 +17,24 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_server.channels import attach, events
+from jobdeck_server.channels.attach import AttachChannel
+from jobdeck_server.channels.events import EventsChannel
 from jobdeck_server.core import errors, recovery, retention
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.jobs import JobCore
-from jobdeck_server.core.store import Store
+from jobdeck_server.core.schema import NewerSchemaError
+from jobdeck_server.core.store import Store, StoreError
 from jobdeck_server.dialects.jobrunner import Jobrunner
 from jobdeck_server.dialects.v1.service import About, Service
 from jobdeck_server.engines.local import LocalEngine
-from jobdeck_server.guard.admission import Guard
-from jobdeck_server.guard.errors import ForbiddenError, UnauthorizedError
-from jobdeck_server.guard.limits import BindError, check_bind
+from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
+from jobdeck_server.guard.guard import Guard
+from jobdeck_server.guard.limits import check_bind
 from jobdeck_server.guard.tokens import TokenStore
 from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
+from jobdeck_server.http.message import Response
 from jobdeck_server.http.router import Router
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from jobdeck_server.dialects.base import Dialect
-    from jobdeck_server.http.message import Answer, Request, Response
+    from jobdeck_server.http.message import Answer, Request
     from jobdeck_server.settings import Settings
 
 _log = logging.getLogger("jobdeck")
@@ -52,7 +55,7 @@ def run(settings: Settings, *, stop_jobs: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code: 0, or 2 if it could not start (said on standard error)."""
     try:
         trio.run(partial(serve, settings, stop_jobs=stop_jobs), strict_exception_groups=False)
-    except (DataDirError, BindError, OSError) as error:
+    except (DataDirError, GuardError, NewerSchemaError, OSError) as error:
         print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
         return _REFUSED
     return 0
@@ -69,10 +72,11 @@ async def serve(
         stop_jobs: End the jobs when the server is told to end; otherwise they run on.
 
     Raises:
-        DataDirError, BindError, OSError: It cannot start; nothing was changed.
+        DataDirError, GuardError, NewerSchemaError, OSError: It cannot start; nothing was changed.
     """
     tokens = TokenStore(settings.data_dir)
-    check_bind(settings, tokens)
+    if check_bind(settings.listen, tokens, insecure=settings.insecure_no_auth):
+        settings = replace(settings, require_token=True)
     listeners = open_listeners(settings.listen, backlog_count=settings.listen_backlog_count)
     try:
         data_dir = await trio.to_thread.run_sync(DataDir, settings.data_dir)
@@ -130,7 +134,7 @@ async def _serve_http(
     await trio.to_thread.run_sync(data_dir.tell, urls)
     for url in urls:
         _log.info("serving %s", url)
-    if not settings.require_token and not tokens.list():
+    if not settings.require_token:
         _log.info("no token is needed: every user of this machine can run jobs as the server's user")
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -145,42 +149,44 @@ class Front:
 
     def __init__(self, settings: Settings, core: JobCore, guard: Guard, urls: Sequence[str]) -> None:
         self._guard = guard
-        self._core = core
         about = About(version=version("jobdeck"), urls=tuple(urls), data_dir=str(settings.data_dir))
         self._dialects: tuple[Dialect, ...] = (
-            Jobrunner(core, attach_socket=self._attach_socket).dialect(),
-            Service(core, about, events_socket=self._events_socket, dialects=lambda: self._dialects).dialect(),
+            Jobrunner(core, attach_socket=AttachChannel(core).answer).dialect(),
+            Service(core, about, events_socket=EventsChannel(core).answer, dialects=lambda: self._dialects).dialect(),
         )
         self._router = Router(self._dialects)
 
     async def answer(self, request: Request) -> Answer:
-        """Answer a request; refusals of guard, table and core are told by the dialect of the path."""
+        """Answer a request; refusals of guard and core are told by the dialect of the path."""
+        answer = await self._answer(request)
+        cors = self._guard.cors_headers(request)
+        if cors and isinstance(answer, Response):
+            return replace(answer, headers=(*answer.headers, *cors))
+        return answer
+
+    async def _answer(self, request: Request) -> Answer:
         dialect = self._router.dialect_of(request.path)
         try:
-            identity = self._guard.admit(request)
+            self._guard.check_source(request)
             match = self._router.match(request.method, request.path)
             dialect = match.dialect
+            preflight = self._guard.preflight(request, match.allow)
+            if preflight is not None:
+                return preflight
             if match.route is None:
                 return match.options()
-            if not identity.may(match.route.role):
-                raise errors.ForbiddenError(f"This needs the role {match.route.role.name.lower()}.")
+            identity = self._guard.identify(request, needed=match.route.role)
             return await match.route.handler(replace(request, params=match.params, identity=identity))
         except ForbiddenError as error:
             return dialect.failure(errors.ForbiddenError(str(error)))
         except UnauthorizedError as error:
             return dialect.failure(errors.UnauthorizedError(str(error)))
-        except errors.JobdeckError as error:
+        except (errors.JobdeckError, StoreError) as error:
             return dialect.failure(error)
 
     def failure(self, error: Exception, path: str) -> Response:
         """The words for any error at a path."""
         return self._router.dialect_of(path).failure(error)
-
-    async def _attach_socket(self, request: Request, job_id: str) -> Answer:
-        return await attach.upgrade(request, self._core, job_id)
-
-    async def _events_socket(self, request: Request) -> Answer:
-        return await events.upgrade(request, self._core)
 
 
 async def _shut_down_at(signals: AsyncIterator[int], server: HttpServer) -> None:
