@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_server.channels.attach import AttachChannel
-from jobdeck_server.channels.events import EventsChannel
+from jobdeck_server.channels import attach, events
 from jobdeck_server.core import errors, recovery, retention
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.events import EventLog
@@ -151,8 +150,13 @@ class Front:
         self._guard = guard
         about = About(version=version("jobdeck"), urls=tuple(urls), data_dir=str(settings.data_dir))
         self._dialects: tuple[Dialect, ...] = (
-            Jobrunner(core, attach_socket=AttachChannel(core).answer).dialect(),
-            Service(core, about, events_socket=EventsChannel(core).answer, dialects=lambda: self._dialects).dialect(),
+            Jobrunner(core, attach_socket=lambda request, job_id: attach.upgrade(request, core, job_id)).dialect(),
+            Service(
+                core,
+                about,
+                events_socket=lambda request: events.upgrade(request, core),
+                dialects=lambda: self._dialects,
+            ).dialect(),
         )
         self._router = Router(self._dialects)
 
