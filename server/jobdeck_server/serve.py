@@ -38,7 +38,7 @@ from jobdeck_server.http.router import Router
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from jobdeck_server.dialects.base import Dialect
     from jobdeck_server.http.message import Answer, Request
@@ -52,12 +52,22 @@ _REFUSED = 2
 
 def run(settings: Settings, *, stop_jobs: bool = False) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code: 0, or 2 if it could not start (said on standard error)."""
+    code = 0
     try:
-        trio.run(partial(serve, settings, stop_jobs=stop_jobs), strict_exception_groups=False)
-    except (DataDirError, GuardError, NewerSchemaError, OSError) as error:
-        print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
-        return _REFUSED
-    return 0
+        trio.run(partial(serve, settings, stop_jobs=stop_jobs))
+    except* (DataDirError, GuardError, NewerSchemaError, OSError) as group:
+        for error in _leaves(group):
+            print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
+        code = _REFUSED
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 async def serve(
