@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-JOBDECK = (sys.executable, "-m", "jobdeck_tui.main")
+JOBDECK = (str(Path(sys.executable).parent / "jobdeck"),)
 START_LIMIT_S = 30.0
 HTTP_LIMIT_S = 30.0
 
