@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
+
 from jobdeck_server.core import recovery
 from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.growth import Growth
@@ -102,3 +103,10 @@ async def bench(
 
 def shell(line: str, **fields: object) -> JobRequest:
     return JobRequest(dialect="v1", steps=(StepRequest(command_line=line),), **fields)  # type: ignore[arg-type]
+
+
+async def until(true: Callable[[], bool], limit_s: float = 5.0) -> None:
+    """Wait for what a thread brings about, of which nobody tells."""
+    with trio.fail_after(limit_s):
+        while not true():  # noqa: ASYNC110  # see above
+            await trio.sleep(0.001)

@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+
 from jobdeck_protocol.job import MOVES, Job, JobState, from_wire, to_wire
 from jobdeck_server.core import retention
 from jobdeck_server.core.errors import (
@@ -27,8 +28,7 @@ from jobdeck_server.core.live import now_us
 from jobdeck_server.core.requests import Idempotency, JobRequest, StepRequest
 from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Started
-
-from tests.server.core.harness import FakeEngine, bench, shell
+from tests.server.core.harness import FakeEngine, bench, shell, until
 
 DONE = Ended(how="exit", code=0, started_us=5, finished_us=9, output_bytes=3, step=0)
 
@@ -54,9 +54,7 @@ async def test_reports_move_a_job_and_may_be_repeated(tmp_path: Path) -> None:
         b.core.report(job.id, Ended(how="lost", finished_us=11, text="no"))
         ended = await b.core.wait(job.id)
         assert (ended.state, ended.exit_code, ended.finished_us, ended.output_bytes) == (JobState.SUCCEEDED, 0, 9, 3)
-        with trio.fail_after(5):
-            while b.core.live(job.id) is not None:
-                await trio.sleep(0.01)
+        await until(lambda: b.core.live(job.id) is None)
         assert await b.core.get(job.id) == ended
         assert b.core.counts[JobState.SUCCEEDED] == 1
         assert sum(b.core.counts.values()) == 1
@@ -67,9 +65,7 @@ async def test_more_jobs_than_slots_wait_in_order(tmp_path: Path) -> None:
         jobs = [await b.core.submit(shell(f"echo {n}")) for n in range(5)]
         assert [job.state.value for job in jobs] == ["starting"] * 2 + ["queued"] * 3
         for job in jobs:
-            with trio.fail_after(5):
-                while job.id not in b.engine.launched:
-                    await trio.sleep(0.001)
+            await until(lambda: job.id in b.engine.launched)
             b.core.report(job.id, DONE)
         assert b.engine.launched[2:] == [job.id for job in jobs[2:]]
 
@@ -126,9 +122,7 @@ async def test_a_submitter_that_goes_away_leaves_an_accepted_job(tmp_path: Path)
         with trio.CancelScope() as scope:
             scope.cancel()
             await b.core.submit(shell("true"))
-        with trio.fail_after(5):
-            while not b.engine.launched:
-                await trio.sleep(0.001)
+        await until(lambda: bool(b.engine.launched))
         assert len(b.core.active()) == 1
 
 
@@ -144,9 +138,7 @@ async def test_after_a_crash_each_job_is_where_it_should_be(tmp_path: Path) -> N
     started = Started(started_us=5, step=0)
     engine.known = {jobs["runs"].id: started, jobs["ended"].id: DONE, jobs["stopping"].id: started, "stranger": DONE}
     async with bench(tmp_path, engine=engine, running_limit_count=5) as b:
-        with trio.fail_after(5):
-            while jobs["queued"].id not in engine.launched:
-                await trio.sleep(0.001)
+        await until(lambda: jobs["queued"].id in engine.launched)
         states = {name: (await b.core.get(job.id)).state.value for name, job in jobs.items()}
         assert states == {
             "asked_again": "starting",
@@ -180,9 +172,7 @@ async def test_removing_needs_an_end_and_takes_row_and_folder(tmp_path: Path) ->
         with pytest.raises(ConflictError):
             await b.core.remove(job.id)
         b.core.report(job.id, DONE)
-        with trio.fail_after(5):
-            while b.core.live(job.id) is not None:
-                await trio.sleep(0.001)
+        await until(lambda: b.core.live(job.id) is None)
         await b.core.remove(job.id)
         assert b.engine.forgotten == [job.id]
         with pytest.raises(UnknownJobError):
@@ -198,9 +188,7 @@ async def test_retention_removes_the_longest_ended_and_never_what_runs(tmp_path:
         for n, job in enumerate(ended):
             (b.engine.follow(job.id)).mkdir(parents=True)
             b.core.report(job.id, replace(DONE, finished_us=now_us() + n))
-        with trio.fail_after(5):
-            while len(b.core._live) > 1:
-                await trio.sleep(0.001)
+        await until(lambda: len(b.core._live) == 1)
         await retention.sweep(b.core)
         left = (await b.core.page(JobFilter())).items
         assert [job.id for job in left] == [ended[4].id, ended[3].id, running.id]
