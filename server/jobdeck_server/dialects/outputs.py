@@ -52,7 +52,9 @@ async def attach(core: JobCore, job_id: str, request: Request) -> Response:
     )
 
 
-async def _slices(reader: OutputReader, start: int, stream: Kind | None, *, follow: bool) -> AsyncGenerator[FileSlice, None]:
+async def _slices(
+    reader: OutputReader, start: int, stream: Kind | None, *, follow: bool
+) -> AsyncGenerator[FileSlice, None]:
     async with aclosing(reader.extents(start, _SLICE_BYTES, stream=stream, follow=follow)) as extents:
         async for extent in extents:
             yield FileSlice(reader.fd, extent.offset, extent.length)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ async def test_more_jobs_than_slots_wait_in_order(tmp_path: Path) -> None:
         jobs = [await b.core.submit(shell(f"echo {n}")) for n in range(5)]
         assert [job.state.value for job in jobs] == ["starting"] * 2 + ["queued"] * 3
         for job in jobs:
-            await until(lambda: job.id in b.engine.launched)
+            await until(partial(lambda job: job.id in b.engine.launched, job))
             b.core.report(job.id, DONE)
         assert b.engine.launched[2:] == [job.id for job in jobs[2:]]
 
