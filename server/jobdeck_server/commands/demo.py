@@ -95,7 +95,7 @@ class _Narrator:
 
     def __call__(self, who: str, text: str) -> None:
         clock = click.style(f"{time.monotonic() - self._start_s:5.1f} s", dim=True)
-        click.echo(f"{clock}  {click.style(f'{who:<8}', bold=True)} {text}")
+        click.echo(f"{clock}  {click.style(f'{who:<9}', bold=True)} {text}")
 
 
 def _jobs(work: Path) -> dict[str, Watched]:
@@ -108,33 +108,39 @@ def _jobs(work: Path) -> dict[str, Watched]:
     jobs = [
         Watched(
             name="long",
+            what="prints a tick, ten times a second",
             command=f"echo $$ > {work}/long.pid; for i in $(seq {_TICKS}); do echo tick $i; sleep 0.1; done; "
             f"until [ -e {work}/back ]; do sleep 0.05; done; echo done",
             wanted="".join(f"tick {i}\n" for i in range(1, _TICKS + 1)).encode() + b"done\n",
         ),
         Watched(
             name="failing",
+            what="writes to both streams, exits with 3",
             command="echo looking for it; echo it is not there >&2; exit 3",
             wanted=b"looking for it\nit is not there\n",
         ),
         Watched(
             name="chatty",
+            what="prints hundreds of thousands of lines",
             command=f"for i in $(seq {_PARTS}); do seq {_NUMBERS}; sleep 0.5; done; "
             f"until [ -e {work}/back ]; do sleep 0.05; done; seq {_NUMBERS}",
             wanted=numbers * (_PARTS + 1),
         ),
         Watched(
             name="stubborn",
+            what="ignores SIGTERM, has a child",
             command=f"trap '' TERM; sleep 600 & echo $! $$ > {work}/stubborn.pid; echo I never end; wait",
             wanted=b"I never end\n",
         ),
         Watched(
             name="late",
+            what="its shell goes, a child prints later",
             command=f"echo $$ > {work}/late.pid; exec > >(sleep 3; cat); echo said when the shell was gone",
             wanted=b"said when the shell was gone\n",
         ),
         Watched(
             name="alone",
+            what="ends while there is no server",
             command=f"echo $$ > {work}/alone.pid; until [ -e {work}/go ]; do sleep 0.05; done; "
             "echo nobody was listening; exit 7",
             wanted=b"nobody was listening\n",
@@ -169,7 +175,7 @@ class _Play:
         """Post all jobs and attach a client to each."""
         for job in self.jobs.values():
             await self.server.post(job)
-            self.say("POST /", f"{job.name:<8} {job.id}")
+            self.say("POST /", f"{job.name:<9} {job.what:<40} {job.id[:8]}")
             nursery.start_soon(job.attach, self.server)
         self.jobs["late"].on_bytes = self._late_line
         nursery.start_soon(self._late_shell)
@@ -188,7 +194,8 @@ class _Play:
         await until(failing.complete.is_set)
         await until(lambda: long.got_bytes > 50 and chatty.got_bytes > 1_000_000)
         await until(lambda: all(_pids(self.work, name) for name in ("long", "stubborn", "late", "alone")))
-        self.say("attach", f"long {long.got_bytes:,} bytes so far, chatty {chatty.got_bytes:,}, live")
+        for job in (long, chatty):
+            self.say("attach", f"{job.name:<9} {job.got_bytes:,} bytes so far; last line: {job.last_line()}")
 
     async def stop(self) -> None:
         """DELETE the job that ignores SIGTERM and has a child."""
@@ -250,18 +257,18 @@ class _Play:
         job = self.jobs[name]
         record = await self.server.ended(job)
         found = (record["exit_code"], record["signal"])
-        seen = f"{record['state']}, " + (f"signal {found[1]}" if found[0] is None else f"exit {found[0]}")
-        seen += f"; {job.got_bytes:,} bytes, SHA-256 {'equal' if job.exact() else 'NOT EQUAL'}"
+        seen = f"signal {found[1]}" if found[0] is None else f"exit {found[0]}"
+        seen += f", {job.got_bytes:,} bytes, SHA-256 {'equal' if job.exact() else 'NOT EQUAL'}"
         holds = found == (code, signal) and job.exact()
         if cut:
             words += ", its output goes on where it was cut"
             holds = holds and len(job.cuts) > 0 and 0 < job.cuts[0] < len(job.wanted)
-            seen += f"; cut at {job.cuts[0]:,}" if job.cuts else "; not cut"
+            seen += f", cut at {job.cuts[0]:,}" if job.cuts else ", not cut"
         if name == "alone":
             words += ", recorded without a server"
             finished_us = time_us(record["finished"])
             holds = holds and self.killed_us < finished_us < self.back_us
-            seen += f"; {(self.back_us - finished_us) / 1e6:.1f} s before the server was back"
+            seen += f", {(self.back_us - finished_us) / 1e6:.1f} s before the restart"
         self.check(f"{name} {words}", holds, seen)
 
 

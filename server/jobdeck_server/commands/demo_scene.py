@@ -48,10 +48,12 @@ class Watched:
 
     Attributes:
         name: A word for it.
+        what: What it does, in a few words.
         command: Its bash command line.
         wanted: The bytes it must print.
         id: As the server handed it out.
         got_bytes: Bytes received.
+        tail: The last of them, for show.
         digest: SHA-256 of them.
         cuts: Offsets at which the link broke and the client attached again.
         complete: The response came to its proper end, the last chunk included.
@@ -59,10 +61,12 @@ class Watched:
     """
 
     name: str
+    what: str
     command: str
     wanted: bytes
     id: str = ""
     got_bytes: int = 0
+    tail: bytes = b""
     digest: Any = field(default_factory=hashlib.sha256)
     cuts: list[int] = field(default_factory=list)
     complete: trio.Event = field(default_factory=trio.Event)
@@ -71,6 +75,11 @@ class Watched:
     def exact(self) -> bool:
         """Whether what was received is what the job must print, byte for byte."""
         return self.got_bytes == len(self.wanted) and bool(self.digest.digest() == hashlib.sha256(self.wanted).digest())
+
+    def last_line(self) -> str:
+        """The last complete line that was received."""
+        lines = self.tail.decode("utf-8", "replace").split("\n")[:-1]
+        return lines[-1] if lines else ""
 
     async def attach(self, server: DemoServer) -> None:
         """Receive the job's output to its end, at the offset reached so far after each break."""
@@ -83,6 +92,7 @@ class Watched:
                     async for piece in response.aiter_raw():
                         self.got_bytes += len(piece)
                         self.digest.update(piece)
+                        self.tail = (self.tail + piece)[-80:]
                         self.on_bytes(piece)
                 self.complete.set()
             except httpx.TransportError:
