@@ -1,0 +1,1 @@
+"""The WebSocket ends of the protocol's channels."""
