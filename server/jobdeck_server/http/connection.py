@@ -45,6 +45,15 @@ if TYPE_CHECKING:
     from jobdeck_server.settings import Settings
 
 
+class Ending(Enum):
+    """What an exchange leaves to be done."""
+
+    NEXT = "take the next request"
+    CLOSE = "all was said and read"
+    LINGER = "all was said, or nothing more can be; the client may still be sending"
+    RESET = "what was said is not all, and only a reset tells"
+
+
 class Phase(Enum):
     """What a connection is doing; see the top of the file."""
 
@@ -131,7 +140,13 @@ class Connection:
                 self._phase = Phase.BUSY
                 await self._refuse(error)
                 return
-            if request is None or not await self._exchange(request):
+            if request is None:
+                return
+            ending = await self._exchange(request)
+            if ending is Ending.NEXT:
+                ending = await self._next_cycle()
+            if ending is not Ending.NEXT:
+                await self._end(ending)
                 return
 
     async def _next(self) -> Request | None:
@@ -199,12 +214,8 @@ class Connection:
 
     # answering
 
-    async def _exchange(self, request: Request) -> bool:
-        """Answer one request and log it.
-
-        Returns:
-            Whether the connection can take another one; if not, it has been ended.
-        """
+    async def _exchange(self, request: Request) -> Ending:
+        """Answer one request and log it."""
         exchange = self._begin(request.method, request.path)
         exchange.note = request.note
         sent = self._wire.sent_bytes
@@ -212,19 +223,19 @@ class Connection:
             answer = await self._ask(request)
             if isinstance(answer, Upgrade):
                 exchange.status = 101
-                await self._upgrade(request, answer)
-                return False
+                return await self._upgrade(request, answer)
             exchange.status = answer.status
-            return await self._answer(request, answer)
+            keep = await self._answer(request, answer)
+            return Ending.NEXT if keep else Ending.LINGER
         except CutError as cut:
             exchange.ended = str(cut)
             if cut.__cause__ is not None:
                 self._service.log.error("answer cut", exc_info=cut, extra={"fields": {"path": request.path}})
-            await self._cut(request)
-            return False
+            # HTTP/1.0 has no last chunk that could be missing
+            return Ending.RESET if request.http10 else Ending.LINGER
         except PeerGoneError:
             exchange.ended = "client gone"
-            return False
+            return Ending.CLOSE
         except OSError as error:
             exchange.ended = "client stalled" if isinstance(error, StallError) else "client gone"
             raise
@@ -272,10 +283,10 @@ class Connection:
         return replace(response, headers=response.headers + more)
 
     async def _answer(self, request: Request, response: Response) -> bool:
-        """Send an answer and see to what is left of the request.
+        """Send an answer.
 
         Returns:
-            See ``_exchange``.
+            Whether the client was left the hope that it may go on.
 
         Raises:
             CutError, OSError: See ``Responder.send``.
@@ -298,26 +309,30 @@ class Connection:
             await responder.send(self._fail(error, request.path), close=True)
         finally:
             await finish(response)
-        return await self._next_cycle(keep=keep and not self._must_close)
+        return keep and not self._must_close
 
     def _responder(self, request: Request) -> Responder:
         te = request.header("te") or ""
         trailers = any(part.partition(";")[0].strip().lower() == "trailers" for part in te.split(","))
         return Responder(self._wire, self._conn, head_only=request.method == "HEAD", trailers=trailers)
 
-    async def _next_cycle(self, *, keep: bool) -> bool:
-        """After an answer: make ready for the next request, or end."""
-        if keep and self._conn.our_state is h11.MUST_CLOSE and self._body.done and not len(self._buffer):
-            return False  # the client said that it is done, and nothing of it is unread
+    async def _next_cycle(self) -> Ending:
+        """After an answer: read past what is left of the request and make ready for the next one."""
+        if self._conn.our_state is h11.MUST_CLOSE:  # the client said so
+            return Ending.CLOSE if self._body.done and not len(self._buffer) else Ending.LINGER
         try:
-            keep = keep and self._conn.our_state is not h11.MUST_CLOSE and await self._body.drain()
+            drained = await self._body.drain()
         except HttpError:
-            keep = False
-        if keep:
+            drained = False
+        if drained:
             self._conn.start_next_cycle()
-        else:
+        return Ending.NEXT if drained else Ending.LINGER
+
+    async def _end(self, ending: Ending) -> None:
+        if ending is Ending.RESET:
+            self._wire.reset()
+        elif ending is Ending.LINGER:
             await self._wire.linger(self._settings.linger_timeout_s)
-        return keep
 
     async def _follow(self, responder: Responder, response: Response, *, close: bool) -> None:
         """Send an answer that may be silent or unread for ever, until its end, the client's, or the server's.
@@ -356,13 +371,6 @@ class Connection:
             raise ConnectionResetError("the client has gone")
         raise error or CutError("shutdown")
 
-    async def _cut(self, request: Request) -> None:
-        """End without the last chunk; HTTP/1.0 has no other sign of that than a reset."""
-        if request.http10:
-            self._wire.reset()
-        else:
-            await self._wire.linger(self._settings.linger_timeout_s)
-
     async def _refuse(self, error: HttpError) -> None:
         """Answer what is no request, and end."""
         path = self._buffer.path()
@@ -380,11 +388,12 @@ class Connection:
             exchange.log(self._service.log, trio.current_time())
         await self._wire.linger(self._settings.linger_timeout_s)
 
-    async def _upgrade(self, request: Request, upgrade: Upgrade) -> None:
+    async def _upgrade(self, request: Request, upgrade: Upgrade) -> Ending:
         set_user_timeout(self._wire.sock, 0)
         self._wire.stall_s = math.inf
         rest = self._buffer.take(len(self._buffer))
-        await serve_upgrade(self._wire, request, upgrade, rest=rest, service=self._service)
+        whole = await serve_upgrade(self._wire, request, upgrade, rest=rest, service=self._service)
+        return Ending.LINGER if whole else Ending.RESET
 
 
 def _only(error: Exception) -> Exception:

@@ -14,7 +14,7 @@ Source: RFC 6455 sections 5.2 and 5.5.1.
 from __future__ import annotations
 
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -33,6 +33,7 @@ FINAL = 0x80
 # size; a read that comes back full is a sign of a large one, where size decides the price (4 KiB: 4 times the CPU).
 RECEIVE_SMALL_BYTES = 16 * 1024
 RECEIVE_LARGE_BYTES = 256 * 1024
+FAREWELL_LIMIT_S = 1.0
 
 
 def frame_head(opcode: int, length: int) -> bytes:
@@ -55,6 +56,7 @@ class FrameStream(trio.abc.Stream):
     Attributes:
         ended: Set when no data frame can leave any more: a close frame was sent, or the connection broke.
         torn: A frame broke off; not even a close frame can follow.
+        close_sent: A close frame went out.
         received_bytes: From the client, to see that it lives.
     """
 
@@ -68,6 +70,7 @@ class FrameStream(trio.abc.Stream):
         self._closed = False
         self.ended = trio.Event()
         self.torn = False
+        self.close_sent = False
         self.received_bytes = 0
 
     @property
@@ -112,6 +115,7 @@ class FrameStream(trio.abc.Stream):
             if self.torn:
                 raise trio.BrokenResourceError
             if self._answered.is_set() and data[:1] == bytes((FINAL | CLOSE,)):
+                self.close_sent = True
                 self.ended.set()
             try:
                 with self._whole():
@@ -128,8 +132,21 @@ class FrameStream(trio.abc.Stream):
         """Say that nothing more is sent. The socket stays open, so that the client can read what was."""
         self._closed = True
         self.ended.set()
-        self._wire.end()
+        if self.close_sent and not self.torn:
+            self._wire.end()
         await trio.lowlevel.checkpoint()
+
+    async def farewell(self, code: int) -> None:
+        """Send a close frame although the stream is closed, if there was none and one can still be sent.
+
+        trio-websocket ends the connection without one after a protocol error, and the client would not know why.
+        """
+        if self.close_sent or self.torn:
+            return
+        with trio.move_on_after(FAREWELL_LIMIT_S), suppress(OSError):
+            async with self._lock:
+                await self._wire.send(frame_head(CLOSE, 2) + struct.pack("!H", code))
+                self.close_sent = True
 
     # our own data frames
 

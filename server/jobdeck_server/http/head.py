@@ -185,7 +185,7 @@ def check_framing(head: bytes, request: h11.Request) -> None:
     if request.http_version == b"1.0" and b"transfer-encoding" in names:
         raise BadMessageError("HTTP/1.0 has no Transfer-Encoding.")
     if request.http_version not in (b"1.0", b"1.1"):
-        raise HttpVersionError("Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+        raise HttpVersionError("Only versions 1.0 and 1.1 of HTTP are spoken here.")
 
 
 def check_fields(headers: Headers, *, http10: bool) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from jobdeck_server.settings import Settings
 
 NORMAL, GOING_AWAY, ABNORMAL, TOO_LARGE, BUG = 1000, 1001, 1006, 1009, 1011
+PING_BYTES = 6  # trio-websocket's: a frame's head and a 32-bit number
 REASON_LIMIT_BYTES = 123  # a control frame's 125 less the code
 
 
@@ -198,7 +199,7 @@ class Socket:
             code: 1000 to 4999, one that may be sent (not 1005, 1006, 1015).
             reason: Cut at 123 bytes.
         """
-        if self._said is None and not self.closed.is_set():
+        if self._said is None and self._ws.closed is None and not self.closed.is_set():
             self._said = SocketClosed(code, reason)
         try:
             with trio.move_on_after(self._close_s):
@@ -225,7 +226,7 @@ class Socket:
                     await self._ws.ping()
             except (ConnectionClosed, wsproto.utilities.LocalProtocolError):
                 return
-            if scope.cancelled_caught and self._progress(wire) == before:
+            if scope.cancelled_caught and not self._lives(before, self._progress(wire)):
                 await self.close(BUG, "no answer to a ping")
                 return
 
@@ -237,13 +238,24 @@ class Socket:
             queued = 0
         return self._stream.received_bytes, self._stream.sent_bytes - queued
 
+    @staticmethod
+    def _lives(before: tuple[int, int], now: tuple[int, int]) -> bool:
+        """Whether anything came, or more than the ping itself was taken (by a machine whose program may be frozen)."""
+        return now[0] != before[0] or now[1] - before[1] > PING_BYTES
+
+    async def farewell(self) -> None:
+        """After the end: tell the client why, if trio-websocket did not."""
+        code = self._why().code
+        if code != ABNORMAL:
+            await self._stream.farewell(code)
+
 
 def _cut(reason: str) -> str:
     return reason.encode()[:REASON_LIMIT_BYTES].decode("utf-8", "ignore")
 
 
-async def serve_upgrade(wire: Wire, request: Request, upgrade: Upgrade, *, rest: bytes, service: Service) -> None:
-    """Talk WebSocket on a connection until it is closed; the socket is ended, and is closed by the caller.
+async def serve_upgrade(wire: Wire, request: Request, upgrade: Upgrade, *, rest: bytes, service: Service) -> bool:
+    """Talk WebSocket on a connection until it is closed; the socket itself is left to the caller.
 
     Args:
         wire: The connection, at the end of the handshake request.
@@ -251,6 +263,9 @@ async def serve_upgrade(wire: Wire, request: Request, upgrade: Upgrade, *, rest:
         upgrade: What to run on it.
         rest: Bytes that the client sent after its handshake.
         service: Limits, the log, and the wish to end.
+
+    Returns:
+        Whether the last frame is whole, so that what was sent can be read to its end.
     """
     settings = service.settings
     stream = FrameStream(wire, head=_handshake(request, upgrade.subprotocol), rest=rest)
@@ -269,13 +284,11 @@ async def serve_upgrade(wire: Wire, request: Request, upgrade: Upgrade, *, rest:
             with service.shutdown.told(leave):
                 nursery.start_soon(socket.keep_alive, settings, wire)
                 await _run(upgrade, socket, request, service)
+                await socket.farewell()
             nursery.cancel_scope.cancel()
     except* (ConnectionClosed, wsproto.utilities.LocalProtocolError):
         pass  # trio-websocket's reader met the end of the connection while it was answering something
-    if stream.torn:
-        wire.reset()
-    else:
-        await wire.linger(settings.linger_timeout_s)
+    return not stream.torn
 
 
 async def _run(upgrade: Upgrade, socket: Socket, request: Request, service: Service) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import h11
 import trio
+import trio.testing
 
 from jobdeck_server.http.errors import HttpError
 from jobdeck_server.http.listener import HttpServer, open_listeners
@@ -56,6 +57,12 @@ class Toy:
     async def client(self) -> AsyncIterator[Client]:
         async with await self.connect() as stream:
             yield Client(stream)
+
+    async def open_connections(self, count: int) -> None:
+        """Wait until so many are open."""
+        with trio.fail_after(10):
+            while self.server.statistics.connection_count != count:
+                await trio.testing.wait_all_tasks_blocked(0.005)
 
     async def talk(self, *pieces: bytes, end: bool = False, limit_s: float = 10) -> bytes:
         """Send the pieces, read until the server closes."""
