@@ -34,7 +34,7 @@ Roles:
 \b
 Clients send a token as
   Authorization: Bearer TOKEN        also x-api-token, or the password of basic auth
-and jobdeck's own commands take it from JOBDECK_TOKEN or the file JOBDECK_TOKEN_FILE.
+and jobdeck's own commands take it from the file that JOBDECK_TOKEN_FILE names, or ~/.config/jobdeck/token.
 """
 
 _CREATE_HELP = """\
