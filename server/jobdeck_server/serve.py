@@ -31,6 +31,7 @@ from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
 from jobdeck_server.guard.guard import Guard
 from jobdeck_server.guard.limits import check_bind
+from jobdeck_server.guard.origin import is_loopback
 from jobdeck_server.guard.tokens import TokenStore
 from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
 from jobdeck_server.http.message import Response
@@ -143,14 +144,22 @@ async def _serve_http(
     await trio.to_thread.run_sync(data_dir.tell, urls)
     for url in urls:
         _log.info("serving %s", url)
-    if not settings.require_token:
-        _log.info("no token is needed: every user of this machine can run jobs as the server's user")
+    _say_who_may(settings, addresses(listeners))
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_shut_down_at, signals, server)
             await nursery.start(server.run, listeners)
             if ready is not None:
                 ready(urls)
+
+
+def _say_who_may(settings: Settings, bound: Sequence[tuple[str, int]]) -> None:
+    if settings.require_token:
+        return
+    if all(is_loopback(host) for host, _ in bound):
+        _log.info("no token is needed: every user of this machine can run jobs as the server's user")
+    else:
+        _log.warning("NO TOKEN IS NEEDED: everybody who reaches this port can run anything as the server's user")
 
 
 class Front:
@@ -215,9 +224,10 @@ async def _say_goodbye(core: JobCore, *, stop_jobs: bool) -> None:
     if not jobs:
         return
     if not stop_jobs:
-        _log.info("%d jobs run on; the next server finds them; end them with: jobdeck stop --all", len(jobs))
+        run, them = ("1 job runs", "it") if len(jobs) == 1 else (f"{len(jobs)} jobs run", "them")
+        _log.info("%s on; the next server finds %s; end %s with: jobdeck stop --all", run, them, them)
         return
-    _log.info("stopping %d jobs", len(jobs))
+    _log.info("stopping %d job%s", len(jobs), "" if len(jobs) == 1 else "s")
     with trio.move_on_after(_STOP_LIMIT_S):
         async with trio.open_nursery() as nursery:
             for job in jobs:

@@ -65,7 +65,10 @@ async def recover(core: JobCore) -> Recovery:
         - sum(state in (JobState.STARTING, JobState.RUNNING, JobState.QUEUED) for state in states),
         imported_count=imported_count,
     )
-    _log.info("found %s", found)
+    _log.info(
+        "found %d running, %d waiting, %d ended meanwhile, %d without a record",
+        *(found.running_count, found.queued_count, found.ended_count, found.imported_count),
+    )
     return found
 
 
