@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from jobdeck_keeper import cgroup, life, orphans, pipes, procs, records, spawning
 from jobdeck_keeper.feeder import Feeder
 from jobdeck_keeper.life import Life, Phase, Status
-from jobdeck_keeper.pipes import Limits
+from jobdeck_keeper.pipes import Heritage, Limits
 from jobdeck_keeper.pump import Pump
 from jobdeck_keeper.spawning import Job
 from jobdeck_keeper.tree import ShimTree
@@ -67,7 +67,7 @@ class Hosted:
             ready=job.ready,
             limits=Limits.of(job.claim),
             touch=adopter.keeper.touch,
-            heir_of="shared" if job.shared else "unshared",
+            heritage=job.heritage,
         )
         self.life = Life(
             folder=job.folder,
@@ -295,7 +295,7 @@ class Adopter:
             if os.path.lexists(f"{folder}/pipe1"):
                 life.tidy(folder, facts.get("claim", {}))
             return
-        job = Job(ident=ident, folder=folder, record=record, claim=facts["claim"], shared=False)
+        job = Job(ident=ident, folder=folder, record=record, claim=facts["claim"])
         if facts["claim"]["boot"] != self.keeper.place.boot:
             self._lose(job)
             return
@@ -374,8 +374,9 @@ class Adopter:
         Not so the input: when all holders of its position are dead, so are those of the pipe's write end, and the
         job has seen the end of its input already.
         """
-        job.shared = False
+        job.heritage = Heritage(known=False)
         job.ends = pipes.open_pipes(job.folder, exact=job.claim["order"] == "exact")
+        pipes.note_lost_writers(job.folder)
         job.ready = pipes.open_ready_list(job.ends)
 
 
@@ -398,7 +399,11 @@ def _copy_shared(job: Job, numbers: list[int]) -> bool:
         for fd in got:
             os.close(fd)
         return False
-    job.ends, job.ready, job.shared = (got[0], got[1]), select.epoll.fromfd(got[2]), True
+    job.ends = got[0], got[1]
+    job.ready = pipes.open_ready_list(job.ends)
+    job.heritage = Heritage(
+        known=True, former=select.epoll.fromfd(got[2]), numbers=dict(zip(numbers[:2], job.ends, strict=True))
+    )
     if job.claim["stdin"]:
         job.feeder = Feeder(got[3], got[4], got[5] if len(got) > 5 else -1)
     return True

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from jobdeck_keeper.wire import Message
 
-_UNREAD_LIMIT_BYTES = 32 << 20
+_UNREAD_LIMIT_BYTES = 16 << 20
 _CONNECTIONS_LIMIT = 64
 _READ_BYTES = 256 << 10
 _BACKLOG = 64

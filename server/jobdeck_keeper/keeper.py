@@ -183,15 +183,19 @@ class Keeper:
             "pid": self.place.pid,
             "ticks": self.place.ticks,
             "boot_id": self.place.boot,
-            "jobs": list(self.jobs),
+            "jobs": self._live(),
             "cgroup": self.place.cgroup is not None,
         }
+
+    def _live(self) -> list[str]:
+        """Name the jobs whose end was not told yet."""
+        return [job.ident for job in self.jobs.values() if not job.told]
 
     def _op_ping(self, _connection: Connection, _message: Message) -> Message:
         return {}
 
     def _op_list(self, _connection: Connection, _message: Message) -> Message:
-        return {"jobs": list(self.jobs)}
+        return {"jobs": self._live()}
 
     def _op_retire(self, _connection: Connection, _message: Message) -> Message:
         self._retired = True

@@ -133,6 +133,7 @@ class Life:
         self._killed_s: float | None = None
         self._terminated = self._lingered = False
         self._note = ""
+        self._order_told = False
 
     # Steps
 
@@ -173,6 +174,7 @@ class Life:
             "b_us": int(self._began_s * 1e6),
             "step": self._step,
             "fds": descriptors,
+            "order_unknown": self.pump.order_unknown,
         }
         records.write_slot(self.record, "start", start)
         try:
@@ -183,6 +185,7 @@ class Life:
     def resume(self, start: Payload) -> None:
         """Go on where a predecessor was."""
         self.main, self._step = int(start["pid"]), int(start["step"])
+        self._order_told = self.pump.order_unknown = bool(start.get("order_unknown"))
         self._began_s = int(start["b_us"]) / 1e6
 
     def program_runs(self) -> None:
@@ -276,6 +279,9 @@ class Life:
             Seconds until this must be called again at the latest; None if only events matter.
         """
         self.pump.tick(time.monotonic(), self._boot)
+        if self.pump.has_inherited:
+            self._keep_order_doubt()
+            self.pump.run()
         now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._enforce(now_s)
         if now_s >= self._kill_s:
@@ -286,6 +292,13 @@ class Life:
             self._advance(now_s)
         self._notice(now_s)
         return self._wait_s(now_s)
+
+    def _keep_order_doubt(self) -> None:
+        """Put on record that the order is not known, before it is lost: the next supervisor may be another one."""
+        start = records.read_slot(self.record, "start")
+        if self.pump.order_unknown and not self._order_told and start is not None:
+            self._order_told = True
+            records.write_slot(self.record, "start", start | {"order_unknown": True})
 
     def _enforce(self, now_s: float) -> None:
         """See to the limits."""
@@ -362,12 +375,13 @@ class Life:
         if not self.pump.finish():
             return
         self._write_end()
+        pipes.remove_pipes(self._folder)
         self._host.tell("final")
         _reap(self.main)
         self.phase = Phase.OVER
         if self.feeder is not None:
             self.feeder.close()
-        tidy(self._path, self.claim)
+        remove_group(self.claim)
 
     def _write_end(self) -> None:
         """Make the record final."""
@@ -389,6 +403,11 @@ class Life:
 def tidy(folder: str, claim: Payload) -> None:
     """Remove what a job needed only while it ran."""
     pipes.remove_pipes(folder)
+    remove_group(claim)
+
+
+def remove_group(claim: Payload) -> None:
+    """Remove a job's cgroup."""
     group = claim.get("cgroup")
     if group is not None:
         cgroup.remove(group, patience_s=0.2)

@@ -7,6 +7,7 @@ the job's pipes. Somebody who gave up all three in the moment between the shim's
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ class OrphanTree:
         self._group, self._folder, self._strangers = group, folder, strangers
         self._known = {int(start["pid"]): start["ticks"]}
         self._sessions = {int(start["pid"])}
+        self._stopped: set[int] = set()
 
     def follow(self, pid: int) -> None:
         """A further step has begun."""
@@ -83,7 +85,20 @@ class OrphanTree:
         """Kill every member."""
         if self._group is not None:
             cgroup.kill(self._group)
+        while self._stop_children():
+            pass
         procs.kill_all(self.members)
+
+    def _stop_children(self) -> bool:
+        """Stop those of the keeper's own children that are the job's, at once; see ``ShimTree``."""
+        pipes, fresh = self._pipes(), set()
+        for pid in set(procs.children(os.getpid())) - self._strangers() - self._stopped:
+            if pid in self._known or procs.session_of(pid) in self._sessions or self._holds(pid, pipes):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                fresh.add(pid)
+        self._stopped |= fresh
+        return bool(fresh)
 
     def empty(self, main: int) -> bool:
         """Tell whether no member but the main process is alive."""

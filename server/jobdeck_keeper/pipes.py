@@ -11,7 +11,8 @@ import fcntl
 import os
 import select
 import struct
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,6 +49,59 @@ class Limits:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heritage:
+    """What a successor knows of the ready list that a dead pump used.
+
+    Attributes:
+        known: The list is at hand; otherwise nobody knows in which order two full pipes were written.
+        former: The list, where it is another set than the one that the successor uses; None if it is the same.
+        numbers: The dead pump's descriptors, by which ``former`` names the pipes -> ours.
+    """
+
+    known: bool
+    former: select.epoll | None = None
+    numbers: dict[int, int] = field(default_factory=dict)
+
+
+def empty_ready_list(ready: select.epoll) -> list[int]:
+    """Take the descriptors off a ready list, in order."""
+    listed: list[int] = []
+    while found := ready.poll(0, 1):
+        if found[0][0] in listed:
+            break
+        listed.append(found[0][0])
+    return listed
+
+
+def inherited_order(ends: tuple[int, int], ready: select.epoll, heritage: Heritage) -> tuple[list[int], bool]:
+    """Tell in which order to take what a dead pump left in the pipes.
+
+    A pipe that holds bytes and is not on the ready list was handed to the dead pump, which did not come to move
+    them: that comes first. If that is so of both, nobody knows.
+
+    Returns:
+        The pipes in order, and whether the order is known.
+    """
+    full = [fd for fd in ends if waiting_bytes(fd)]
+
+    def listed_now() -> list[int]:
+        if heritage.former is None:
+            return empty_ready_list(ready)
+        return [heritage.numbers[number] for number in empty_ready_list(heritage.former)]
+
+    listed = listed_now()
+    if any(fd not in listed for fd in full):
+        time.sleep(0.003)  # the writer may stand between its write and its wake-up
+        listed += [fd for fd in listed_now() if fd not in listed]
+    handed = [fd for fd in full if fd not in listed]
+    order = handed + listed
+    if heritage.former is not None:
+        # Our own list knows these too, from whenever it was made: only what has come since then counts.
+        order += [fd for fd in empty_ready_list(ready) if fd not in order]
+    return order, len(handed) < 2 and (heritage.known or len(full) < 2)
+
+
 def open_pipes(folder: str, *, exact: bool) -> tuple[int, int]:
     """Make the FIFOs of a job, if they are not there, and open their read ends."""
     ends: list[int] = []
@@ -75,6 +129,15 @@ def waiting_bytes(fd: int) -> int:
     """Tell how much a pipe holds."""
     count: int = struct.unpack("i", fcntl.ioctl(fd, _FIONREAD, b"\0\0\0\0"))[0]
     return count
+
+
+def note_lost_writers(folder: str) -> None:
+    """Let the read ends know of writers that came and went before they were opened.
+
+    A reader of a FIFO is told that the writers are gone only if it has seen one come.
+    """
+    for name in ("pipe1", "pipe2"):
+        os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def open_job_side(folder: str, *, exact: bool) -> tuple[int, int]:

@@ -19,10 +19,9 @@ import fcntl
 import os
 import select
 import time
-from typing import Literal
 
 from jobdeck_keeper import records
-from jobdeck_keeper.pipes import EVENTS, EXACT_PIPE_BYTES, Limits, waiting_bytes
+from jobdeck_keeper.pipes import EVENTS, EXACT_PIPE_BYTES, Heritage, Limits, inherited_order, waiting_bytes
 
 _SPLICE_BYTES = 1 << 20
 _RUN_AGE_US = 5_000  # a run is named anew after that, so that times and a crash's damage stay fine-grained
@@ -52,7 +51,7 @@ class Pump:
         ready: select.epoll,
         limits: Limits,
         touch: bool = False,
-        heir_of: Literal["nobody", "shared", "unshared"] = "nobody",
+        heritage: Heritage | None = None,
     ) -> None:
         """Make ready; nothing is opened yet.
 
@@ -62,7 +61,7 @@ class Pump:
             ready: epoll set of these.
             limits: What to keep.
             touch: inotify does not hear splice here, so the file's times must be set by hand.
-            heir_of: A pump went before this one, and ``ready`` is, or is not, the set that it used.
+            heritage: Given if a pump went before this one.
         """
         self.size = self.dropped = 0
         self.dropping = self.order_unknown = False
@@ -79,12 +78,16 @@ class Pump:
         self._gap_told = -1
         self._look_s: float | None = None
         self._touch_due = False
-        self._heir_of = heir_of
+        self._heritage = heritage
 
     # Opening
 
     def open(self, boot_id: str) -> bool:
-        """Open the files and go on where they end; False while another pump still holds them or there is no space."""
+        """Open the files and go on where they end; what a predecessor left in the pipes waits for ``run``.
+
+        Returns:
+            False while another pump still holds the files or there is no space; ``tick`` tries again.
+        """
         try:
             self._open(boot_id)
         except BlockingIOError:
@@ -94,8 +97,11 @@ class Pump:
             self._fail(error, None)
             return False
         self.trouble = None
-        if self._heir_of != "nobody":
-            self._inherit(shared=self._heir_of == "shared")
+        if self._heritage is not None:
+            self._held, known = inherited_order(self._ends, self._ready, self._heritage)
+            if not known:
+                self.order_unknown = True
+                self._flags |= records.FLAG_ORDER_UNKNOWN
         return True
 
     def _open(self, boot_id: str) -> None:
@@ -141,39 +147,19 @@ class Pump:
             self._runs_size = end
         return found
 
-    def _inherit(self, *, shared: bool) -> None:
-        """Take what a dead predecessor left in the pipes, in the order in which it was written.
-
-        A pipe that holds bytes and is not on the ready list was handed to the predecessor, which died before it
-        moved them: that comes first. If both are so, or the list is not the one that the predecessor used, nobody
-        knows.
-        """
-        full = [fd for fd in self._ends if waiting_bytes(fd)]
-        listed = self._empty_ready_list()
-        if any(fd not in listed for fd in full):
-            time.sleep(0.003)  # the writer may stand between its write and its wake-up
-            listed += [fd for fd in self._empty_ready_list() if fd not in listed]
-        handed = [fd for fd in full if fd not in listed]
-        if len(full) > 1 and (len(handed) > 1 or not shared):
-            self.order_unknown = True
-            self._flags |= records.FLAG_ORDER_UNKNOWN
-        self._held = handed + listed
-        self.run()
-
-    def _empty_ready_list(self) -> list[int]:
-        listed: list[int] = []
-        while ready := self._ready.poll(0, 1):
-            if ready[0][0] in listed:
-                break
-            listed.append(ready[0][0])
-        return listed
-
     # Moving
+
+    @property
+    def has_inherited(self) -> bool:
+        """Tell whether ``run`` has work that no event will announce."""
+        return bool(self._held) and self.trouble is None
 
     def run(self, budget_count: int = 128) -> None:
         """Move what is ready, at most so many packets, so that the caller can look at other things between."""
+        if self.trouble is not None:
+            return
         while self._held:
-            if self.trouble is not None or not self._take(self._held.pop(0)):
+            if not self._take(self._held.pop(0)):
                 return
         poll, take = self._ready.poll, self._take
         for _ in range(budget_count):

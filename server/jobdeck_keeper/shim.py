@@ -70,6 +70,7 @@ class Shim:
         self._actions: dict[int, Callable[[], None]] = {self._wake: self._woken}
         claim = records.read_slot(given.record, "claim") or {}
         self._pump = Pump(folder=".", ends=given.ends, ready=given.ready, limits=Limits.of(claim), touch=given.touch)
+        self._tree = ShimTree(claim.get("cgroup"))
         self._life = Life(
             folder=".",
             path=given.path,
@@ -78,7 +79,7 @@ class Shim:
             steps=given.steps,
             pump=self._pump,
             feeder=given.feeder,
-            tree=ShimTree(claim.get("cgroup")),
+            tree=self._tree,
             host=self,
             around=given.around,
         )
@@ -129,7 +130,7 @@ class Shim:
         if info is not None:
             self._life.main_ended(Status.from_info(info))
         else:
-            ShimTree(None).empty(main)
+            self._tree.empty(main)
 
     def step_begun(self, life: Life) -> None:
         """Let a forked step run, and listen for its start."""

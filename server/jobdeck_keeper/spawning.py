@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jobdeck_keeper.setup import Place
 
 _REASON_LIMIT_BYTES = 200
+_SAME_SET = pipes.Heritage(known=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class Job:
     Attributes:
         record: The open record.
         ends: Read ends of its pipes: without them bytes would vanish when shim and job die together.
-        shared: ``ready`` is the set that the shim uses, not a new one.
+        ready: epoll set of these two.
+        heritage: What ``ready`` is to the shim's own: the same set, unless a predecessor of this keeper forked it.
         shim: The shim's number, 0 if it is not known.
         shim_fd: Its pidfd, -1 if there is none.
         main_fd: pidfd of the main process, held only for jobs of a predecessor, else -1.
@@ -42,7 +44,7 @@ class Job:
     claim: Payload
     ends: tuple[int, int] | None = None
     ready: select.epoll | None = None
-    shared: bool = True
+    heritage: pipes.Heritage = _SAME_SET
     feeder: Feeder | None = None
     shim: int = 0
     shim_fd: int = -1
@@ -83,8 +85,9 @@ class Job:
         """Let go of everything, and remove what a killed shim left."""
         if os.path.lexists(f"{self.folder}/pipe1"):
             life.tidy(self.folder, self.claim)
-        if self.ready is not None:
-            self.ready.close()
+        for ready in (self.ready, self.heritage.former):
+            if ready is not None:
+                ready.close()
         if self.feeder is not None:
             self.feeder.close()
         for fd in (*(self.ends or ()), self.record, self.main_fd):

@@ -37,6 +37,9 @@ class Client:
         folder = os.open(data, os.O_RDONLY)
         try:
             self.socket.connect(f"/proc/self/fd/{folder}/keeper.sock")
+        except OSError:
+            self.socket.close()
+            raise
         finally:
             os.close(folder)
         self.number = 0
@@ -193,15 +196,13 @@ class KeeperProcess:
 
     def end(self) -> None:
         """Stop every job, then the keeper."""
-        with contextlib.suppress(OSError, Gone, TimeoutError):
-            client = Client(self.data, hello=False)
+        with contextlib.suppress(OSError, Gone), contextlib.closing(Client(self.data, hello=False)) as client:
             for ident in client.call("list")["jobs"]:
                 client.call("stop", id=ident, signal=9, grace_s=0, reason="requested")
             until = time.monotonic() + 5
             while client.call("list")["jobs"] and time.monotonic() < until:
                 time.sleep(0.01)
             client.call("retire")
-            client.close()
         assert self.process is not None
         try:
             self.process.wait(5)
