@@ -119,10 +119,8 @@ class OriginRules:
         An absolute-form target stands for the Host header; both must be allowed, as a proxy may look at either.
         """
         hosts = [value for name, value in request.headers if name == "host"]
-        if not hosts and not request.authority and request.http10:
-            return None
-        if len(hosts) > 1:
-            raise ForbiddenError("There is more than one Host.")
+        if len(hosts) > 1 or (not hosts and not request.http10):
+            raise ForbiddenError("There is not exactly one Host.")
         named = [parse_authority(text) for text in [*hosts, *([request.authority] if request.authority else [])]]
         for authority in named:
             if authority is None or not self._is_host(authority):

@@ -95,7 +95,7 @@ async def test_but_not_for_ever() -> None:
 
 async def test_followers_end_at_once_without_the_last_chunk() -> None:
     app = App()
-    async with serving(app, shutdown_grace_s=60) as toy, await toy.connect() as stream:
+    async with serving(app, shutdown_grace_s=60, linger_timeout_s=0.1) as toy, await toy.connect() as stream:
         await get(stream, b"/follow")
         data = b""
         while b"first" not in data:

@@ -328,7 +328,7 @@ async def test_close_by_the_server_with_code_and_reason() -> None:
             await socket.receive()
         await socket.close(1000)
 
-    async with serving(talking(run)) as toy, opened(toy) as ws:
+    async with serving(talking(run), linger_timeout_s=0.1) as toy, opened(toy) as ws:
         reason = await reason_of(ws)
         assert reason.code == 4416
         assert reason.reason == "é" * 61
@@ -405,7 +405,12 @@ async def test_ping_without_an_answer_closes() -> None:
         except SocketClosed as closed:
             seen.append(closed.code)
 
-    limits: dict[str, Any] = {"ws_ping_s": 0.1, "ws_ping_timeout_s": 0.1, "ws_close_timeout_s": 0.1}
+    limits: dict[str, Any] = {
+        "ws_ping_s": 0.1,
+        "ws_ping_timeout_s": 0.1,
+        "ws_close_timeout_s": 0.1,
+        "linger_timeout_s": 0.1,
+    }
     async with serving(talking(run), **limits) as toy, await toy.connect() as stream:
         await stream.send_all(HANDSHAKE)
         with trio.fail_after(3):
