@@ -1,1 +1,40 @@
-"""Plain trio client of jobdeck: the HTTP API and the channels."""
+"""A plain trio client of a jobdeck server: requests over HTTP; attach and events over links that mend themselves."""
+
+from jobdeck_client.attach import Attach
+from jobdeck_client.client import Client, Page
+from jobdeck_client.errors import (
+    ClientError,
+    ConflictError,
+    EndedError,
+    LinkClosed,
+    NotAllowedError,
+    NotFoundError,
+    OffsetError,
+    RefusedError,
+    ServerFaultError,
+    UnreachableError,
+)
+from jobdeck_client.events import Events
+from jobdeck_client.find import BadAddressError, find_server, find_token
+from jobdeck_client.link import LinkState
+
+__all__ = [
+    "Attach",
+    "BadAddressError",
+    "Client",
+    "ClientError",
+    "ConflictError",
+    "EndedError",
+    "Events",
+    "LinkClosed",
+    "LinkState",
+    "NotAllowedError",
+    "NotFoundError",
+    "OffsetError",
+    "Page",
+    "RefusedError",
+    "ServerFaultError",
+    "UnreachableError",
+    "find_server",
+    "find_token",
+]

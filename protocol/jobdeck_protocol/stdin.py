@@ -58,6 +58,11 @@ class StdinQueue:
         self._sent = 0
         self._eof_sent = False
 
+    def again(self) -> None:
+        """What was sent on this link was refused for now: it goes out again."""
+        self._sent = 0
+        self._eof_sent = False
+
     def acked(self, ack: StdinAck) -> None:
         """Take an acknowledgement.
 

@@ -1,0 +1,383 @@
+"""A client of one jobdeck server: plain trio, without any user interface.
+
+    async with Client("http://127.0.0.1:8080") as client:
+        job = await client.submit(argv=["make", "test"])
+        async with client.attach(job.id) as attach:
+            async for message in attach:
+                ...
+
+Requests go over HTTP; ``attach`` and ``events`` over WebSockets that mend themselves. All errors are in ``errors``.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import trio
+
+from jobdeck_client.attach import Attach
+from jobdeck_client.errors import RefusedError, ServerFaultError, UnreachableError, refused
+from jobdeck_client.events import Events
+from jobdeck_client.link import Target
+from jobdeck_client.nursery import helpers
+from jobdeck_protocol import attach as attach_wire
+from jobdeck_protocol import events as events_wire
+from jobdeck_protocol.errors import LocalWireError
+from jobdeck_protocol.job import Job, JobState, time_text
+from jobdeck_protocol.message import job_of
+from jobdeck_protocol.runs import Stream
+from jobdeck_protocol.session import CREDIT_BYTES, ClientSession
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from jobdeck_client.link import LinkState
+
+REQUEST_TIMEOUT_S = 30.0
+SUBMIT_RETRY_S = 10.0
+_RETRY_DELAY_S = 0.25
+
+C = TypeVar("C", Attach, Events)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of jobs, and the cursor of the next one; None at the end. A page may be short or empty."""
+
+    items: tuple[Job, ...]
+    next: str | None
+
+
+class Client:
+    """See the top of this file. Used as an asynchronous context manager; several tasks may share one.
+
+    Args:
+        base_url: As ``find.find_server`` gives it.
+        token: As ``find.find_token`` gives it; sent with every request.
+        timeout_s: Longest silence of the server within one request.
+    """
+
+    def __init__(self, base_url: str, token: str | None = None, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._token = token
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        # No proxies or .netrc from the environment: a token must not go where nobody said it should.
+        self._http = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.__aexit__(kind, error, trace)
+
+    # -- jobs --
+
+    async def info(self) -> dict[str, Any]:
+        """What the server tells of itself: ``GET /v1/info``."""
+        return _object(await self._request("GET", "/v1/info"))
+
+    async def jobs(
+        self,
+        *,
+        states: Iterable[JobState] = (),
+        dialect: str | None = None,
+        label: str | None = None,
+        text: str | None = None,
+        since_us: int | None = None,
+        sort: str = "-created",
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page of the list of jobs.
+
+        Args:
+            states: Only these; empty for all.
+            dialect: Only jobs made through this API.
+            label: Only jobs with this label.
+            text: Only jobs whose command, id or labels hold this.
+            since_us: Only jobs created at or after this, microseconds UTC.
+            sort: ``created``, ``ended`` or ``state``; ``-`` before it for the greatest first.
+            limit: Longest page.
+            cursor: ``next`` of the page before.
+        """
+        given = {
+            "state": ",".join(states) or None,
+            "dialect": dialect,
+            "label": label,
+            "text": text,
+            "since": None if since_us is None else time_text(since_us),
+            "sort": sort,
+            "limit": str(limit),
+            "cursor": cursor,
+        }
+        query = {name: value for name, value in given.items() if value is not None}
+        wire = _object(await self._request("GET", "/v1/jobs", query=query))
+        items = wire.get("items")
+        if not isinstance(items, list):
+            raise ServerFaultError("The server's list of jobs has no items.")
+        return Page(tuple(_job(item) for item in items), wire.get("next"))
+
+    async def all_jobs(self, *, limit: int | None = None, **wanted: Any) -> AsyncIterator[Job]:  # noqa: ANN401
+        """The jobs of all pages, at most ``limit``; the other arguments are those of ``jobs``."""
+        cursor: str | None = None
+        left = limit
+        while left is None or left > 0:
+            page = await self.jobs(limit=min(left or 500, 500), cursor=cursor, **wanted)
+            for job in page.items:
+                yield job
+            left = None if left is None else left - len(page.items)
+            cursor = page.next
+            if cursor is None:
+                return
+
+    async def job(self, job_id: str) -> Job:
+        """A job by its id, or by the beginning of one (8 characters at least) that only it has."""
+        return _job(_object(await self._request("GET", _path(job_id))))
+
+    async def submit(
+        self,
+        *,
+        command: str | None = None,
+        argv: Sequence[str] | None = None,
+        steps: Sequence[Mapping[str, Any]] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        labels: Sequence[str] = (),
+        time_limit_s: float | None = None,
+        linger_s: float | None = None,
+        grace_s: float | None = None,
+        stdin: bool = False,
+        on_limit: str | None = None,
+        order: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit a job: one of ``command`` (a shell line), ``argv`` and ``steps``.
+
+        A request carries an Idempotency-Key, its own or the given one. So when the server goes away in the middle, the
+        same is asked again for up to 10 s, and the job is there once.
+        """
+        given = {
+            "command": command,
+            "argv": None if argv is None else list(argv),
+            "steps": None if steps is None else [dict(step) for step in steps],
+            "env": None if env is None else dict(env),
+            "cwd": cwd,
+            "labels": list(labels) or None,
+            "time_limit_s": time_limit_s,
+            "linger_s": linger_s,
+            "grace_s": grace_s,
+            "stdin": stdin or None,
+            "on_limit": on_limit,
+            "order": order,
+        }
+        body = {name: value for name, value in given.items() if value is not None}
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        deadline = trio.current_time() + SUBMIT_RETRY_S
+        sent = False
+        while True:
+            try:
+                return _job(_object(await self._request("POST", "/v1/jobs", body=body, headers=headers)))
+            except UnreachableError as error:
+                # Nothing was sent to a server that never answered: the caller is told at once.
+                sent = sent or not isinstance(error.__cause__, httpx.ConnectError)
+                if not sent or trio.current_time() > deadline:
+                    raise
+            await trio.sleep(_RETRY_DELAY_S)
+
+    async def stop(self, job_id: str, *, signal: int | str | None = None, grace_s: float | None = None) -> Job:
+        """Ask for a job's end; returns once that is durable.
+
+        Args:
+            job_id: See ``job``.
+            signal: Sent first, to everything the job started; None for SIGTERM, 9 ends it at once.
+            grace_s: Seconds until SIGKILL; None for the job's own.
+        """
+        body = {name: value for name, value in (("signal", signal), ("grace_s", grace_s)) if value is not None}
+        return _job(_object(await self._request("POST", _path(job_id, "/stop"), body=body)))
+
+    async def signal(self, job_id: str, signal: int | str) -> None:
+        """Send a signal to everything a running job started; no stop is implied."""
+        await self._request("POST", _path(job_id, "/signal"), body={"signal": signal})
+
+    async def remove(self, job_id: str) -> None:
+        """Remove an ended job's record and output."""
+        await self._request("DELETE", _path(job_id))
+
+    async def output(
+        self, job_id: str, *, stream: str | None = None, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes kept so far, in pieces; never waits for more.
+
+        Args:
+            job_id: See ``job``.
+            stream: ``stdout`` or ``stderr``; None for both in their order.
+            start: First byte wanted.
+            end: The byte after the last one wanted; None for all.
+
+        Raises:
+            OffsetError: There are not that many.
+        """
+        headers = {}
+        if start or end is not None:
+            headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        query = {} if stream is None else {"stream": stream}
+        with _seam(self.base_url):
+            request = self._http.build_request(
+                "GET", self.base_url + _path(job_id, "/output"), params=query, headers=headers
+            )
+            response = await self._http.send(request, stream=True)
+            try:
+                if response.status_code >= 400:
+                    raise _refusal(response, await response.aread())
+                async for piece in response.aiter_raw():
+                    yield piece
+            finally:
+                await response.aclose()
+
+    # -- channels --
+
+    def attach(
+        self,
+        job_id: str,
+        *,
+        offset: int = 0,
+        stream: str | None = None,
+        follow: bool = True,
+        reconnect: bool = True,
+        patient: bool = False,
+        window_bytes: int = CREDIT_BYTES,
+        on_link: Callable[[LinkState], None] | None = None,
+    ) -> AbstractAsyncContextManager[Attach]:
+        """Follow a job's output and state, and write its standard input.
+
+        Args:
+            job_id: The whole id.
+            offset: First byte wanted, in the combined output; negative counts from the present end.
+            stream: ``stdout`` or ``stderr``; None for both.
+            follow: Go on with what comes, until the job's end.
+            reconnect: Mend the link when it breaks; else the break is raised.
+            patient: Also wait for a server that has not answered yet.
+            window_bytes: The most output that is held here.
+            on_link: Told of each change of the link, at once.
+        """
+        session = ClientSession(
+            offset=offset,
+            streams=None if stream is None else frozenset({Stream(stream)}),
+            follow=follow,
+            window_bytes=window_bytes,
+        )
+        found = Attach(
+            self._target(f"/{quote(job_id, safe='')}/attach", attach_wire.SUBPROTOCOL), session, follow=follow
+        )
+        return self._running(found, reconnect=reconnect, patient=patient, on_link=on_link)
+
+    def events(
+        self,
+        *,
+        since: int | None = None,
+        store: str | None = None,
+        reconnect: bool = True,
+        patient: bool = False,
+        on_link: Callable[[LinkState], None] | None = None,
+    ) -> AbstractAsyncContextManager[Events]:
+        """The server's changes, each once.
+
+        Args:
+            since: The last number seen; None for a snapshot, then what comes.
+            store: The store that numbered it.
+            reconnect: Mend the link when it breaks; else the break is raised.
+            patient: Also wait for a server that has not answered yet.
+            on_link: Told of each change of the link, at once.
+        """
+        client = events_wire.EventsClient(since=since, store=store)
+        found = Events(self._target("/v1/events", events_wire.SUBPROTOCOL), client)
+        return self._running(found, reconnect=reconnect, patient=patient, on_link=on_link)
+
+    @asynccontextmanager
+    async def _running(
+        self, channel: C, *, reconnect: bool, patient: bool, on_link: Callable[[LinkState], None] | None
+    ) -> AsyncIterator[C]:
+        async with helpers() as nursery:
+            nursery.start_soon(partial(channel.run, reconnect=reconnect, patient=patient, on_link=on_link))
+            yield channel
+
+    def _target(self, path: str, subprotocol: str) -> Target:
+        token = self._token
+        return Target(
+            url="ws" + self.base_url.removeprefix("http") + path,
+            subprotocol=subprotocol,
+            headers=() if token is None else ((b"authorization", b"Bearer " + token.encode()),),
+        )
+
+    # -- requests --
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> object:
+        """One request with JSON both ways; the answer's value, None without a body."""
+        # httpx would write characters as they are; a command may hold what UTF-8 cannot say.
+        content = None if body is None else json.dumps(body).encode()
+        fields = {**(headers or {}), **({} if content is None else {"Content-Type": "application/json"})}
+        with _seam(self.base_url):
+            response = await self._http.request(
+                method, self.base_url + path, params=query, content=content, headers=fields
+            )
+        if response.status_code >= 300:
+            raise _refusal(response, response.content)
+        if not response.content:
+            return None
+        try:
+            value: object = response.json()
+        except ValueError as error:
+            raise ServerFaultError(f"The answer to {method} {path} is no JSON.") from error
+        return value
+
+
+@contextmanager
+def _seam(url: str) -> Iterator[None]:
+    """Turn errors of httpx into ours."""
+    try:
+        yield
+    except (httpx.TimeoutException, httpx.TransportError) as error:
+        raise UnreachableError(url, str(error) or type(error).__name__) from error
+    except httpx.HTTPError as error:
+        raise ServerFaultError(str(error)) from error
+
+
+def _refusal(response: httpx.Response, body: bytes) -> RefusedError:
+    return refused(response.status_code, response.headers.get("content-type", ""), body)
+
+
+def _path(job_id: str, rest: str = "") -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}{rest}"
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ServerFaultError("The server's answer is no object.")
+    return value
+
+
+def _job(value: object) -> Job:
+    try:
+        return job_of(value)
+    except LocalWireError as error:
+        raise ServerFaultError(f"The server's answer is no job: {error}.") from error
