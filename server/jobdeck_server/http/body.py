@@ -32,6 +32,8 @@ CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)
 TRAILER = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 CHUNK_HEAD_LIMIT_BYTES = 256  # extensions are read by nobody, and 1-byte chunks with long ones only cost
 TRAILERS_LIMIT_BYTES = 4096
+# Of a body with a length, read with one call: the size at which receiving through h11 costs least
+BLOCK_BYTES = 256 * 1024
 
 
 class ChunkScanner:
@@ -205,19 +207,19 @@ class RequestBody:
 
     async def _more(self) -> None:
         """Give h11 more of the body, from what has come already or from the client."""
-        if not len(self._buffer):
+        wanted = self._settings.receive_size_bytes if self._scanner else min(self._left, BLOCK_BYTES)
+        data = self._buffer.take(wanted)
+        if not data:
             if self._conn.they_are_waiting_for_100_continue:
                 go_on = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
                 await self._send(self._conn.send(go_on))
-            self._buffer.feed(await self._receive())
-        data = self._buffer.take(self._settings.receive_size_bytes if self._scanner else self._left)
-        if self._scanner is not None:
-            mine = self._scanner.scan(data)
-            if mine < len(data):
-                self._buffer.feed(data[mine:] + self._buffer.take(len(self._buffer)))
-                data = data[:mine]
-        else:
+            data = await self._receive(wanted)
+        if self._scanner is None:
             self._left -= len(data)
+        else:
+            mine = self._scanner.scan(data)
+            self._buffer.put_back(data[mine:])
+            data = data[:mine]
         self._received_bytes += len(data)
         self._conn.receive_data(data)
 
@@ -227,7 +229,7 @@ class RequestBody:
         except OSError as error:
             raise PeerGoneError from error
 
-    async def _receive(self) -> bytes:
+    async def _receive(self, limit_bytes: int) -> bytes:
         """Bytes from the client, not before their time is up.
 
         Raises:
@@ -241,7 +243,7 @@ class RequestBody:
         data = b""
         try:
             with trio.move_on_after(allowed_s - self._waited_s) as scope:
-                data = await self._wire.receive()
+                data = await self._wire.receive(limit_bytes)
         except OSError as error:
             raise PeerGoneError from error
         self._waited_s += trio.current_time() - started_s

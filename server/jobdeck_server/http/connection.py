@@ -4,11 +4,11 @@
       |                    |                    |
       idle_timeout_s       head_timeout_s       the body's rate, the answer's stall limit
 
-One cancel scope spans IDLE and HEAD for the whole life of the connection, and its deadline is moved: a scope per
-request would cost more than parsing a short head. While BUSY it has none; the handler is bounded by nothing here.
+One cancel scope spans IDLE and HEAD for the whole life of the connection, and its deadline is moved: one per request
+would cost more than parsing a short head. While BUSY it has none; the handler is bounded by nothing here.
 
-Pipelined requests wait in the ``HeadBuffer`` and are answered one after the other. ``_wait`` is the one place where an
-idle connection waits: parking idle connections on a shared epoll set replaces that call and nothing else.
+Pipelined requests wait in the ``HeadBuffer`` and are answered one after the other. ``_next`` is the one place where an
+idle connection waits: parking idle connections on a shared epoll set replaces one call there and nothing else.
 
 Errors: what HTTP refuses is an ``HttpError``, told by ``failure`` in the words of the path's dialect; anything else
 that a handler raises is a bug of ours, logged with its traceback here and answered 500. After a protocol error the
@@ -163,7 +163,7 @@ class Connection:
             if len(self._buffer) and self._phase is Phase.IDLE:
                 self._phase = Phase.HEAD
                 self._scope.deadline = trio.current_time() + self._settings.head_timeout_s
-            data = await self._wait()
+            data = await self._wire.receive()  # the one place where an idle connection waits
             if not data:
                 return None
             self._buffer.feed(data)
@@ -175,9 +175,6 @@ class Connection:
             await trio.lowlevel.checkpoint_if_cancelled()
         self._phase = Phase.BUSY
         return self._parse(head)
-
-    async def _wait(self) -> bytes:
-        return await self._wire.receive()
 
     def _parse(self, head: bytes) -> Request:
         """Make a request of a whole head.
@@ -216,8 +213,8 @@ class Connection:
 
     async def _exchange(self, request: Request) -> Ending:
         """Answer one request and log it."""
-        exchange = self._begin(request.method, request.path)
-        exchange.note = request.note
+        now_s, note = trio.current_time(), request.note
+        exchange = Exchange(method=request.method, path=request.path, peer=self._peer, started_s=now_s, note=note)
         sent = self._wire.sent_bytes
         try:
             answer = await self._ask(request)
@@ -225,7 +222,7 @@ class Connection:
                 exchange.status = 101
                 return await self._upgrade(request, answer)
             exchange.status = answer.status
-            keep = await self._answer(request, answer)
+            keep = await self._answer(request, answer, exchange)
             return Ending.NEXT if keep else Ending.LINGER
         except CutError as cut:
             exchange.ended = str(cut)
@@ -247,9 +244,6 @@ class Connection:
         finally:
             exchange.sent_bytes = self._wire.sent_bytes - sent
             exchange.log(self._service.log, trio.current_time())
-
-    def _begin(self, method: str, path: str) -> Exchange:
-        return Exchange(method=method, path=path, peer=self._peer, started_s=trio.current_time())
 
     async def _ask(self, request: Request) -> Answer:
         """Have the request answered; whatever a handler raises becomes an answer here."""
@@ -282,7 +276,7 @@ class Connection:
         more = tuple((name, value) for name, value in error.headers if name.lower() not in named)
         return replace(response, headers=response.headers + more)
 
-    async def _answer(self, request: Request, response: Response) -> bool:
+    async def _answer(self, request: Request, response: Response, exchange: Exchange) -> bool:
         """Send an answer.
 
         Returns:
@@ -292,8 +286,8 @@ class Connection:
             CutError, OSError: See ``Responder.send``.
         """
         body = self._body
-        keep = (body.done or (body.cheap and not body.broken)) and not self._must_close
-        keep = keep and not self._service.shutdown.begun
+        readable = body.done or (body.cheap and not body.broken)
+        keep = readable and not self._must_close and not self._service.shutdown.begun
         responder = self._responder(request)
         try:
             if response.follow and request.method != "HEAD":
@@ -306,14 +300,16 @@ class Connection:
             if responder.begun:
                 raise CutError("the answer could not be framed") from error
             self._must_close = True
-            await responder.send(self._fail(error, request.path), close=True)
+            failure = self._fail(error, request.path)
+            exchange.status = failure.status
+            await responder.send(failure, close=True)
         finally:
             await finish(response)
         return keep and not self._must_close
 
     def _responder(self, request: Request) -> Responder:
-        te = request.header("te") or ""
-        trailers = any(part.partition(";")[0].strip().lower() == "trailers" for part in te.split(","))
+        te = [part.partition(";")[0].strip().lower() for part in (request.header("te") or "").split(",")]
+        trailers = "trailers" in te and not request.http10
         return Responder(self._wire, self._conn, head_only=request.method == "HEAD", trailers=trailers)
 
     async def _next_cycle(self) -> Ending:
@@ -374,7 +370,7 @@ class Connection:
     async def _refuse(self, error: HttpError) -> None:
         """Answer what is no request, and end."""
         path = self._buffer.path()
-        exchange = self._begin("-", path)
+        exchange = Exchange(method="-", path=path, peer=self._peer, started_s=trio.current_time())
         sent = self._wire.sent_bytes
         self._must_close = True
         response = self._fail(error, path)

@@ -100,7 +100,6 @@ class FrameStream(trio.abc.Stream):
         return data
 
     async def _receive(self) -> bytes:
-        await trio.lowlevel.checkpoint()
         try:
             return await self._wire.receive(self._receive_bytes)
         except OSError as error:

@@ -62,6 +62,10 @@ class HeadBuffer:
         """Add bytes from the socket."""
         self._data += data
 
+    def put_back(self, data: bytes) -> None:
+        """Put bytes before all others, which were taken and turned out to belong to the next request."""
+        self._data[:0] = data
+
     def take(self, count: int) -> bytes:
         """Remove up to ``count`` bytes from the front, as the body of the request whose head went before."""
         data = bytes(self._data[:count])

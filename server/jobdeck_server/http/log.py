@@ -11,7 +11,7 @@ import json
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 TEXT_LIMIT_CHARS = 2048  # of one value
 
@@ -68,6 +68,15 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=True, default=str)
+
+
+def open_log(stream: TextIO, *, level: int = logging.INFO) -> logging.Logger:
+    """A logger that writes such lines to a stream and to nothing else; each is flushed as it comes."""
+    log = logging.Logger("jobdeck", level)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    log.addHandler(handler)
+    return log
 
 
 def _bounded(value: object) -> object:

@@ -12,6 +12,7 @@ said, but the client may still be sending: the answer must not be destroyed by t
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import select
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 # A slice up to this size is read and goes out with its frame in one call; above it sendfile's saved copy wins.
 COPY_LIMIT_BYTES = 16 * 1024
+# Where the kernel cannot pass pages on (some file systems), blocks of this size are copied; larger ones fault in anew.
+COPY_BYTES = 256 * 1024
+NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 # Most buffers one sendmsg takes on Linux (IOV_MAX).
 BUFFERS_LIMIT_COUNT = 1024
 LINGER_LIMIT_BYTES = 32 * 1024 * 1024
@@ -65,17 +69,25 @@ class Wire:
     async def receive(self, limit_bytes: int | None = None) -> bytes:
         """The next bytes, ``b""`` at the end of the client's side.
 
+        Always a checkpoint, so that a client that sends fast does not starve the others.
+
         Raises:
             OSError: The connection broke.
         """
         size = limit_bytes or self._receive_bytes
-        while True:
-            try:
-                data = self.sock.recv(size)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self.sock)
-                continue
+        try:
+            data = self.sock.recv(size)
+        except BlockingIOError:
+            pass
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()  # shielded, or the bytes would be lost
             return data
+        while True:
+            await trio.lowlevel.wait_readable(self.sock)
+            try:
+                return self.sock.recv(size)
+            except BlockingIOError:
+                continue
 
     async def _writable(self) -> None:
         if self.stall_s == math.inf:
@@ -168,6 +180,13 @@ class Wire:
             except BlockingIOError:
                 await self._writable()
                 continue
+            except OSError as error:
+                if error.errno not in NO_SENDFILE:
+                    raise
+                count = min(COPY_BYTES, end - offset)
+                await self.send(read_exactly(fd, offset, count))
+                offset += count
+                continue
             if count == 0:
                 raise ShortFileError(f"{end - offset} promised bytes are not there")
             self.sent_bytes += count
@@ -206,7 +225,7 @@ class Wire:
             with trio.move_on_after(timeout_s):
                 while dropped < LINGER_LIMIT_BYTES and (data := await self.receive()):
                     dropped += len(data)
-                    await trio.lowlevel.checkpoint()
+                    await trio.lowlevel.checkpoint_if_cancelled()
         except OSError:
             pass  # reset by the client: it has closed, which is what was waited for
         finally:

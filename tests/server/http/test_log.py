@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 
 import pytest
 
-from jobdeck_server.http.log import Exchange, JsonFormatter
+from jobdeck_server.http.log import Exchange, JsonFormatter, open_log
 from jobdeck_server.http.message import Request, Response
 from tests.server.http.toy import serving
 
@@ -20,10 +19,7 @@ NASTY = [
 
 def lines_of(*records: tuple[str, dict[str, str]]) -> list[str]:
     out = io.StringIO()
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(JsonFormatter())
-    log = logging.Logger("x")
-    log.addHandler(handler)
+    log = open_log(out)
     for event, fields in records:
         log.info("%s", event, extra={"fields": fields})
     return out.getvalue().splitlines()
@@ -41,10 +37,7 @@ def test_a_line_is_a_line_whatever_is_in_it() -> None:
 
 def test_a_traceback_stays_in_its_line() -> None:
     out = io.StringIO()
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(JsonFormatter())
-    log = logging.Logger("x")
-    log.addHandler(handler)
+    log = open_log(out)
     try:
         raise RuntimeError("a\nb")
     except RuntimeError:
@@ -55,10 +48,7 @@ def test_a_traceback_stays_in_its_line() -> None:
 
 def test_exchange_has_what_it_has() -> None:
     out = io.StringIO()
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(JsonFormatter())
-    log = logging.Logger("x")
-    log.addHandler(handler)
+    log = open_log(out)
     exchange = Exchange(
         method="GET", path="/a", peer="p", started_s=1.0, status=200, sent_bytes=5, note={"token": "t1"}
     )

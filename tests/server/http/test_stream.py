@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import random
 import socket
 import struct
@@ -122,6 +124,55 @@ async def test_empty_slices() -> None:
             for path in ("/length", "/chunked"):
                 reply = await client.request("GET", path)
                 assert (reply.body, reply.ended) == (b"", True)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+async def test_where_sendfile_cannot_bytes_are_copied(monkeypatch: pytest.MonkeyPatch, extra: int) -> None:
+    def cannot(*args: object) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "sendfile", cannot)
+    with file_of(DATA) as fd:
+
+        async def app(request: Request) -> Response:
+            return Response(body=FileSlice(fd, 0, len(DATA) + extra))
+
+        async with serving(app, linger_timeout_s=0.1) as toy, await toy.connect() as stream:
+            await stream.send_all(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            body = (await read_all(stream)).partition(b"\r\n\r\n")[2]
+            assert body == DATA if not extra else DATA.startswith(body)
+            await toy.open_connections(0)
+            assert toy.log.requests()[0].get("ended") == ("a file is shorter than promised" if extra else None)
+
+
+async def test_a_fast_sender_does_not_starve_others() -> None:
+    async def app(request: Request) -> Response:
+        count = 0
+        async for piece in request.body:
+            count += len(piece)
+        return Response(body=b"%d" % count)
+
+    async with serving(app) as toy, toy.client() as quick, await toy.connect() as fast:
+
+        async def flood() -> None:
+            await fast.send_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000000\r\n\r\n")
+            while True:
+                await fast.send_all(bytes(1 << 20))
+
+        toy.nursery.start_soon(flood)
+        for _ in range(20):
+            with trio.fail_after(2):
+                assert (await quick.request("GET", "/")).body == b"0"
+        toy.nursery.cancel_scope.cancel()
+
+
+async def test_trailers_are_not_for_http10() -> None:
+    source = Source(b"data")
+    source.send.close()
+    async with serving(answering(source, trailers=(("X", "1"),))) as toy:
+        data = await toy.talk(b"GET / HTTP/1.0\r\nTE: trailers\r\n\r\n")
+        assert data.endswith(b"\r\n\r\ndata")
+        assert not toy.log.bugs()
 
 
 async def test_head_of_a_stream_closes_it_unread() -> None:
