@@ -17,7 +17,6 @@ database alone. The core knows no HTTP, and no engine but by its interface.
 from __future__ import annotations
 
 import uuid
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,13 +24,14 @@ import trio
 
 from jobdeck_protocol.job import Job, JobState, move
 from jobdeck_server.core import journal, requests
+from jobdeck_server.core.admission import Admission
 from jobdeck_server.core.errors import CapacityError, ConflictError, UnknownJobError
 from jobdeck_server.core.live import Live, now_us
 from jobdeck_server.core.output import OutputReader
 from jobdeck_server.core.saver import Saver
 from jobdeck_server.core.stdin import Stdin
 from jobdeck_server.core.verdict import verdict
-from jobdeck_server.engines.base import Ended, Launch, Noted, Report, Started, Stop
+from jobdeck_server.engines.base import Ended, Noted, Report, Started, Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -63,11 +63,8 @@ class JobCore:
         self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
         self._growth = growth
         self._live: dict[str, Live] = {}
-        self._queue: deque[str] = deque()
-        self._launches: deque[Live] = deque()
-        self._launch_bell = trio.Event()
-        self._slots_taken: set[str] = set()
         self._saver = Saver(store, events, self._live, settings)
+        self._admission = Admission(engine, settings, start=self._start)
         self.stdin = Stdin(self._live, engine, settings)
         self._nursery: trio.Nursery | None = None
         self._thread_limiter = trio.CapacityLimiter(settings.thread_limit_count)
@@ -77,7 +74,7 @@ class JobCore:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._saver.run)
-            nursery.start_soon(self._launch_all)
+            nursery.start_soon(self._admission.run)
             task_status.started()
             await trio.sleep_forever()
 
@@ -97,10 +94,10 @@ class JobCore:
         job, spec = requests.plan(request, self.settings, job_id=str(uuid.uuid4()), now_us=now_us())
         if any(step.cwd is not None for step in request.steps):
             await trio.to_thread.run_sync(requests.check_folders, request, self.settings, limiter=self._thread_limiter)
-        if len(self._queue) >= self.settings.queued_limit_count:
+        if self._admission.waiting_count >= self.settings.queued_limit_count:
             raise CapacityError("The queue of jobs is full; try again later.")
         live = Live(job, spec)
-        if not self._queue and self._take_slot(job.id):
+        if self._admission.take_free_slot(job.id):
             live.job, live.boot_id = move(job, JobState.STARTING), self.boot_id
         earlier = await self._insert(live, idempotency)
         return live.job if earlier is None else await self.get(earlier)
@@ -117,7 +114,7 @@ class JobCore:
                 self._accept(live, result)
                 outcome.append(None)
             else:
-                self._free_slot(job.id)
+                self._admission.free_slot(job.id)
                 outcome.append(error if error is not None else result)
             finished.set()
 
@@ -134,72 +131,45 @@ class JobCore:
         self.adopt(live)
         self.events.publish(events)
         if live.job.state is JobState.STARTING:
-            self._launch(live)
+            self._admission.launch(live)
         else:
-            self._queue.append(live.job.id)
-            self._fill_slots()
+            self._admission.enqueue(live)
+            self._admission.fill_slots()
+
+    def _start(self, live: Live) -> None:
+        """A queued job was given a slot: commit that it leaves the queue, then ask for its start."""
+        live.boot_id = self.boot_id
+        self._set(live, move(live.job, JobState.STARTING))
+
+        def done(events: list[Event] | None, error: Exception | None) -> None:
+            self._saver.saved(live, events, error)
+            if error is None and live.job.state is JobState.STARTING:
+                self._admission.launch(live)
+
+        self._saver.save(live, durable=True, done=done)
 
     def adopt(self, live: Live) -> None:
         """Take a job that is in the database into memory."""
         self._live[live.job.id] = live
         self.counts[live.job.state] += 1
         if live.job.state in (JobState.STARTING, JobState.RUNNING):
-            self._slots_taken.add(live.job.id)
-
-    async def _launch_all(self) -> None:
-        """Ask the engine, one job after the other: they start in the order in which they were given a slot."""
-        while True:
-            while self._launches:
-                live = self._launches.popleft()
-                await self.engine.submit(Launch(job_id=live.job.id, spec=live.spec))
-            self._launch_bell = trio.Event()
-            await self._launch_bell.wait()
-
-    def _launch(self, live: Live) -> None:
-        self._launches.append(live)
-        self._launch_bell.set()
-
-    # -- admission: a bounded number at once, the rest in order --
-
-    def _take_slot(self, job_id: str) -> bool:
-        if len(self._slots_taken) >= min(self.settings.running_limit_count, self.engine.capacity_count):
-            return False
-        self._slots_taken.add(job_id)
-        return True
-
-    def _free_slot(self, job_id: str) -> None:
-        if job_id in self._slots_taken:
-            self._slots_taken.remove(job_id)
-            self._fill_slots()
-
-    def _fill_slots(self) -> None:
-        while self._queue and self._take_slot(self._queue[0]):
-            live = self._live[self._queue.popleft()]
-            live.boot_id = self.boot_id
-            self._set(live, move(live.job, JobState.STARTING))
-
-            def done(events: list[Event] | None, error: Exception | None, live: Live = live) -> None:
-                self._saver.saved(live, events, error)
-                if error is None and live.job.state is JobState.STARTING:
-                    self._launch(live)
-
-            self._saver.save(live, durable=True, done=done)
+            self._admission.hold_slot(live.job.id)
 
     def enqueue(self, live: Live) -> None:
         """Put a queued job, as found at start, at the end of the queue."""
         self.adopt(live)
-        self._queue.append(live.job.id)
+        self._admission.enqueue(live)
 
     def resume(self, live: Live, *, launch: bool) -> None:
         """Go on with a job that was found at start: ask for its start again, tell its stop again."""
         if launch:
-            self._launch(live)
+            self._admission.launch(live)
         if live.stop is not None:
             self._deliver_stop(live)
 
     def open_queue(self) -> None:
         """Let jobs leave the queue: everything that was found at start has its place."""
-        self._fill_slots()
+        self._admission.fill_slots()
 
     # -- looking --
 
@@ -329,7 +299,7 @@ class JobCore:
         if live.job.ended:
             return live.job
         if live.job.state is JobState.QUEUED:
-            self._queue.remove(job_id)
+            self._admission.leave(live)
             self._set(live, move(live.job, JobState.STOPPED, stop_requested=True, finished_us=now_us()))
         else:
             stop = Stop(signal=signal, grace_s=live.job.grace_s if grace_s is None else grace_s)
@@ -413,7 +383,7 @@ class JobCore:
             self._set(live, changed)
             self._saver.save(live)
         if changed.ended:
-            self._free_slot(job_id)
+            self._admission.free_slot(job_id)
 
     async def resync(self) -> None:
         """Ask the engine about each job that it should know, and go on from what it says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -31,7 +32,8 @@ class Saver:
         self._store = store
         self._events = events
         self._jobs = jobs
-        self._unsaved: set[str] = set()
+        self._unsaved: dict[str, Live] = {}
+        self._waiting: dict[str, Saved] = {}  # the ``done`` of saves that failed, by job
         self._syncer = Syncer(settings.data_dir, enabled=settings.sync == "full")
 
     async def run(self) -> None:
@@ -40,11 +42,9 @@ class Saver:
             nursery.start_soon(self._syncer.run)
             while True:
                 await trio.sleep(_RETRY_S)
-                again, self._unsaved = self._unsaved, set()
-                for job_id in again:
-                    live = self._jobs.get(job_id)
-                    if live is not None:
-                        self.save(live)
+                again, self._unsaved = self._unsaved, {}
+                for live in again.values():
+                    self.save(live, durable=True, done=self._waiting.pop(live.job.id, None))
 
     def save(self, live: Live, *, durable: bool = False, done: Saved | None = None) -> None:
         """Commit a job's record as it is now, soon; ends go by way of the syncer.
@@ -56,7 +56,11 @@ class Saver:
         """
         job, boot_id = live.job, live.boot_id
         stop = None if live.stop is None else (live.stop.signal, live.stop.grace_s)
-        finish = done or (lambda events, error: self.saved(live, events, error))
+
+        def finish(events: list[Event] | None, error: Exception | None) -> None:
+            if error is not None and done is not None:
+                self._waiting[job.id] = done  # what hangs on this commit comes after it, whenever that is
+            (done or partial(self.saved, live))(events, error)
 
         def write() -> None:
             self._store.write_soon(
@@ -93,7 +97,7 @@ class Saver:
         """A record was committed, or was not: tell it, or try again later."""
         if error is not None:
             _log.error("job %s could not be saved: %s", live.job.id, error)
-            self._unsaved.add(live.job.id)
+            self._unsaved[live.job.id] = live
             return
         self._events.publish(events or [])
         if live.job.ended and events and events[-1].data["state"] == live.job.state.value:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -27,6 +28,7 @@ from jobdeck_server.core.events import Event, Snapshot
 from jobdeck_server.core.journal import JobFilter
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.requests import Idempotency, JobRequest, StepRequest
+from jobdeck_server.core.store import Store, StoreError
 from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Started
 from tests.server.core.harness import FakeEngine, bench, shell, until
@@ -115,7 +117,30 @@ async def test_the_same_key_gives_the_same_job_and_another_body_is_refused(tmp_p
         other = await b.core.submit(shell("true"), idempotency=replace(key, token_id="u"))
         assert other.id != first.id
         assert len(b.core.active()) == 2
-        assert len(b.core._slots_taken) == 2
+        assert b.core._admission.held_count == 2
+
+
+async def test_a_full_disk_refuses_new_jobs_and_holds_back_those_in_the_queue_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path, running_limit_count=1) as b:
+        first, second = [await b.core.submit(shell("true")) for _ in range(2)]
+        await trio.testing.wait_all_tasks_blocked()
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "_run_item", _disk_full)
+            with pytest.raises(StoreError):
+                await b.core.submit(shell("true"))
+            b.core.report(first.id, DONE)
+            await trio.sleep(0.1)
+            assert b.engine.launched == [first.id]
+        await until(lambda: b.engine.launched == [first.id, second.id])
+        await until(lambda: b.core.live(first.id) is None)
+        assert (await b.core.get(first.id)).state is JobState.SUCCEEDED
+        assert sum(b.core.counts.values()) == 2
+
+
+def _disk_full(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 async def test_a_submitter_that_goes_away_leaves_an_accepted_job(tmp_path: Path) -> None:
@@ -311,7 +336,7 @@ async def test_what_cannot_run_is_refused_and_changes_nothing(
         with pytest.raises(error):
             await b.core.submit(request_)
         assert b.core.active() == []
-        assert b.core._slots_taken == set()
+        assert b.core._admission.held_count == 0
         assert await b.store.read(lambda c: c.execute("select count(*) from job").fetchone()[0]) == 0
 
 

@@ -1,0 +1,90 @@
+"""Admission: a bounded number of jobs at once, the rest in order; and the one task that asks the engine to start them.
+
+Nobody is refused for being early. Jobs are given to the engine one after the other, so that they start in the order in
+which they were given a slot.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from jobdeck_server.engines.base import Launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobdeck_server.core.live import Live
+    from jobdeck_server.engines.base import Engine
+    from jobdeck_server.settings import Settings
+
+
+class Admission:
+    """The queue and the slots of one engine. ``start`` is called with each job that leaves the queue, its slot held."""
+
+    def __init__(self, engine: Engine, settings: Settings, *, start: Callable[[Live], None]) -> None:
+        self._engine = engine
+        self._limit_count = min(settings.running_limit_count, engine.capacity_count)
+        self._start = start
+        self._queue: deque[Live] = deque()
+        self._held: set[str] = set()
+        self._launches: deque[Live] = deque()
+        self._bell = trio.Event()
+
+    @property
+    def waiting_count(self) -> int:
+        """Jobs in the queue."""
+        return len(self._queue)
+
+    @property
+    def held_count(self) -> int:
+        """Slots in use."""
+        return len(self._held)
+
+    async def run(self) -> None:
+        """Ask the engine for one job after the other, until cancelled."""
+        while True:
+            while self._launches:
+                live = self._launches.popleft()
+                await self._engine.submit(Launch(job_id=live.job.id, spec=live.spec))
+            self._bell = trio.Event()
+            await self._bell.wait()
+
+    def launch(self, live: Live) -> None:
+        """Ask the engine for a job that is committed as STARTING, in its turn."""
+        self._launches.append(live)
+        self._bell.set()
+
+    def enqueue(self, live: Live) -> None:
+        """Put a job at the end of the queue; ``fill_slots`` lets it leave."""
+        self._queue.append(live)
+
+    def leave(self, live: Live) -> None:
+        """Take a job out of the queue."""
+        self._queue.remove(live)
+
+    def take_free_slot(self, job_id: str) -> bool:
+        """Take a slot if there is a free one and nobody waits before; whether it was so."""
+        if self._queue or len(self._held) >= self._limit_count:
+            return False
+        self._held.add(job_id)
+        return True
+
+    def hold_slot(self, job_id: str) -> None:
+        """A job runs, whatever the limit is now."""
+        self._held.add(job_id)
+
+    def free_slot(self, job_id: str) -> None:
+        """A job needs its slot no more; harmless if it has none."""
+        if job_id in self._held:
+            self._held.remove(job_id)
+            self.fill_slots()
+
+    def fill_slots(self) -> None:
+        """Let jobs leave the queue while there are free slots."""
+        while self._queue and len(self._held) < self._limit_count:
+            live = self._queue.popleft()
+            self._held.add(live.job.id)
+            self._start(live)
