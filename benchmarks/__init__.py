@@ -1,0 +1,1 @@
+"""Throughput, latency and cost of the real program, each beside a peer or limit of the same run; see README.md."""

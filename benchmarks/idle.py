@@ -1,0 +1,108 @@
+"""What waiting costs: 1,000 ended jobs, one silent running job, 100 attaches (half HTTP, half WebSocket), nothing said.
+
+CPU of the server, and of keeper and shim, in percent of one core, in windows of time; memory for each attach. "No CPU"
+means under 0.5 %. Against uvicorn with 100 silent responses open. WebSocket pings are part of it, and are answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from tests.e2e.program import keeper_pids, server
+
+from benchmarks import history, peers
+from benchmarks.clients import Drop, DropFrames, Reader, connect, get_bytes, open_http, open_websocket, read_all
+from benchmarks.measure import Figure, Plan, Sample, Table, cpu_ns, memory_kib
+
+_CPU = (Figure("server", "% of a core"), Figure("keeper and shims", "% of a core"))
+_MEMORY = (Figure("memory", "KiB for each attach, private to the server"),)
+_HALF_COUNT = 50
+_SETTLE_S = 2.0
+
+
+def run(plan: Plan) -> list[Table]:
+    """CPU over all windows at once for both sides, and memory, measured once."""
+    windows, window_s = plan.pick((6, 10.0), (2, 5.0), (1, 0.5))
+    memory: dict[str, list[Sample]] = {}
+    with ExitStack() as stack:
+        history.fill(plan.folder / "data", plan.pick(1000, 1000, 50))
+        deck = stack.enter_context(server(plan.folder / "data", *history.RETAIN))
+        assert deck.process is not None
+        job = deck.submit("sleep 1000")
+        pid, port = deck.process.pid, deck.port
+        readers = _open(memory, "HTTP", pid, lambda: Drop(open_http(port, job)))
+        readers += _open(memory, "WebSocket CBOR", pid, lambda: DropFrames(open_websocket(port, job, cbor=True)))
+        readers += _open(memory, "WebSocket raw", pid, lambda: DropFrames(open_websocket(port, job, cbor=False)), 10)
+        watched = {"jobdeck": (pid, tuple(keeper_pids(deck.data_dir)))}
+        if peers.has_uvicorn():
+            peer = stack.enter_context(peers.uvicorn())
+            _warm(peer.port)
+            readers += _open(memory, "uvicorn h11", peer.pid, partial(_silent, peer.port), 2 * _HALF_COUNT)
+            watched["uvicorn h11"] = (peer.pid, ())
+        samples = _watch(watched, readers, windows, window_s)
+        title = f"idle: {len(readers)} attaches to a silent job, {windows} windows of {window_s:g} s"
+        for reader in readers:
+            reader.sock.close()
+    return [
+        Table(title=title, figures=_CPU, samples=samples, bases=("uvicorn h11",)),
+        Table(title="memory of an idle attach", figures=_MEMORY, samples=memory, bases=("uvicorn h11",)),
+    ]
+
+
+def _open(
+    memory: dict[str, list[Sample]], name: str, pid: int, open_: Callable[[], Reader], count: int = _HALF_COUNT
+) -> list[Reader]:
+    """Open attaches and note what each takes; a few come before, so that code and buffers are there."""
+    readers = [open_() for _ in range(3)]
+    _serve(readers, 0.5)
+    before = memory_kib(pid)
+    readers += [open_() for _ in range(count - 3)]
+    _serve(readers, 0.5)
+    memory[name] = [{"memory": (memory_kib(pid) - before) / (count - 3)}]
+    return readers
+
+
+def _serve(readers: Sequence[Reader], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    read_all(readers, until=lambda: time.monotonic() >= until)
+
+
+def _silent(port: int) -> Reader:
+    sock = connect(port)
+    sock.sendall(get_bytes("/silent"))
+    return Drop(sock)
+
+
+def _warm(port: int) -> None:
+    """Wait until it serves."""
+    with connect(port) as sock:
+        sock.sendall(get_bytes("/silent"))
+        assert sock.recv(1)
+
+
+def _watch(
+    watched: dict[str, tuple[int, tuple[int, ...]]], readers: Sequence[Reader], windows: int, window_s: float
+) -> dict[str, list[Sample]]:
+    samples: dict[str, list[Sample]] = {name: [] for name in watched}
+    _serve(readers, min(_SETTLE_S, window_s))
+    for _ in range(windows):
+        with contextlib.ExitStack() as stack:
+            for name, (pid, others) in watched.items():
+                samples[name].append(stack.enter_context(_share(pid, others)))
+            _serve(readers, window_s)
+    return samples
+
+
+@contextlib.contextmanager
+def _share(pid: int, others: tuple[int, ...]) -> Iterator[dict[str, float]]:
+    sample: dict[str, float] = {}
+    start, server_ns, others_ns = time.monotonic_ns(), cpu_ns(pid), sum(map(cpu_ns, others))
+    yield sample
+    passed = time.monotonic_ns() - start
+    sample["server"] = 100 * (cpu_ns(pid) - server_ns) / passed
+    if others:
+        sample["keeper and shims"] = 100 * (sum(map(cpu_ns, others)) - others_ns) / passed
