@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from jobdeck_keeper import cgroup, life, orphans, pipes, procs, records, spawning
 from jobdeck_keeper.feeder import Feeder
 from jobdeck_keeper.life import Life, Phase, Status
-from jobdeck_keeper.pipes import Heritage, Limits
+from jobdeck_keeper.pipes import Limits, ReadyList
 from jobdeck_keeper.pump import Pump
 from jobdeck_keeper.spawning import Job
 from jobdeck_keeper.tree import ShimTree
@@ -54,7 +54,8 @@ class Hosted:
         assert job.ends is not None
         assert job.ready is not None
         self._adopter, self.job = adopter, job
-        self._ready, self._pumping = job.ready, False
+        self._ready, self._pumping = job.ready.epoll, False
+        self._plan = spawning.open_plan(job.folder)
         self._main_fd = job.main_fd
         job.main_fd = -1
         self._doubt_s: float | None = None
@@ -67,14 +68,13 @@ class Hosted:
             ready=job.ready,
             limits=Limits.of(job.claim),
             touch=adopter.keeper.touch,
-            heritage=job.heritage,
+            heir=True,
         )
         self.life = Life(
-            folder=job.folder,
             path=job.folder,
             boot=place.boot,
             record=job.record,
-            steps=spawning.read_spec(job.folder) or [{}],
+            plan=self._plan,
             pump=self.pump,
             feeder=job.feeder,
             tree=self.tree,
@@ -153,10 +153,18 @@ class Hosted:
             return min(wait_s or _LOOK_AGAIN_S, _LOOK_AGAIN_S)  # no signal tells of a stranger's death
         return wait_s
 
+    def close(self) -> None:
+        """The job is over: let go of what is not the job's own."""
+        if self.job.feeder is not None:
+            for fd in self.job.feeder.descriptors:
+                self._adopter.unwatch(fd)
+        if self._plan >= 0:
+            os.close(self._plan)
+
     def step_begun(self, begun: Life) -> None:
         """Let a step of a taken-over job run; this process is its parent."""
         place = self._adopter.keeper.place
-        begun.go(place.pid, place.ticks, [])
+        begun.go(place.pid, place.ticks, [], [])
         self.tree.follow(begun.main)
         self._main_ticks = procs.start_ticks(begun.main) or 0
         channel = begun.channel
@@ -206,7 +214,7 @@ class Adopter:
         waits = [hosted_wait for each in list(self._hosted.values()) if (hosted_wait := each.tick()) is not None]
         for each in [each for each in self._hosted.values() if each.life.phase is Phase.OVER]:
             del self._hosted[each.job.ident]
-            self._drop(each.job)
+            each.close()
             self.keeper.over(each.job)
         if self._pending:
             self._pending = [job for job in self._pending if not self._resolve(job)]
@@ -220,16 +228,10 @@ class Adopter:
         """Tell how long nothing is due."""
         return self._wait_s
 
-    def _drop(self, job: Job) -> None:
-        """Take a job's descriptors out of the loop."""
-        if job.feeder is not None:
-            for fd in job.feeder.descriptors:
-                self.unwatch(fd)
-
     def _reap_strays(self) -> bool:
         """Reap dead children that belonged to dead shims; True if no live one is left."""
         mains = {each.life.main for each in self._hosted.values()}
-        mains.update(job.shim for job in self.keeper.jobs.values())
+        mains |= self.keeper.pool.pids.union(job.shim for job in self.keeper.jobs.values())
         clean = True
         for pid in procs.children(self.keeper.place.pid):
             if pid not in mains:
@@ -239,7 +241,16 @@ class Adopter:
 
     def strangers(self) -> set[int]:
         """Tell which processes hold jobs' pipes or are our children without belonging to an orphaned job."""
-        return {self.keeper.place.pid, *(job.shim for job in self.keeper.jobs.values() if job.shim_fd >= 0)}
+        return {
+            self.keeper.place.pid,
+            *self.keeper.pool.pids,
+            *(job.shim for job in self.keeper.jobs.values() if job.shim_fd >= 0),
+        }
+
+    def expect_strays(self) -> None:
+        """A child of ours was killed: what it had started is ours now."""
+        self._strays = True
+        self._wait_s = 0.0
 
     # What the keeper asks
 
@@ -285,6 +296,8 @@ class Adopter:
         for ident in sorted(os.listdir(jobs)):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 self._recover_one(ident, f"{jobs}/{ident}")
+        if (base := self.keeper.place.cgroup) is not None:
+            cgroup.remove_unused(base, {str(job.claim.get("cgroup")) for job in self.keeper.jobs.values()})
         self.tick()
 
     def _recover_one(self, ident: str, folder: str) -> None:
@@ -306,7 +319,7 @@ class Adopter:
     def _lose(self, job: Job) -> None:
         """The machine was restarted: nothing of the job can be alive."""
         limits = Limits(output_bytes=0, index_bytes=0, exact=True)
-        pump = Pump(folder=job.folder, ends=(-1, -1), ready=select.epoll(), limits=limits)
+        pump = Pump(folder=job.folder, ends=(-1, -1), ready=ReadyList(epoll=select.epoll(), numbers={}), limits=limits)
         size_bytes = 0
         if os.path.exists(f"{job.folder}/output") and pump.open(self.keeper.place.boot):
             size_bytes = pump.size
@@ -349,7 +362,7 @@ class Adopter:
             os.close(fd)
             return False
         job.shim, job.shim_fd = pid, fd
-        if not _copy_shared(job, [int(number) for number in start["fds"]]):
+        if not _copy_shared(job, start["fds"], start["numbers"]):
             self._open_by_name(job)
         self.pin_main(job)
         self.keeper.watch_shim(job)
@@ -374,10 +387,8 @@ class Adopter:
         Not so the input: when all holders of its position are dead, so are those of the pipe's write end, and the
         job has seen the end of its input already.
         """
-        job.heritage = Heritage(known=False)
         job.ends = pipes.open_pipes(job.folder, exact=job.claim["order"] == "exact")
-        pipes.note_lost_writers(job.folder)
-        job.ready = pipes.open_ready_list(job.ends)
+        job.ready = pipes.open_ready_list(job.ends, intact=False)
 
 
 def _is_free(record: int) -> bool:
@@ -390,20 +401,17 @@ def _is_free(record: int) -> bool:
     return True
 
 
-def _copy_shared(job: Job, numbers: list[int]) -> bool:
+def _copy_shared(job: Job, descriptors: list[int], numbers: list[int]) -> bool:
     """Copy the open files of a living shim: the same ready list, the same position in the input."""
-    copies = [procs.steal_fd(job.shim_fd, number) for number in numbers]
+    copies = [procs.steal_fd(job.shim_fd, number) for number in descriptors]
     got = [fd for fd in copies if fd is not None]
     wanted = 6 if job.claim["stdin"] else 3
-    if len(got) < len(numbers) or len(got) not in (wanted, wanted - 1) or not _is_pipe_pair(job, got[:2]):
+    if len(got) < len(descriptors) or len(got) not in (wanted, wanted - 1) or not _is_pipe_pair(job, got[:2]):
         for fd in got:
             os.close(fd)
         return False
     job.ends = got[0], got[1]
-    job.ready = pipes.open_ready_list(job.ends)
-    job.heritage = Heritage(
-        known=True, former=select.epoll.fromfd(got[2]), numbers=dict(zip(numbers[:2], job.ends, strict=True))
-    )
+    job.ready = ReadyList(epoll=select.epoll.fromfd(got[2]), numbers=dict(zip(numbers, job.ends, strict=True)))
     if job.claim["stdin"]:
         job.feeder = Feeder(got[3], got[4], got[5] if len(got) > 5 else -1)
     return True

@@ -122,3 +122,11 @@ def _remove_below(path: str) -> None:
                 os.rmdir(f"{folder}/{name}")
             except OSError:
                 continue
+
+
+def remove_unused(base: str, used: set[str]) -> None:
+    """Remove the groups of a dead keeper's spares."""
+    for name in os.listdir(base):
+        path = f"{base}/{name}"
+        if path not in used and os.path.isdir(path):
+            remove(path)

@@ -1,8 +1,10 @@
 """The child: from fork to exec.
 
-It prepares itself while its parent writes the start record, then waits for one byte. The byte means: the record is on
-disk, go. The end of the channel instead means that the parent is dead: then it ends without having run anything. So
-no program runs without a start record. The channel closes by itself when exec succeeds, which tells the parent that.
+A child is forked before it is known what it will run (a stub): it gives back what the keeper changed about itself, and
+waits on its channel for its plan. With the plan it opens its pipes, while its parent writes the start record, then
+waits for one byte. The byte means: the record is on disk, go. The end of the channel instead means that the parent
+is dead: then it ends without having run anything. So no program runs without a start record. The channel closes by
+itself when exec succeeds, which tells the parent that.
 
 A program that cannot be started is told in the slot ``exec`` of the record, by the child itself: that works also when
 nobody is left to tell it to.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import resource
 import signal
@@ -54,50 +57,73 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """One step, ready to be started.
+class Plan:
+    """What a job's children are to do; travels as an open file, so that no message is too long and none blocks.
 
     Attributes:
-        folder: The job's folder, relative to the current one or absolute.
-        record: Absolute path of the job's record.
-        number: Which step, from 0.
+        path: The job's folder, absolute.
         exact: Exact order of the streams: pipes in packet mode.
         stdin: Standard input is the job's FIFO, else /dev/null.
-        cgroup: Path of the job's group or None.
     """
 
-    step: Step
-    number: int
-    folder: str
-    record: str
+    path: str
     exact: bool
     stdin: bool
-    cgroup: str | None
-    around: Surroundings
+    steps: list[Step]
+
+    def pack(self) -> bytes:
+        """Make the content of the file."""
+        return json.dumps([self.path, self.exact, self.stdin, self.steps]).encode()
+
+    @classmethod
+    def read(cls, fd: int) -> Plan:
+        """Read the file."""
+        path, exact, stdin, steps = json.loads(os.pread(fd, os.fstat(fd).st_size, 0))
+        return cls(path=path, exact=exact, stdin=stdin, steps=steps)
 
 
-def launch(plan: Launch) -> tuple[int, socket.socket]:
-    """Fork a step's child.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stub:
+    """A forked child that does not know yet what it will be.
 
-    Returns:
-        Its number and the channel: send ``b"g"`` for go; it reads as ended when the program runs (or could not be
-        started: see slot ``exec``).
+    Attributes:
+        pid: Its number.
+        ticks: When it was forked.
+        channel: Our end.
     """
-    ours, theirs = socket.socketpair()
-    out, err = pipes.open_job_side(plan.folder, exact=plan.exact)
-    pid, moved = _fork(plan.cgroup)
+
+    pid: int
+    ticks: int
+    channel: socket.socket
+
+    def brief(self, plan: int, number: int) -> None:
+        """Tell it which step of which plan it is; it makes ready and waits for ``go``."""
+        with contextlib.suppress(OSError):  # dead already: its end will be seen
+            socket.send_fds(self.channel, [b"%d" % number], [plan])
+
+    def go(self) -> None:
+        """The start is on record: let it run."""
+        with contextlib.suppress(OSError):
+            self.channel.send(b"g")
+
+
+def fork_stub(cgroup: str | None, around: Surroundings) -> Stub:
+    """Fork a child, into its group if there is one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid, moved = _fork(cgroup)
     if pid == 0:
-        _become(plan, theirs.fileno(), out, err, None if moved else plan.cgroup)
-    for fd in (out, err):
-        os.close(fd)
+        _become(theirs, around, None if moved else cgroup)
     theirs.close()
-    return pid, ours
+    return Stub(pid=pid, ticks=procs.start_ticks(pid) or 0, channel=ours)
 
 
 def _fork(cgroup: str | None) -> tuple[int, bool]:
     """Fork, straight into the group if there is one and the kernel can: (number, in the group)."""
     if cgroup is not None:
-        fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return os.fork(), True
         try:
             pid = procs.fork_into(fd)
         finally:
@@ -107,60 +133,75 @@ def _fork(cgroup: str | None) -> tuple[int, bool]:
     return os.fork(), False
 
 
-def _become(plan: Launch, channel: int, out: int, err: int, cgroup: str | None) -> NoReturn:
+def _become(channel: socket.socket, around: Surroundings, cgroup: str | None) -> NoReturn:
     """Be the child; never returns, whatever happens."""
+    plan, number = None, 0
     try:
-        _prepare(plan, channel, out, err, cgroup)
-        if os.read(channel, 1) != b"g":
-            raise StartError("not started: its supervisor was killed")
-        _run(plan.step)
+        # All descriptors go now, not at exec: among them are locks, and our copy of the parent's end of the channel.
+        procs.close_all_but((channel.fileno(),))
+        _restore(around, cgroup)
+        words, files, _, _ = socket.recv_fds(channel, 64, 1)
+        if words:
+            number = int(words)
+            plan = Plan.read(files[0])
+            _connect(plan, channel.fileno())
+            if channel.recv(1) != b"g":
+                raise StartError("not started: its supervisor was killed")
+            _run(plan.steps[number])
     except StartError as error:
-        _tell(plan, str(error), error.number)
+        _tell(plan, number, str(error), error.number)
     except OSError as error:
-        _tell(plan, f"not started: {error}", error.errno)
+        _tell(plan, number, f"not started: {error}", error.errno)
     except BaseException as error:  # noqa: BLE001 - a forked child must end here, not in its parent's code
-        _tell(plan, f"not started: {error!r}", None)
+        _tell(plan, number, f"not started: {error!r}", None)
     finally:
         os._exit(_NOT_STARTED_STATUS)
 
 
-def _prepare(plan: Launch, channel: int, out: int, err: int, cgroup: str | None) -> None:
+def _restore(around: Surroundings, cgroup: str | None) -> None:
+    """Undo what the keeper changed about itself, and be one's own session."""
     os.setsid()
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    os.dup2(_open_stdin(plan), 0)
-    # All others go now, not at exec: among them are locks, and our copy of the parent's end of the channel.
-    procs.close_all_but((channel,))
     if cgroup is not None:
         with open(f"{cgroup}/cgroup.procs", "wb") as file:
             file.write(b"0")
-    for number in plan.around.ignored:
+    for number in around.ignored:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
-    if plan.around.files is not None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, plan.around.files)
-    if plan.around.oom is not None:
+    if around.files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, around.files)
+    if around.oom is not None:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(fd, plan.around.oom)
+        os.write(fd, around.oom)
         os.close(fd)
 
 
-def _open_stdin(plan: Launch) -> int:
+def _connect(plan: Plan, channel: int) -> None:
+    """Make the job's pipes descriptors 0 to 2, and be left with no others but the channel."""
+    out, err = pipes.open_job_side(plan.path, exact=plan.exact)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.dup2(_open_stdin(plan), 0)
+    procs.close_all_but((channel,))
+
+
+def _open_stdin(plan: Plan) -> int:
     if not plan.stdin:
         return os.open("/dev/null", os.O_RDONLY)
     # After the end of the input nobody holds a write end: an open that blocks would wait for ever.
-    fd = os.open(f"{plan.folder}/stdin", os.O_RDONLY | os.O_NONBLOCK)
+    fd = os.open(f"{plan.path}/stdin", os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(fd, True)
     return fd
 
 
-def _tell(plan: Launch, text: str, number: int | None) -> None:
+def _tell(plan: Plan | None, step: int, text: str, number: int | None) -> None:
     """Write why the program did not start."""
+    if plan is None:
+        return
     with contextlib.suppress(OSError):
-        fd = os.open(plan.record, os.O_WRONLY | os.O_CLOEXEC)
+        fd = os.open(f"{plan.path}/record", os.O_WRONLY | os.O_CLOEXEC)
         text = records.clip(text, records.PAYLOAD_LIMIT_BYTES - 100)
-        payload = {"text": text, "errno": number, "step": plan.number, "pid": os.getpid(), "t_us": records.wall_us()}
+        payload = {"text": text, "errno": number, "step": step, "pid": os.getpid(), "t_us": records.wall_us()}
         records.write_slot(fd, "exec", payload)
         os.close(fd)
 

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from jobdeck_keeper import adopt, records, setup, spawning
 from jobdeck_keeper.hub import Connection, Hub
+from jobdeck_keeper.pool import QUIET_S, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobdeck_keeper.adopt import Hosted
+    from jobdeck_keeper.pool import Spare
     from jobdeck_keeper.spawning import Job
     from jobdeck_keeper.wire import Message
 
@@ -43,6 +45,7 @@ class Keeper:
         self.touch = False
         self._hub = Hub(self.loop, self._answer)
         self._by_shim: dict[int, Job] = {}
+        self.pool = Pool(place)
         self._adopter = adopt.Adopter(self)
         self._lines = b""
         self._retired = False
@@ -62,10 +65,15 @@ class Keeper:
         gc.freeze()
         gc.disable()
         while not self._is_done():
-            for fd, events in self.loop.poll(self._wait_s()):
+            found = self.loop.poll(self._wait_s())
+            for fd, events in found:
                 self._dispatch(fd, events)
+            if not found:
+                self._be_quiet()
             self._adopter.tick()
         self._hub.shut(self.place.data)
+        for spare in self.pool.all():
+            self._bury(spare)
 
     def _dispatch(self, fd: int, events: int) -> None:
         if self._hub.owns(fd):
@@ -74,11 +82,26 @@ class Keeper:
             self._read_lines()
         elif job := self._by_shim.get(fd):
             self._shim_died(job)
+        elif self.pool.owns(fd):
+            self._bury(self.pool.spare(fd))
         else:
             self._adopter.handle(fd)
 
+    def _be_quiet(self) -> None:
+        """Nothing has happened for a moment: prepare for what may come."""
+        if not self.pool.is_full and not self._retired:
+            with contextlib.suppress(OSError):
+                self.loop.register(self.pool.refill().pidfd, select.EPOLLIN)
+
+    def _bury(self, spare: Spare) -> None:
+        self.loop.unregister(spare.pidfd)
+        self.pool.discard(spare)
+        self._adopter.expect_strays()
+
     def _wait_s(self) -> float | None:
         wait_s = self._adopter.wait_s()
+        if not self.pool.is_full and not self._retired:
+            wait_s = QUIET_S if wait_s is None else min(wait_s, QUIET_S)
         if self._idle_since_s is not None:
             left_s = max(0.0, self._idle_since_s + self._idle_exit_s - time.monotonic())
             wait_s = left_s if wait_s is None else min(wait_s, left_s)
@@ -210,18 +233,44 @@ class Keeper:
         folder = self.place.folder(spec["id"])
         if self._retired:
             return {"error": "this keeper is about to leave and takes no new jobs"}
-        job = spawning.claim(self.place, spec, folder)
+        if os.path.lexists(f"{folder}/record"):
+            return {"status": "known", "facts": records.read_record(f"{folder}/record")}
+        spare = self._take_spare()
+        try:
+            job = spawning.claim(self.place, spec, folder, spare.cgroup)
+        except BaseException:
+            self.pool.put(spare)
+            raise
         if job is None:
+            self.pool.put(spare)
             return {"status": "known", "facts": records.read_record(f"{folder}/record")}
         self.jobs[job.ident] = job
+        self._begin(job, spec["steps"], spare)
+        return {"status": "accepted"}
+
+    def _begin(self, job: Job, steps: list[Any], spare: Spare) -> None:
+        """Give a claimed job to a spare; to another one if that was killed meanwhile."""
         try:
-            spawning.start(self.place, job, spec["steps"], touch=self.touch)
+            spawning.prepare(job)
+            while not spawning.commission(job, steps, spare, touch=self.touch):
+                self._bury(spare)
+                spare = self._take_spare()
+                job.move(spare.cgroup)
         except OSError as error:
             job.fail(f"not started: {error.strerror}", error.errno)
+            self._bury(spare)
             self.over(job)
         else:
-            self.watch_shim(job)
-        return {"status": "accepted"}
+            self._by_shim[job.shim_fd] = job
+            spare.commission.close()
+
+    def _take_spare(self) -> Spare:
+        """Take a spare that is alive, so far as one can know."""
+        made = self.pool.is_empty
+        spare = self.pool.take()
+        if made:
+            self.loop.register(spare.pidfd, select.EPOLLIN)
+        return spare
 
     def _op_stop(self, _connection: Connection, message: Message) -> Message:
         ident = message["id"]

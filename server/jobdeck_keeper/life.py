@@ -25,11 +25,11 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from jobdeck_keeper import cgroup, pipes, procs, records
-from jobdeck_keeper.child import Launch, launch
+from jobdeck_keeper import cgroup, pipes, records
+from jobdeck_keeper.child import fork_stub
 
 if TYPE_CHECKING:
-    from jobdeck_keeper.child import Step, Surroundings
+    from jobdeck_keeper.child import Stub, Surroundings
     from jobdeck_keeper.feeder import Feeder
     from jobdeck_keeper.pump import Pump
     from jobdeck_keeper.records import Payload
@@ -106,26 +106,25 @@ class Life:
     def __init__(
         self,
         *,
-        folder: str,
         path: str,
         boot: str,
         record: int,
-        steps: list[Step],
+        plan: int,
         pump: Pump,
         feeder: Feeder | None,
         tree: Tree,
         host: Host,
         around: Surroundings,
     ) -> None:
-        """Join the parts; ``path`` is the folder's absolute path, ``record`` the open record."""
+        """Join the parts: ``path`` is the job's folder, ``record`` and ``plan`` are open files."""
         self.phase = Phase.RUNNING
         self.main = 0
         self.channel = -1
         self.stop: Payload | None = None
         self.claim: Payload = records.read_slot(record, "claim") or {}
-        self._folder, self._path, self._boot, self.record = folder, path, boot, record
-        self._steps, self.pump, self.feeder, self._tree, self._host = steps, pump, feeder, tree, host
-        self._around = around
+        self._path, self._boot, self.record, self._plan = path, boot, record, plan
+        self.pump, self.feeder, self._tree, self._host, self._around = pump, feeder, tree, host, around
+        self._stub: Stub | None = None
         self._step = 0
         self._status: Status | None = None
         self._began_s = self._step_s = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -137,36 +136,29 @@ class Life:
 
     # Steps
 
-    def begin_step(self, number: int) -> None:
-        """Fork a step's child; it waits until ``go`` is called."""
+    def begin_step(self, number: int, stub: Stub | None = None) -> None:
+        """Let a child, forked now or before, make ready for a step; it waits until ``go`` is called."""
         self._step, self._status = number, None
-        plan = Launch(
-            step=self._steps[number],
-            number=number,
-            folder=self._folder,
-            record=f"{self._path}/record",
-            exact=self.claim.get("order") != "bulk",
-            stdin=self.feeder is not None,
-            cgroup=self.claim.get("cgroup"),
-            around=self._around,
-        )
-        self.main, channel = launch(plan)
-        self.channel = channel.detach()
+        self._stub = stub or fork_stub(self.claim.get("cgroup"), self._around)
+        self._stub.brief(self._plan, number)
+        self.main, self.channel = self._stub.pid, self._stub.channel.fileno()
         self._step_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         if number == 0:
             self._began_s = self._step_s
 
-    def go(self, shim: int, shim_ticks: int, descriptors: list[int]) -> None:
+    def go(self, shim: int, shim_ticks: int, descriptors: list[int], numbers: list[int]) -> None:
         """Write the start record, then let the program run.
 
         Args:
             shim: Who supervises, and
             shim_ticks: since when.
             descriptors: Its numbers of what it shares with the keeper, for a later keeper to copy.
+            numbers: How the ready list among them names the pipes.
         """
+        assert self._stub is not None
         start = {
             "pid": self.main,
-            "ticks": procs.start_ticks(self.main),
+            "ticks": self._stub.ticks,
             "boot": self._boot,
             "shim": shim,
             "shim_ticks": shim_ticks,
@@ -174,13 +166,11 @@ class Life:
             "b_us": int(self._began_s * 1e6),
             "step": self._step,
             "fds": descriptors,
+            "numbers": numbers,
             "order_unknown": self.pump.order_unknown,
         }
         records.write_slot(self.record, "start", start)
-        try:
-            os.write(self.channel, b"g")
-        except OSError:
-            return  # the child is dead already; its end will be seen
+        self._stub.go()
 
     def resume(self, start: Payload) -> None:
         """Go on where a predecessor was."""
@@ -190,10 +180,10 @@ class Life:
 
     def program_runs(self) -> None:
         """The channel has ended: the program was started, or its child has said why not."""
-        if self.channel < 0:
+        if self._stub is None:
             return
-        os.close(self.channel)
-        self.channel = -1
+        self._stub.channel.close()
+        self._stub, self.channel = None, -1
         if self._failure() is None:
             self._host.tell("start" if self._step == 0 else "step")
         if self._note:
@@ -216,7 +206,12 @@ class Life:
 
     def _next_step(self) -> bool:
         """Start the next step, if there is one and all is well."""
-        if self._step + 1 >= len(self._steps) or self.stop is not None or self._status != Status(0, None):
+        if (
+            self._step + 1 >= int(self.claim["steps_count"])
+            or self._plan < 0
+            or self.stop is not None
+            or self._status != Status(0, None)
+        ):
             return False
         if self._failure() is not None:
             return False
@@ -279,7 +274,7 @@ class Life:
             Seconds until this must be called again at the latest; None if only events matter.
         """
         self.pump.tick(time.monotonic(), self._boot)
-        if self.pump.has_inherited:
+        if self.pump.has_work:
             self._keep_order_doubt()
             self.pump.run()
         now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -351,6 +346,7 @@ class Life:
             if self._next_step():
                 return
             self.phase = Phase.LINGERING
+            pipes.note_lost_writers(self._path)
             self._linger_s = now_s + (float(self.claim.get("linger_s", 10.0)) or math.inf)
         if self.phase is Phase.LINGERING:
             gone = self.pump.writers_gone()
@@ -375,7 +371,7 @@ class Life:
         if not self.pump.finish():
             return
         self._write_end()
-        pipes.remove_pipes(self._folder)
+        pipes.remove_pipes(self._path)
         self._host.tell("final")
         _reap(self.main)
         self.phase = Phase.OVER

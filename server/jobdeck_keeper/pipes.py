@@ -12,7 +12,7 @@ import os
 import select
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,31 +50,31 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heritage:
-    """What a successor knows of the ready list that a dead pump used.
+class ReadyList:
+    """The epoll set of a job's two pipes, whose list of ready pipes is the order in which they were written.
 
     Attributes:
-        known: The list is at hand; otherwise nobody knows in which order two full pipes were written.
-        former: The list, where it is another set than the one that the successor uses; None if it is the same.
-        numbers: The dead pump's descriptors, by which ``former`` names the pipes -> ours.
+        epoll: The set, shared by all processes that hold the job.
+        numbers: How its events name the pipes (the descriptors of the process that made the set) -> ours.
+        intact: It is the set that was there before the first byte; a newer one does not know who came first.
     """
 
-    known: bool
-    former: select.epoll | None = None
-    numbers: dict[int, int] = field(default_factory=dict)
+    epoll: select.epoll
+    numbers: dict[int, int]
+    intact: bool = True
+
+    def take(self) -> list[int]:
+        """Take all ready pipes off the list, in order."""
+        listed: list[int] = []
+        while found := self.epoll.poll(0, 1):
+            fd = self.numbers[found[0][0]]
+            if fd in listed:
+                break
+            listed.append(fd)
+        return listed
 
 
-def empty_ready_list(ready: select.epoll) -> list[int]:
-    """Take the descriptors off a ready list, in order."""
-    listed: list[int] = []
-    while found := ready.poll(0, 1):
-        if found[0][0] in listed:
-            break
-        listed.append(found[0][0])
-    return listed
-
-
-def inherited_order(ends: tuple[int, int], ready: select.epoll, heritage: Heritage) -> tuple[list[int], bool]:
+def inherited_order(ends: tuple[int, int], ready: ReadyList) -> tuple[list[int], bool]:
     """Tell in which order to take what a dead pump left in the pipes.
 
     A pipe that holds bytes and is not on the ready list was handed to the dead pump, which did not come to move
@@ -84,22 +84,12 @@ def inherited_order(ends: tuple[int, int], ready: select.epoll, heritage: Herita
         The pipes in order, and whether the order is known.
     """
     full = [fd for fd in ends if waiting_bytes(fd)]
-
-    def listed_now() -> list[int]:
-        if heritage.former is None:
-            return empty_ready_list(ready)
-        return [heritage.numbers[number] for number in empty_ready_list(heritage.former)]
-
-    listed = listed_now()
+    listed = ready.take()
     if any(fd not in listed for fd in full):
         time.sleep(0.003)  # the writer may stand between its write and its wake-up
-        listed += [fd for fd in listed_now() if fd not in listed]
+        listed += [fd for fd in ready.take() if fd not in listed]
     handed = [fd for fd in full if fd not in listed]
-    order = handed + listed
-    if heritage.former is not None:
-        # Our own list knows these too, from whenever it was made: only what has come since then counts.
-        order += [fd for fd in empty_ready_list(ready) if fd not in order]
-    return order, len(handed) < 2 and (heritage.known or len(full) < 2)
+    return handed + listed, len(handed) < 2 and (ready.intact or len(full) < 2)
 
 
 def open_pipes(folder: str, *, exact: bool) -> tuple[int, int]:
@@ -117,12 +107,12 @@ def open_pipes(folder: str, *, exact: bool) -> tuple[int, int]:
     return ends[0], ends[1]
 
 
-def open_ready_list(ends: tuple[int, int]) -> select.epoll:
-    """Make the epoll set whose ready list keeps the order of the two streams; before anything can write."""
-    ready = select.epoll(2)
+def open_ready_list(ends: tuple[int, int], *, intact: bool = True) -> ReadyList:
+    """Make the ready list of two pipes; before anything can write, or not ``intact``."""
+    epoll = select.epoll(2)
     for fd in ends:
-        ready.register(fd, EVENTS)
-    return ready
+        epoll.register(fd, EVENTS)
+    return ReadyList(epoll=epoll, numbers={fd: fd for fd in ends}, intact=intact)
 
 
 def waiting_bytes(fd: int) -> int:
@@ -132,12 +122,13 @@ def waiting_bytes(fd: int) -> int:
 
 
 def note_lost_writers(folder: str) -> None:
-    """Let the read ends know of writers that came and went before they were opened.
+    """Let the read ends know of writers that came and went before they were opened, or never came.
 
     A reader of a FIFO is told that the writers are gone only if it has seen one come.
     """
     for name in ("pipe1", "pipe2"):
-        os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        with contextlib.suppress(FileNotFoundError):
+            os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def open_job_side(folder: str, *, exact: bool) -> tuple[int, int]:

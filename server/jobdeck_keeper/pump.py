@@ -21,7 +21,7 @@ import select
 import time
 
 from jobdeck_keeper import records
-from jobdeck_keeper.pipes import EVENTS, EXACT_PIPE_BYTES, Heritage, Limits, inherited_order, waiting_bytes
+from jobdeck_keeper.pipes import Limits, ReadyList, inherited_order, waiting_bytes
 
 _SPLICE_BYTES = 1 << 20
 _RUN_AGE_US = 5_000  # a run is named anew after that, so that times and a crash's damage stay fine-grained
@@ -29,6 +29,7 @@ _GAP_EVERY_S = 1.0
 _RETRY_S = 0.25
 _TOUCH_S = 0.001
 _LOOK_AGAIN_S = 0.05
+_LAST_COUNT = 1000
 
 
 class Pump:
@@ -48,20 +49,20 @@ class Pump:
         *,
         folder: str,
         ends: tuple[int, int],
-        ready: select.epoll,
+        ready: ReadyList,
         limits: Limits,
         touch: bool = False,
-        heritage: Heritage | None = None,
+        heir: bool = False,
     ) -> None:
         """Make ready; nothing is opened yet.
 
         Args:
             folder: The job's folder.
             ends: Read ends of its pipes; they stay the caller's.
-            ready: epoll set of these.
+            ready: The order in which they become ready.
             limits: What to keep.
             touch: inotify does not hear splice here, so the file's times must be set by hand.
-            heritage: Given if a pump went before this one.
+            heir: A pump went before this one.
         """
         self.size = self.dropped = 0
         self.dropping = self.order_unknown = False
@@ -73,12 +74,15 @@ class Pump:
         self._output = self._runs = self._null = -1
         self._runs_size = self._stdout = 0
         self._kind = self._flags = self._run_us = 0
-        self._held: list[int] = []  # pipes whose event was taken but whose bytes were not
+        self._held: list[int] = []  # pipes whose event was taken but whose bytes were not: first of all
+        self._later: list[
+            int
+        ] = []  # pipes that may hold more, of which no event will tell: when others have had their turn
         self._retry_s = self._gap_s = self._touched_s = 0.0
         self._gap_told = -1
         self._look_s: float | None = None
         self._touch_due = False
-        self._heritage = heritage
+        self._heir = heir
 
     # Opening
 
@@ -97,8 +101,8 @@ class Pump:
             self._fail(error, None)
             return False
         self.trouble = None
-        if self._heritage is not None:
-            self._held, known = inherited_order(self._ends, self._ready, self._heritage)
+        if self._heir:
+            self._held, known = inherited_order(self._ends, self._ready)
             if not known:
                 self.order_unknown = True
                 self._flags |= records.FLAG_ORDER_UNKNOWN
@@ -150,9 +154,9 @@ class Pump:
     # Moving
 
     @property
-    def has_inherited(self) -> bool:
+    def has_work(self) -> bool:
         """Tell whether ``run`` has work that no event will announce."""
-        return bool(self._held) and self.trouble is None
+        return bool(self._held or self._later) and self.trouble is None
 
     def run(self, budget_count: int = 128) -> None:
         """Move what is ready, at most so many packets, so that the caller can look at other things between."""
@@ -161,13 +165,14 @@ class Pump:
         while self._held:
             if not self._take(self._held.pop(0)):
                 return
-        poll, take = self._ready.poll, self._take
+        poll, numbers, take = self._ready.epoll.poll, self._ready.numbers, self._take
         for _ in range(budget_count):
-            ready = poll(0, 1)
-            if not ready:
-                break
-            if ready[0][1] & select.EPOLLIN and not take(ready[0][0]):
-                break
+            if ready := poll(0, 1):
+                number, events = ready[0]
+                if events & select.EPOLLIN and not take(numbers[number]):
+                    return
+            elif not self._later or not take(self._later.pop(0)):
+                return
 
     def _take(self, fd: int) -> bool:
         """Move one packet, or in bulk mode what is there; False if it could not be written."""
@@ -204,13 +209,14 @@ class Pump:
             self._touch_soon()
         if self.size >= self._limits.output_bytes:
             self._kind = 0  # so that the next byte, if there is one, starts the gap
-            self._rearm(fd)
+            self._look_at(fd)
         elif not self._limits.exact:
-            self._rearm(fd)
+            self._look_at(fd)
 
-    def _rearm(self, fd: int) -> None:
-        """Put a pipe on the ready list again if it still holds bytes."""
-        self._ready.modify(fd, EVENTS)
+    def _look_at(self, fd: int) -> None:
+        """Come back to a pipe that still holds bytes."""
+        if fd not in self._later and waiting_bytes(fd):
+            self._later.append(fd)
 
     def _is_full(self) -> bool:
         """Tell whether a limit allows no further run."""
@@ -264,11 +270,8 @@ class Pump:
         if self._null < 0:
             self._null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
         with contextlib.suppress(BlockingIOError):
-            while count := os.splice(fd, self._null, _SPLICE_BYTES):
-                self.dropped += count
-                if count < EXACT_PIPE_BYTES or not waiting_bytes(fd):
-                    break
-        self._rearm(fd)
+            self.dropped += os.splice(fd, self._null, _SPLICE_BYTES)
+        self._look_at(fd)
 
     def _tell_gap(self, now_s: float) -> None:
         """Write how much was dropped so far; best effort, since a full disk must not hold up dropping."""
@@ -282,7 +285,7 @@ class Pump:
     # Time
 
     def tick(self, now_s: float, boot_id: str) -> None:
-        """Do what is due at ``now_s`` (time.monotonic)."""
+        """Do what is due at ``now_s`` (time.monotonic); then call ``run`` if there is work."""
         if self.trouble is not None:
             if now_s >= self._retry_s:
                 self._retry(boot_id)
@@ -290,8 +293,7 @@ class Pump:
         if self._look_s is not None and now_s >= self._look_s:
             self._look_s = None
             for fd in self._ends:
-                if waiting_bytes(fd):
-                    self._rearm(fd)
+                self._look_at(fd)
         if self.dropping and now_s >= self._gap_s:
             self._tell_gap(now_s)
         if self._touch_due and now_s >= self._touched_s + _TOUCH_S:
@@ -304,13 +306,14 @@ class Pump:
         self.trouble = None
         for fd in self._ends:
             if fd not in self._held:
-                self._rearm(fd)
-        self.run()
+                self._look_at(fd)
 
     def due_s(self) -> float | None:
         """Tell when ``tick`` is needed next (time.monotonic); None if only events can bring work."""
         if self.trouble is not None:
             return self._retry_s
+        if self.has_work:
+            return 0.0
         due = self._look_s
         if self.dropping and self._gap_told != self.dropped:
             due = self._gap_s if due is None else min(due, self._gap_s)
@@ -342,11 +345,13 @@ class Pump:
 
     def finish(self) -> bool:
         """Take what is left, in order, and close; False while that cannot be done for want of space."""
-        self.run(1 << 30)
+        self.run(_LAST_COUNT)
         for fd in self._ends:
-            while waiting_bytes(fd):
-                if self.trouble is not None or not self._take(fd):
+            for _ in range(_LAST_COUNT):  # somebody outside the job may write for ever
+                if self.trouble is not None or (waiting_bytes(fd) and not self._take(fd)):
                     return False
+                if not waiting_bytes(fd):
+                    break
         if self.dropping:
             self._tell_gap(0.0)
         self.close()

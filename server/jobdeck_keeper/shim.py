@@ -1,8 +1,10 @@
 """The shim: supervisor of exactly one job, forked from the keeper without exec.
 
-It is subreaper of what it starts, pumps the job's output, writes the record and ends. It says what happened by lines
-on the keeper's FIFO (``word id text``), which a later keeper reads just as well; the record is the truth, the lines
-only say when to look.
+It is forked ahead of need, as a spare, and has forked the job's first child already: what costs time in a fork is done
+when a job comes. Its commission comes as one message with the open files that it shares with the keeper. It is
+subreaper of what it starts, pumps the job's output, writes the record and ends. It says what happened by lines on the
+keeper's FIFO (``word id text``), which a later keeper reads just as well; the record is the truth, the lines only say
+when to look.
 
 Signals: SIGCHLD, something below us died. SIGUSR1, look at the record and the input. Everything else that can be
 ignored is: a shim dies by SIGKILL only.
@@ -10,92 +12,157 @@ ignored is: a shim dies by SIGKILL only.
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
+import socket
 import sys
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from jobdeck_keeper import procs, records
+from jobdeck_keeper import cgroup, procs, records
+from jobdeck_keeper.child import fork_stub
+from jobdeck_keeper.feeder import Feeder
 from jobdeck_keeper.life import Life, Phase, Status
-from jobdeck_keeper.pipes import Limits
+from jobdeck_keeper.pipes import Limits, ReadyList
 from jobdeck_keeper.pump import Pump
 from jobdeck_keeper.tree import ShimTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobdeck_keeper.child import Step, Surroundings
-    from jobdeck_keeper.feeder import Feeder
+    from jobdeck_keeper.child import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commission:
-    """What a shim is given by the keeper; all descriptors are shared with it.
+class Birth:
+    """What a spare is given when it is forked.
+
+    Attributes:
+        commission: Where its job will come from; its end means that none will.
+        fifo: Where the keeper listens.
+        cgroup: The group for the job, None without.
+    """
+
+    commission: socket.socket
+    fifo: int
+    boot: str
+    cgroup: str | None
+    around: Surroundings
+
+
+class Commission(NamedTuple):
+    """One job. All files are shared with the keeper.
 
     Attributes:
         path: The job's folder, absolute.
+        numbers: How the ready list names the two pipes.
         record: The open record, on whose open file the shim's life is locked.
+        plan: The open ``child.Plan``.
         ends: Read ends of the job's pipes.
         ready: epoll set of these two.
-        fifo: Where the keeper listens.
+        stdin: Descriptors for the feeder, or none.
     """
 
     ident: str
     path: str
-    boot: str
-    record: int
-    ends: tuple[int, int]
-    ready: select.epoll
-    feeder: Feeder | None
-    steps: list[Step]
-    fifo: int
     touch: bool
-    around: Surroundings
+    numbers: tuple[int, int]
+    record: int
+    plan: int
+    ends: tuple[int, int]
+    ready: int
+    stdin: tuple[int, ...]
+
+    def send(self, spare: socket.socket) -> None:
+        """Hand the job over.
+
+        Raises:
+            OSError: The spare is dead; it has not got it.
+        """
+        words = json.dumps([self.ident, self.path, self.touch, self.numbers]).encode()
+        socket.send_fds(spare, [words], [self.record, self.plan, *self.ends, self.ready, *self.stdin])
+
+    @classmethod
+    def receive(cls, keeper: socket.socket) -> Commission | None:
+        """Wait for a job; None if there will be none."""
+        words, files, _, _ = socket.recv_fds(keeper, _COMMISSION_BYTES, 8)
+        if not words:
+            return None
+        ident, path, touch, numbers = json.loads(words)
+        record, plan, out, err, ready, *stdin = files
+        return cls(ident, path, touch, tuple(numbers), record, plan, (out, err), ready, tuple(stdin))
+
+
+_COMMISSION_BYTES = 16 << 10  # an id and a path, both bounded
 
 
 class Shim:
     """The event loop of one job."""
 
-    def __init__(self, given: Commission) -> None:
-        """Become the job's subreaper and make ready; nothing is started yet."""
-        self._given = given
+    def __init__(self, birth: Birth) -> None:
+        """Become a subreaper and make ready."""
+        self._birth = birth
+        self._pid = os.getpid()
+        self._ticks = procs.start_ticks(self._pid) or 0
         self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         procs.become_subreaper()
         self._loop = select.epoll()
+        self._loop.register(self._wake, select.EPOLLIN)
         self._pumping = False
         self._actions: dict[int, Callable[[], None]] = {self._wake: self._woken}
+        self._tree = ShimTree(birth.cgroup)
+        self._stub = fork_stub(birth.cgroup, birth.around)
+        self._life: Life
+        self._pump: Pump
+        self._given: Commission
+
+    def dismiss(self) -> None:
+        """There will be no job."""
+        self._stub.channel.close()
+        os.waitid(os.P_PID, self._stub.pid, os.WEXITED)
+        if self._birth.cgroup is not None:
+            cgroup.remove(self._birth.cgroup, patience_s=0.2)
+
+    def run(self, given: Commission) -> None:
+        """Run the job to its end."""
+        self._given = given
         claim = records.read_slot(given.record, "claim") or {}
-        self._pump = Pump(folder=".", ends=given.ends, ready=given.ready, limits=Limits.of(claim), touch=given.touch)
-        self._tree = ShimTree(claim.get("cgroup"))
+        self._pump = Pump(
+            folder=given.path,
+            ends=given.ends,
+            ready=ReadyList(
+                epoll=select.epoll.fromfd(given.ready), numbers=dict(zip(given.numbers, given.ends, strict=True))
+            ),
+            limits=Limits.of(claim),
+            touch=given.touch,
+        )
         self._life = Life(
-            folder=".",
             path=given.path,
-            boot=given.boot,
+            boot=self._birth.boot,
             record=given.record,
-            steps=given.steps,
+            plan=given.plan,
             pump=self._pump,
-            feeder=given.feeder,
+            feeder=Feeder(*given.stdin) if given.stdin else None,
             tree=self._tree,
             host=self,
-            around=given.around,
+            around=self._birth.around,
         )
-
-    def run(self) -> None:
-        """Run the job to its end."""
-        self._life.begin_step(0)
+        self._life.begin_step(0, self._stub)
         self.step_begun(self._life)
-        self._loop.register(self._wake, select.EPOLLIN)
-        self._pump.open(self._given.boot)
-        self._actions[self._given.ready.fileno()] = self._pump.run
-        if self._given.feeder is not None:
-            sink = self._given.feeder.sink
+        self._pump.open(self._birth.boot)
+        self._actions[given.ready] = self._pump.run
+        if self._life.feeder is not None:
+            sink = self._life.feeder.sink
             self._actions[sink] = self._life.feed
             self._loop.register(sink, select.EPOLLOUT | select.EPOLLET)
         self._life.poke()  # a stop may have come while the shim was not listening yet
+        self._serve()
+
+    def _serve(self) -> None:
         while True:
             wait_s = self._life.tick()
             if self._life.phase is Phase.OVER:
@@ -111,9 +178,9 @@ class Shim:
         if wanted != self._pumping:
             self._pumping = wanted
             if wanted:
-                self._loop.register(self._given.ready.fileno(), select.EPOLLIN)
+                self._loop.register(self._given.ready, select.EPOLLIN)
             else:
-                self._loop.unregister(self._given.ready.fileno())
+                self._loop.unregister(self._given.ready)
 
     def _woken(self) -> None:
         """A signal came."""
@@ -134,10 +201,8 @@ class Shim:
 
     def step_begun(self, life: Life) -> None:
         """Let a forked step run, and listen for its start."""
-        pid = os.getpid()
-        feeder = self._given.feeder
-        descriptors = [*self._given.ends, self._given.ready.fileno(), *(feeder.descriptors if feeder else ())]
-        life.go(pid, procs.start_ticks(pid) or 0, descriptors)
+        given = self._given
+        life.go(self._pid, self._ticks, [*given.ends, given.ready, *given.stdin], list(given.numbers))
         channel = life.channel
         self._loop.register(channel, select.EPOLLIN)
         self._actions[channel] = self._started
@@ -151,23 +216,26 @@ class Shim:
     def tell(self, word: str, text: str = "") -> None:
         """Tell the keeper; if nobody reads, the record still says it."""
         try:
-            os.write(self._given.fifo, f"{word} {self._given.ident} {text}\n".encode())
+            os.write(self._birth.fifo, f"{word} {self._given.ident} {text}\n".encode())
         except OSError:
             return
 
 
-def run_shim(given: Commission) -> NoReturn:
-    """Be the shim, in a freshly forked child of the keeper; never returns."""
+def run_spare(birth: Birth) -> NoReturn:
+    """Be a spare, then perhaps a shim, in a freshly forked child of the keeper; never returns."""
     status = 1
     try:
         os.setsid()
-        keep = [given.record, *given.ends, given.ready.fileno(), given.fifo]
-        if given.feeder is not None:
-            keep += given.feeder.descriptors
-        procs.close_all_but(keep)
-        os.chdir(given.path)
-        procs.set_name("jd-shim")
-        Shim(given).run()
+        procs.close_all_but((birth.commission.fileno(), birth.fifo))
+        procs.set_name("jd-spare")
+        shim = Shim(birth)
+        given = Commission.receive(birth.commission)
+        if given is None:
+            shim.dismiss()
+        else:
+            procs.set_name("jd-shim")
+            birth.commission.close()
+            shim.run(given)
         status = 0
     except BaseException:  # noqa: BLE001 - must end here; the keeper takes the job over
         traceback.print_exc(file=sys.stderr)

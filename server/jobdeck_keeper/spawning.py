@@ -9,18 +9,18 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobdeck_keeper import cgroup, life, pipes, records, shim
+from jobdeck_keeper import life, pipes, records
+from jobdeck_keeper.child import Plan
 from jobdeck_keeper.feeder import Feeder
+from jobdeck_keeper.shim import Commission
 
 if TYPE_CHECKING:
-    import select
-
     from jobdeck_keeper.child import Step
+    from jobdeck_keeper.pool import Spare
     from jobdeck_keeper.records import Payload
     from jobdeck_keeper.setup import Place
 
 _REASON_LIMIT_BYTES = 200
-_SAME_SET = pipes.Heritage(known=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,8 +30,7 @@ class Job:
     Attributes:
         record: The open record.
         ends: Read ends of its pipes: without them bytes would vanish when shim and job die together.
-        ready: epoll set of these two.
-        heritage: What ``ready`` is to the shim's own: the same set, unless a predecessor of this keeper forked it.
+        ready: The order in which these become ready, shared with the shim.
         shim: The shim's number, 0 if it is not known.
         shim_fd: Its pidfd, -1 if there is none.
         main_fd: pidfd of the main process, held only for jobs of a predecessor, else -1.
@@ -43,8 +42,7 @@ class Job:
     record: int
     claim: Payload
     ends: tuple[int, int] | None = None
-    ready: select.epoll | None = None
-    heritage: pipes.Heritage = _SAME_SET
+    ready: pipes.ReadyList | None = None
     feeder: Feeder | None = None
     shim: int = 0
     shim_fd: int = -1
@@ -57,11 +55,14 @@ class Job:
 
     def write_stop(self, number: int, grace_s: float, reason: str | None) -> None:
         """Put a stop on record. A second one can only hasten the first, whose reason stays."""
+        now_us = records.boot_us()
         stop: Payload = {"signal": number, "grace_s": grace_s}
         stop["reason"] = records.clip(reason or "requested", _REASON_LIMIT_BYTES)
-        stop |= {"t_us": records.wall_us(), "b_us": records.boot_us()}
+        stop |= {"t_us": records.wall_us(), "b_us": now_us}
         former = records.read_slot(self.record, "stop")
         if former is not None:
+            left_s = float(former["grace_s"]) - (now_us - int(former["b_us"])) / 1e6
+            stop["grace_s"] = round(max(0.0, min(grace_s, left_s)), 6)
             stop["reason"] = former["reason"]
         records.write_slot(self.record, "stop", stop)
 
@@ -69,6 +70,11 @@ class Job:
         """Put the end of the input on record; the first one holds."""
         if records.read_slot(self.record, "eof") is None:
             records.write_slot(self.record, "eof", {"size": size_bytes})
+
+    def move(self, group: str | None) -> None:
+        """Put another cgroup on record; nothing was started yet."""
+        self.claim["cgroup"] = group
+        records.write_slot(self.record, "claim", self.claim)
 
     def end_input(self) -> None:
         """The shim has fed everything: let go of our copy of the write end, so that the job sees the end."""
@@ -85,9 +91,8 @@ class Job:
         """Let go of everything, and remove what a killed shim left."""
         if os.path.lexists(f"{self.folder}/pipe1"):
             life.tidy(self.folder, self.claim)
-        for ready in (self.ready, self.heritage.former):
-            if ready is not None:
-                ready.close()
+        if self.ready is not None:
+            self.ready.epoll.close()
         if self.feeder is not None:
             self.feeder.close()
         for fd in (*(self.ends or ()), self.record, self.main_fd):
@@ -95,14 +100,14 @@ class Job:
                 os.close(fd)
 
 
-def claim(place: Place, spec: dict[str, Any], folder: str) -> Job | None:
-    """Claim a job; None if it was claimed before.
+def claim(place: Place, spec: dict[str, Any], folder: str, group: str | None) -> Job | None:
+    """Claim a job, with its cgroup if it has one; None if it was claimed before.
 
     Raises:
         OSError: It could not be claimed; nothing has happened.
         KeyError, TypeError, ValueError: The request makes no sense; nothing has happened.
     """
-    payload = _claim_of(place, spec)
+    payload = _claim_of(place, spec, group)
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     record = records.create_record(folder, payload)
@@ -113,7 +118,7 @@ def claim(place: Place, spec: dict[str, Any], folder: str) -> Job | None:
     return Job(ident=spec["id"], folder=folder, record=record, claim=payload)
 
 
-def _claim_of(place: Place, spec: dict[str, Any]) -> Payload:
+def _claim_of(place: Place, spec: dict[str, Any], group: str | None) -> Payload:
     """Make the claim's payload: all that a taker needs."""
     limit_s = spec.get("time_limit_s")
     steps = spec["steps"]
@@ -133,7 +138,7 @@ def _claim_of(place: Place, spec: dict[str, Any]) -> Payload:
         "order": "bulk" if spec.get("order") == "bulk" else "exact",
         "stdin": bool(spec.get("stdin")),
         "steps_count": len(steps),
-        "cgroup": f"{place.cgroup}/{spec['id']}" if place.cgroup is not None else None,
+        "cgroup": group,
     }
     if len(json.dumps(payload)) > records.PAYLOAD_LIMIT_BYTES:
         payload["cgroup"] = None  # a path too long for the record; the job's descendants are known without it
@@ -158,41 +163,41 @@ def claim_never(place: Place, folder: str) -> bool:
     return True
 
 
-def start(place: Place, job: Job, steps: list[Step], *, touch: bool) -> None:
-    """Fork the shim of a claimed job.
+def prepare(job: Job) -> None:
+    """Make what a claimed job needs while it runs.
 
     Raises:
-        OSError: It could not be forked, or the pipes not be made.
+        OSError: It could not be made.
     """
-    if len(steps) > 1:
-        _write_spec(job.folder, steps)
-    exact = job.claim["order"] == "exact"
-    job.ends = pipes.open_pipes(job.folder, exact=exact)
+    job.ends = pipes.open_pipes(job.folder, exact=job.claim["order"] == "exact")
     job.ready = pipes.open_ready_list(job.ends)
     if job.claim["stdin"]:
         source = os.open(f"{job.folder}/input", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         job.feeder = Feeder(source, *pipes.open_stdin(job.folder))
-    group = job.claim["cgroup"]
-    if group is not None:
-        cgroup.make(place.cgroup or "", job.ident)
-    given = shim.Commission(
-        ident=job.ident,
-        path=job.folder,
-        boot=place.boot,
-        record=job.record,
-        ends=job.ends,
-        ready=job.ready,
-        feeder=job.feeder,
-        steps=steps,
-        fifo=place.fifo,
-        touch=touch,
-        around=place.around,
-    )
-    pid = os.fork()
-    if pid == 0:
-        shim.run_shim(given)
-    job.shim, job.shim_fd = pid, os.pidfd_open(pid)
+
+
+def commission(job: Job, steps: list[Step], spare: Spare, *, touch: bool) -> bool:
+    """Make a spare the shim of a prepared job; False if it is dead.
+
+    Raises:
+        OSError: The plan could not be written.
+    """
+    assert job.ends is not None
+    assert job.ready is not None
+    exact, stdin = job.claim["order"] == "exact", job.claim["stdin"]
+    plan = _write_plan(Plan(path=job.folder, exact=exact, stdin=stdin, steps=steps))
+    files = tuple(job.feeder.descriptors if job.feeder is not None else ())
+    ready = job.ready.epoll.fileno()
+    given = Commission(job.ident, job.folder, touch, job.ends, job.record, plan, job.ends, ready, files)
+    try:
+        given.send(spare.commission)
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    finally:
+        os.close(plan)
+    job.shim, job.shim_fd = spare.pid, spare.pidfd
     _give_lock_away(job)
+    return True
 
 
 def _give_lock_away(job: Job) -> None:
@@ -202,19 +207,25 @@ def _give_lock_away(job: Job) -> None:
     job.record = record
 
 
-def _write_spec(folder: str, steps: list[Step]) -> None:
-    """Keep the steps for whoever must start the later ones."""
-    fresh = f"{folder}/spec.new"
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(json.dumps(steps).encode())
-    os.rename(fresh, f"{folder}/spec")
-
-
-def read_spec(folder: str) -> list[Step]:
-    """Read the steps of a job that has several; [] if they are not there."""
+def _write_plan(plan: Plan) -> int:
+    """Write the plan: into memory, or into the job's folder if a later supervisor may have to read it."""
+    if len(plan.steps) == 1:
+        fd = os.memfd_create("plan", os.MFD_CLOEXEC)
+    else:
+        fd = os.open(f"{plan.path}/spec", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    content = memoryview(plan.pack())
     try:
-        with open(f"{folder}/spec", "rb") as file:
-            steps: list[Step] = json.load(file)
-    except (OSError, ValueError):
-        return []
-    return steps
+        while content:
+            content = content[os.write(fd, content) :]
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def open_plan(folder: str) -> int:
+    """Open the plan of a job with several steps; -1 if it has one only."""
+    try:
+        return os.open(f"{folder}/spec", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1

@@ -19,7 +19,7 @@ from struct import Struct
 from typing import Any
 
 import jobdeck_keeper
-from jobdeck_keeper import records
+from jobdeck_keeper import procs, records
 
 HEAD = Struct("<I")
 PACKAGE = Path(jobdeck_keeper.__file__).parent
@@ -214,6 +214,16 @@ class KeeperProcess:
 
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def busy_children(pid: int) -> list[int]:
+    """List a keeper's children that are not spares."""
+    found = []
+    for child in procs.children(pid):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{child}/comm").read_text().strip() != "jd-spare":
+                found.append(child)
+    return found
 
 
 def wait_until(condition: Any, timeout: float = 10.0) -> None:

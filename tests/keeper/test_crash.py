@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobdeck_keeper import procs, records
-from tests.keeper.client import Client, KeeperProcess, alive, kill, step, wait_until
+from tests.keeper.client import Client, KeeperProcess, alive, busy_children, kill, step, wait_until
 
 WRITER = """
 import os, random, sys, time
@@ -83,7 +83,7 @@ def test_killed_shims(client: Client, keeper: KeeperProcess, tmp_path: Path) -> 
 
 
 def no_children(keeper: KeeperProcess) -> bool:
-    wait_until(lambda: not procs.children(keeper.pid))
+    wait_until(lambda: not busy_children(keeper.pid))
     return True
 
 

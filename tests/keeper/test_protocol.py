@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from jobdeck_keeper import procs, records
-from tests.keeper.client import HEAD, PACKAGE, Client, Gone, KeeperProcess, spec_of, wait_until
+from jobdeck_keeper.pool import SPARES_COUNT
+from tests.keeper.client import HEAD, PACKAGE, Client, Gone, KeeperProcess, busy_children, spec_of, wait_until
 
 
 def test_hello(client: Client, keeper: KeeperProcess) -> None:
@@ -214,13 +215,13 @@ def test_no_descriptor_and_no_child_is_left(client: Client, keeper: KeeperProces
         return len(os.listdir(f"/proc/{keeper.pid}/fd"))
 
     client.run("true")
-    wait_until(lambda: not procs.children(keeper.pid))
+    wait_until(lambda: not busy_children(keeper.pid) and len(procs.children(keeper.pid)) == SPARES_COUNT)
     before = count()
     ids = [client.bash("echo hi; exit 1", stdin=number % 2 == 0) for number in range(40)]
     ids += [client.spawn("nope") for _ in range(10)]
     for ident in ids:
         client.exit(ident)
-    wait_until(lambda: not procs.children(keeper.pid))
+    wait_until(lambda: not busy_children(keeper.pid) and len(procs.children(keeper.pid)) == SPARES_COUNT)
     wait_until(lambda: count() == before)
     for ident in ids:
         assert set(os.listdir(keeper.folder(ident))) <= {"record", "output", "runs", "input"}
