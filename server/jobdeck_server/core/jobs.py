@@ -326,13 +326,18 @@ class JobCore:
         live.delivering = False
 
     async def signal(self, job_id: str, signum: int) -> None:
-        """Send a signal to everything a running job started; no stop is implied.
+        """Send a signal to everything a running job started; no stop is implied. One that is starting is waited for.
 
         Raises:
             UnknownJobError: There is no such job.
             ConflictError: It is not running.
         """
         job = await self.get(job_id)
+        live = self._live.get(job_id)
+        while live is not None and live.job.state is JobState.STARTING:
+            await live.changed.wait()
+        if live is not None:
+            job = live.job
         if job.state is not JobState.RUNNING or not await self.engine.signal(job_id, signum):
             raise ConflictError(f"Job {job_id} is not running.")
 

@@ -41,7 +41,7 @@ async def attach(core: JobCore, job_id: str, request: Request) -> Response:
         reader.close()
         raise
     trailing: Headers = ()
-    if any(value.casefold() == "trailers" for name, value in request.headers if name == "te"):
+    if _takes_trailers(request):
         trailing = (("Trailer", "Jobdeck-State, Jobdeck-Exit-Code, Jobdeck-Signal"),)
     return Response(
         headers=(*_TYPE, ("Jobdeck-Offset", str(start)), *trailing),
@@ -58,6 +58,12 @@ async def _slices(
     async with aclosing(reader.extents(start, _SLICE_BYTES, stream=stream, follow=follow)) as extents:
         async for extent in extents:
             yield FileSlice(reader.fd, extent.offset, extent.length)
+
+
+def _takes_trailers(request: Request) -> bool:
+    """Whether the client said ``TE: trailers``, alone or among other wishes (RFC 9110 section 10.1.4)."""
+    wishes = ",".join(value for name, value in request.headers if name == "te").split(",")
+    return any(wish.partition(";")[0].strip().lower() == "trailers" for wish in wishes)
 
 
 def _trailers(reader: OutputReader) -> Headers:
