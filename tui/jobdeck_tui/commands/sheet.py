@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["sheet"]
 
 _NAME_WIDTH = 10
+_NAMES_LIMIT = 8
 
 
 def sheet(job: Job, *, now_us: int) -> list[str]:
@@ -62,8 +63,10 @@ def _steps(job: Job) -> Iterator[tuple[str, str]]:
         yield "command", mark + _command(step)
         if step.cwd is not None:
             yield "folder", step.cwd
-        if step.env_names:
+        if 0 < len(step.env_names) <= _NAMES_LIMIT:
             yield "variables", " ".join(step.env_names)
+        elif step.env_names:
+            yield "variables", f"{len(step.env_names)}; their names are in --json"
 
 
 def _command(step: Step) -> str:

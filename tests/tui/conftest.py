@@ -1,0 +1,162 @@
+"""A real server for the commands, and terminals to look at them in."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pyte
+import pytest
+
+from jobdeck_server.commands.demo_scene import clear_away
+
+PROGRAM = str(Path(sys.executable).with_name("jobdeck"))
+LIMIT_S = 30.0
+
+
+class Server:
+    """`jobdeck serve` on a data directory and port of its own."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.url = ""
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOBDECK_", "JOBRUNNER_"))}
+        self.environ |= {"JOBDECK_CONFIG": os.devnull, "JOBDECK_DATA_DIR": str(data), "XDG_CONFIG_HOME": str(data)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        listen = self.url.removeprefix("http://") or "127.0.0.1:0"
+        with (self.data / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [PROGRAM, "serve", "--listen", listen], stdin=subprocess.DEVNULL, stderr=log, env=self.environ
+            )
+        wait_until(self._answers, lambda: (self.data / "log").read_text())
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.data / "log").read_text()
+        with contextlib.suppress(OSError, ValueError, httpx.TransportError):
+            told = json.loads((self.data / "server.json").read_text())
+            if told["pid"] == self._process.pid:
+                self.url = told["urls"][0]
+                return httpx.get(self.url + "/healthz", trust_env=False).status_code == 200
+        return False
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**self.environ, "JOBDECK_SERVER": self.url, **more}
+
+    def jobdeck(
+        self, *arguments: str, stdin: bytes = b"", cwd: Path | None = None, **more: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [PROGRAM, *arguments],
+            input=stdin,
+            capture_output=True,
+            env=self.environment(**more),
+            cwd=cwd,
+            timeout=LIMIT_S,
+            check=False,
+        )
+
+    def submit(self, *command: str) -> str:
+        """A job that nobody follows; its id."""
+        done = self.jobdeck("run", "--detach", "--", *command)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode().strip()
+
+
+def wait_until(holds, told=lambda: "") -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    end_s = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < end_s, told()
+        time.sleep(0.02)
+
+
+class Terminal:
+    """A command in a pseudo-terminal of 80 x 24, its screen kept by pyte. `got` is every byte that came."""
+
+    def __init__(self, server: Server, *arguments: str, **more: str) -> None:
+        self.got = b""
+        self.screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self.screen)
+        environ = server.environment(TERM="xterm-256color", **more)
+        self._pid, self._fd = pty.fork()
+        if self._pid == 0:
+            os.execve(PROGRAM, [PROGRAM, *arguments], environ)
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def wait_for(self, text: str) -> None:
+        end_s = time.monotonic() + LIMIT_S
+        while not any(text in line for line in self.lines()):
+            assert self._read(end_s), f"{text!r} did not come; there is {self.lines()}"
+
+    def type(self, data: bytes) -> None:
+        os.write(self._fd, data)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self._pid, number)
+
+    def end(self) -> int:
+        """Read on until the command has ended; its exit code."""
+        end_s = time.monotonic() + LIMIT_S
+        while self._read(end_s):
+            pass
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        os.close(self._fd)
+        return code
+
+    def _read(self, end_s: float) -> bool:
+        if not select.select([self._fd], [], [], max(0.0, end_s - time.monotonic()))[0]:
+            raise AssertionError(f"nothing more comes; there is {self.lines()}")
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # EIO: the command has gone
+            return False
+        self.got += data
+        self._stream.feed(data)
+        return bool(data)
+
+
+def _server(data: Path) -> Iterator[Server]:
+    made = Server(data)
+    try:
+        made.start()
+        yield made
+    finally:
+        with contextlib.suppress(AssertionError, OSError):
+            made.kill()
+        clear_away(data)
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests that do not hurt it."""
+    yield from _server(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """One to be killed."""
+    (tmp_path / "server").mkdir()
+    yield from _server(tmp_path / "server")

@@ -1,0 +1,109 @@
+"""What the commands that talk to a server share: their options, the way to it, and how failures become exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+import click
+import trio
+
+from jobdeck_client import (
+    BadAddressError,
+    Client,
+    ClientError,
+    NotAllowedError,
+    UnreachableError,
+    find_server,
+    find_token,
+)
+from jobdeck_tui.terminal import note
+from jobdeck_tui.words import FAILED_ITSELF
+
+__all__ = ["LISTING", "RUNNING", "Failures", "Where", "call", "json_option", "server_options"]
+
+_INTERRUPTED = 130
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """Exit codes of a command when the server refused, and when there is none."""
+
+    refused: int
+    unreachable: int
+
+
+LISTING = Failures(refused=1, unreachable=3)
+"""Of all commands whose exit code is their own."""
+RUNNING = Failures(refused=FAILED_ITSELF, unreachable=FAILED_ITSELF)
+"""Of commands whose exit code is a job's: what is ours must be told apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which server a command is to talk to, as given by its flags."""
+
+    server: str | None
+    token_file: str | None
+
+
+def server_options(command: F) -> F:
+    """Add ``--server`` and ``--token-file``, given to the command as ``server`` and ``token_file``."""
+    server = click.option(
+        "--server",
+        metavar="URL",
+        help="The server to talk to. Default: JOBDECK_SERVER, else your own server, else http://127.0.0.1:8080.",
+    )
+    token_file = click.option(
+        "--token-file",
+        metavar="FILE",
+        help="The file with your token. Default: JOBDECK_TOKEN_FILE, else ~/.config/jobdeck/token if there is one.",
+    )
+    return server(token_file(command))
+
+
+def json_option(text: str) -> Callable[[F], F]:
+    """Add ``--json``, given to the command as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def call(where: Where, task: Callable[[Client], Awaitable[int]], failures: Failures = LISTING) -> NoReturn:
+    """Run ``task`` with a client and exit with what it returns; a failure is told in one line on standard error."""
+
+    async def with_client() -> int:
+        server = find_server(where.server)
+        async with Client(server, find_token(where.token_file)) as client:
+            return await task(client)
+
+    code = 0
+    try:
+        code = trio.run(with_client)
+    except* ClientError as group:
+        code = _tell(_first(group), failures)
+    except* KeyboardInterrupt:
+        code = _INTERRUPTED
+    sys.exit(code)
+
+
+def _first(group: BaseExceptionGroup[ClientError]) -> ClientError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, ClientError)
+    return error
+
+
+def _tell(error: ClientError, failures: Failures) -> int:
+    note(str(error))
+    if isinstance(error, UnreachableError):
+        note("Start one with: jobdeck serve")
+        return failures.unreachable
+    if isinstance(error, NotAllowedError):
+        note("Make a token where the server runs (jobdeck token create) and name its file with --token-file.")
+    if isinstance(error, BadAddressError):
+        return failures.refused if failures is RUNNING else 2
+    return failures.refused
