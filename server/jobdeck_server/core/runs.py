@@ -5,7 +5,8 @@
 size of ``output`` that was read **before** the index, the index is complete; what lies at or after that size is ignored
 here. Among records with equal offset the last one holds; a record without data is normal.
 
-Positions are found by bisection with one small read per step, never by reading the whole index.
+Positions are found by bisection with one small read per step, never by reading the whole index. A reader mostly goes on
+where it was, so the search begins there, and few records are read at first: a message of output is a run or two.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobdeck_keeper import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_FIRST_BATCH_COUNT = 8
 _BATCH_COUNT = 512
 
 
@@ -52,8 +54,7 @@ class Run:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(NamedTuple):
     offset: int
     boot_us: int
     stdout_bytes: int
@@ -68,6 +69,7 @@ class RunIndex:
         self._fd = fd
         header = records.unpack_header(os.pread(fd, records.HEADER.size, 0))
         self._utc_shift_us = header.wall_us - header.boot_us
+        self._hint = 0  # number of the record that was found last
 
     def runs(self, start: int, end: int, *, limit_count: int) -> list[Run]:
         """The runs that cover ``[start, end)``, or as much of it as ``limit_count`` of them reach.
@@ -126,8 +128,9 @@ class RunIndex:
     def _pairs(self, number: int, end: int) -> Iterator[tuple[_Record, int]]:
         """Each record that tells a stream, from ``number`` on, with the offset at which its run stops."""
         previous: _Record | None = None
+        count = _FIRST_BATCH_COUNT
         while True:
-            batch = self._read(number, _BATCH_COUNT)
+            batch = self._read(number, count)
             for record in batch:
                 if record.kind == Kind.GAP:
                     continue
@@ -137,22 +140,28 @@ class RunIndex:
                 if previous is not None:
                     yield previous, record.offset
                 previous = record
-            if len(batch) < _BATCH_COUNT:
+            if len(batch) < count:
                 break
-            number += len(batch)
+            number += count
+            count = min(4 * count, _BATCH_COUNT)
         if previous is not None:
             yield previous, end
 
     def _bisect(self, end: int, before: Callable[[_Record], bool]) -> int:
         """Number of the last record below ``end`` that is ``before``, -1 if there is none."""
-        low, high = 0, self._count()
+        count = self._count()
+        low, high, step = 0, count, 1
+        middle = min(self._hint, count - 1)
         while low < high:
-            middle = (low + high) // 2
             record = self._record(middle)
             if record.offset < end and before(record):
                 low = middle + 1
             else:
                 high = middle
+            # in growing steps upwards from the hint until it is passed, then by halves
+            middle = min(middle + step, count - 1) if high == count else (low + high) // 2
+            step *= 2
+        self._hint = max(0, low - 1)
         return low - 1
 
     def _count(self) -> int:
@@ -165,7 +174,7 @@ class RunIndex:
         size = records.RUN.size
         data = os.pread(self._fd, count * size, records.HEADER.size + number * size)
         whole = len(data) // size * size
-        return [_Record(*fields[:5]) for fields in records.RUN.iter_unpack(data[:whole])]
+        return [_Record._make(fields[:5]) for fields in records.RUN.iter_unpack(data[:whole])]
 
 
 def _stream_position(record: _Record, kind: Kind) -> int:
