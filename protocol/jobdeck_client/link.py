@@ -201,40 +201,54 @@ async def talk_over(target: Target, talk: Talk) -> None:
         LinkClosed, NotFoundError, OffsetError: The link was closed by the other end.
         ServerFaultError: The other end broke the protocol.
     """
-    fault: ClientError | None = None
+    outcome: Exception | None = None
+    opened = False
     stream = Watched(await _connect(target.url))
     try:
         async with trio.open_nursery() as nursery:
             try:
                 ws = await _handshake(target, stream, nursery)
+                opened = True
                 link = Link(ws, nursery)
                 nursery.start_soon(link.keep_alive, stream)
-                fault = await _run(link, talk)
+                outcome = await _run(link, talk)
             except UnreachableError as error:
-                fault = error
+                outcome = error
             nursery.cancel_scope.cancel()
     except* ConnectionRejected as group:
-        fault = _rejected(group)
-    except* (ConnectionClosed, wsproto.utilities.ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
-        fault = fault or LinkClosed(_ABNORMAL)
+        outcome = _rejected(group)
+    except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+        outcome = outcome or LinkClosed(_ABNORMAL)
+    except* Exception as group:  # noqa: BLE001  # the seam to the library
+        # The library's reader met what it does not expect; all that ``talk`` can raise has been caught.
+        outcome = outcome or _unexpected(target, group, opened=opened)
     finally:
         await trio.aclose_forcefully(stream)
-    if fault is not None:
-        raise fault
+    if outcome is not None:
+        raise outcome
 
 
-async def _run(link: Link, talk: Talk) -> ClientError | None:
+async def _run(link: Link, talk: Talk) -> Exception | None:
+    """Talk, then close; what ``talk`` raises is returned, so that it does not end in a nursery's group."""
     code, reason = 1000, ""
     try:
         await talk(link)
-    except ClientError as error:
-        return error
     except RemoteWireError as error:
         code, reason = error.close_code, str(error)[:100]
         return ServerFaultError(f"The server broke the protocol: {error}.")
+    except Exception as error:  # noqa: BLE001  # not handled here: raised again by ``talk_over``
+        return error
     finally:
         await link.close(code, reason)
     return None
+
+
+def _unexpected(target: Target, group: ExceptionGroup[Exception], *, opened: bool) -> ClientError:
+    error: ClientError = LinkClosed(_ABNORMAL, "nonsense on the wire")
+    if not opened:
+        error = UnreachableError(_plain(target.url), "what answers there does not speak WebSocket")
+    error.__cause__ = group
+    return error
 
 
 async def _connect(url: str) -> trio.abc.Stream:

@@ -5,6 +5,9 @@ into one ``output`` message, send it, go on. A message is limited in bytes and i
 while one is being sent goes into the next, so messages grow by themselves with the speed of the job. Data of one piece
 goes from file to socket in the kernel; what is small, or has holes, is read and sent with its head in one go.
 
+The first messages of an attach are small: over a link that breaks again and again a large one would never arrive whole,
+and every attach would start with it anew.
+
 While small pieces follow each other closely, messages come at most every ``_PACE_S``: a message per write would cost
 more than its bytes. The first after a pause is never delayed.
 """
@@ -37,6 +40,7 @@ STREAMS: Mapping[int, Stream] = {
 """Kinds on disk in the words of the wire; any other is ``unknown``."""
 
 _SENDFILE_BYTES = 16 * 1024  # below this, reading and one send cost less than a sendfile
+_FIRST_BYTES = 16 * 1024  # of the first message; each may have twice as many as the one before
 _PACE_S = 0.004
 _SCAN_BYTES = 64 * 1024 * 1024  # how far to look at once for runs of a wanted stream
 _PROGRESS_BYTES = 1024 * 1024  # tell a client that waits for one stream how far we have looked, this often
@@ -134,6 +138,7 @@ class Delivery:
         self._settings = settings
         self._credited = trio.Event()
         self._last_sent = -_PACE_S
+        self._message_bytes = min(_FIRST_BYTES, settings.output_message_limit_bytes)
         self._caught_up = False  # the last message had all that was there
         asked = outlet.session.asked
         self._wanted = None if asked is None else asked.streams
@@ -170,6 +175,7 @@ class Delivery:
         if batch.ranges:
             await self._outlet.output(self._reader, batch)
             self._last_sent = trio.current_time()
+            self._message_bytes = min(2 * self._message_bytes, self._settings.output_message_limit_bytes)
         elif batch.starved:
             credited = self._credited  # no await between the look at the credit and this
             if batch.end > batch.start:
@@ -180,7 +186,7 @@ class Delivery:
         return batch.end
 
     def _batch(self, looked: int, stop: int) -> Batch:
-        session, limit = self._session, self._settings.output_message_limit_bytes
+        session, limit = self._session, self._message_bytes
         batch = Batch(session.position, session.position)
         for length, stream, time_us in self._covered(looked, stop):
             if not batch.runs:
