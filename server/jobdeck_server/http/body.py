@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jobdeck_server.http.head import HeadBuffer
+    from jobdeck_server.http.message import Headers
     from jobdeck_server.http.wire import Wire
     from jobdeck_server.settings import Settings
 
@@ -110,15 +111,15 @@ class RequestBody:
     """The body of the request whose head h11 has just read; see ``message.Body``."""
 
     def __init__(
-        self, *, conn: h11.Connection, wire: Wire, buffer: HeadBuffer, request: h11.Request, settings: Settings
+        self, *, conn: h11.Connection, wire: Wire, buffer: HeadBuffer, headers: Headers, settings: Settings
     ) -> None:
         self._conn = conn
         self._wire = wire
         self._buffer = buffer
         self._settings = settings
-        headers = dict(request.headers)
-        self._scanner = ChunkScanner() if b"transfer-encoding" in headers else None
-        self._left = int(headers.get(b"content-length", b"0"))  # not yet given to h11; 0 if chunked
+        fields = dict(headers)
+        self._scanner = ChunkScanner() if "transfer-encoding" in fields else None
+        self._left = int(fields.get("content-length", "0"))  # not yet given to h11; 0 if chunked
         self._waited_s = 0.0
         self._received_bytes = 0
         self._broken: Exception | None = None

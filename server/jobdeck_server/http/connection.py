@@ -196,7 +196,7 @@ class Connection:
         target = parse_target(method, event.target.decode("ascii"))
         check_fields(headers, http10=event.http_version == b"1.0")
         self._body = RequestBody(
-            conn=self._conn, wire=self._wire, buffer=self._buffer, request=event, settings=self._settings
+            conn=self._conn, wire=self._wire, buffer=self._buffer, headers=headers, settings=self._settings
         )
         return Request(
             method=method,
