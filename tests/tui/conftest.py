@@ -14,14 +14,17 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import pyte
 import pytest
 
 from jobdeck_server.commands.demo_scene import clear_away
+from jobdeck_tui.main import main
 
 PROGRAM = str(Path(sys.executable).with_name("jobdeck"))
 LIMIT_S = 30.0
@@ -83,7 +86,7 @@ class Server:
         return done.stdout.decode().strip()
 
 
-def wait_until(holds, told=lambda: "") -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def wait_until(holds: Callable[[], bool], told: Callable[[], str] = str) -> None:
     end_s = time.monotonic() + LIMIT_S
     while not holds():
         assert time.monotonic() < end_s, told()
@@ -106,9 +109,10 @@ class Terminal:
     def lines(self) -> list[str]:
         return [line.rstrip() for line in self.screen.display if line.strip()]
 
-    def wait_for(self, text: str) -> None:
+    def wait_for(self, text: str, *, count: int = 1) -> None:
+        """Read on until so many lines of the screen hold ``text``."""
         end_s = time.monotonic() + LIMIT_S
-        while not any(text in line for line in self.lines()):
+        while sum(text in line for line in self.lines()) < count:
             assert self._read(end_s), f"{text!r} did not come; there is {self.lines()}"
 
     def type(self, data: bytes) -> None:
@@ -153,6 +157,41 @@ def _server(data: Path) -> Iterator[Server]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for all tests that do not hurt it."""
     yield from _server(tmp_path_factory.mktemp("server"))
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed, and its exit code."""
+
+    stdout: bytes
+    stderr: bytes
+    returncode: int
+
+
+class Jobdeck(Protocol):
+    """Calls the `jobdeck` command with arguments, variables and a folder."""
+
+    def __call__(self, *arguments: str, cwd: Path | None = None, **more: str) -> Done: ...
+
+
+@pytest.fixture
+def jobdeck(server: Server, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Jobdeck:
+    """The command in this process, which saves half a second of imports; standard input is empty."""
+
+    def call(*arguments: str, cwd: Path | None = None, **more: str) -> Done:
+        with monkeypatch.context() as patch:
+            for name in os.environ:
+                patch.delenv(name)
+            for name, value in server.environment(**more).items():
+                patch.setenv(name, value)
+            patch.chdir(cwd or os.getcwd())
+            with pytest.raises(SystemExit) as caught:
+                main(list(arguments), prog_name="jobdeck")
+        code = caught.value.code
+        assert isinstance(code, int | None)
+        return Done(*capfdbinary.readouterr(), returncode=code or 0)
+
+    return call
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .conftest import PROGRAM, Server, Terminal, wait_until
+from .conftest import PROGRAM, Jobdeck, Server, Terminal, wait_until
 
 EVERYTHING = bytes(range(256)) * 3
 
 
-def test_output_goes_to_its_streams_and_the_code_is_the_jobs(server: Server) -> None:
-    done = server.jobdeck("run", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+def test_output_goes_to_its_streams_and_the_code_is_the_jobs(jobdeck: Jobdeck) -> None:
+    done = jobdeck("run", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
     assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 3)
 
 
@@ -31,22 +31,22 @@ def test_output_goes_to_its_streams_and_the_code_is_the_jobs(server: Server) -> 
         (["/etc/passwd"], 126, b"Permission denied"),
     ],
 )
-def test_how_it_ends(server: Server, command: list[str], code: int, words: bytes) -> None:
-    done = server.jobdeck("run", *command)
+def test_how_it_ends(jobdeck: Jobdeck, command: list[str], code: int, words: bytes) -> None:
+    done = jobdeck("run", *command)
     assert done.returncode == code
     assert words in done.stderr
     assert (done.stderr == b"") == (words == b"")
 
 
-def test_a_time_limit_is_told(server: Server) -> None:
-    done = server.jobdeck("run", "--time-limit", "0.2", "sleep", "60")
+def test_a_time_limit_is_told(jobdeck: Jobdeck) -> None:
+    done = jobdeck("run", "--time-limit", "0.2", "sleep", "60")
     assert done.returncode == 143
     assert b"time limit of 0.2 s reached" in done.stderr
 
 
-def test_a_pipe_gets_every_byte_as_it_is(server: Server, tmp_path: Path) -> None:
+def test_a_pipe_gets_every_byte_as_it_is(jobdeck: Jobdeck, tmp_path: Path) -> None:
     (tmp_path / "all").write_bytes(EVERYTHING + b"\x1b]52;c;AAAA\x07")
-    done = server.jobdeck("run", "cat", str(tmp_path / "all"))
+    done = jobdeck("run", "cat", str(tmp_path / "all"))
     assert done.stdout == (tmp_path / "all").read_bytes()
 
 
@@ -78,25 +78,25 @@ def test_other_kinds_of_standard_input(server: Server, tmp_path: Path, how: str)
     assert (shell.stdout, shell.stderr, shell.returncode) == (wanted, b"", 0)
 
 
-def test_the_callers_folder_and_environment(server: Server, tmp_path: Path) -> None:
+def test_the_callers_folder_and_environment(jobdeck: Jobdeck, tmp_path: Path) -> None:
     folder = tmp_path / "müll"
     folder.mkdir()
-    done = server.jobdeck("run", "sh", "-c", 'pwd; echo "$COLOUR"', cwd=folder, COLOUR="blue")
+    done = jobdeck("run", "sh", "-c", 'pwd; echo "$COLOUR"', cwd=folder, COLOUR="blue")
     assert done.stdout.decode().splitlines() == [str(folder), "blue"]
-    done = server.jobdeck("run", "-C", "müll", "-e", "COLOUR=red", "-e", "UNSET_HERE", "sh", "-c", 'pwd; echo "$COLOUR"',
-                          cwd=tmp_path, COLOUR="blue")  # fmt: skip
+    flags = ("-C", "müll", "-e", "COLOUR=red", "-e", "UNSET_HERE")
+    done = jobdeck("run", *flags, "sh", "-c", 'pwd; echo "$COLOUR"', cwd=tmp_path, COLOUR="blue")
     assert done.stdout.decode().splitlines() == [str(folder), "red"]
 
 
-def test_no_token_reaches_the_job(server: Server, tmp_path: Path) -> None:
+def test_no_token_reaches_the_job(jobdeck: Jobdeck, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("x" * 20)
-    done = server.jobdeck("run", "env", JOBDECK_TOKEN="canary-1")
+    done = jobdeck("run", "env", JOBDECK_TOKEN="canary-1")
     assert b"canary" not in done.stdout
     assert done.returncode == 0
 
 
-def test_arguments_are_the_jobs_own(server: Server) -> None:
-    done = server.jobdeck("run", "--", "printf", "%s|", "a b", "$HOME", "*", "--label", "", "-e")
+def test_arguments_are_the_jobs_own(jobdeck: Jobdeck) -> None:
+    done = jobdeck("run", "--", "printf", "%s|", "a b", "$HOME", "*", "--label", "", "-e")
     assert done.stdout == b"a b|$HOME|*|--label||-e|"
 
 
@@ -112,15 +112,17 @@ def test_a_reader_that_has_seen_enough_ends_the_job(server: Server) -> None:
     assert (shell.stdout, shell.stderr) == (b"y\ny\n141\n", b"")
 
 
-def test_detached_it_prints_the_id(server: Server) -> None:
-    job_id = server.submit("sh", "-c", "exit 4")
-    assert len(job_id) == 36
-    done = server.jobdeck("run", "--detach", "--json", "--label", "a b", "true")
+def test_detached_it_prints_the_id(jobdeck: Jobdeck) -> None:
+    done = jobdeck("run", "--detach", "sh", "-c", "exit 4")
+    assert len(done.stdout) == 37
+    done = jobdeck("attach", done.stdout.decode().strip())
+    assert (done.returncode, done.stderr) == (4, b"")
+    done = jobdeck("run", "--detach", "--json", "--label", "a b", "true")
     assert json.loads(done.stdout)["labels"] == ["a b"]
 
 
-def test_json_is_one_line_an_event(server: Server) -> None:
-    done = server.jobdeck("run", "--json", "sh", "-c", "echo out; printf '\\377' >&2; exit 2")
+def test_json_is_one_line_an_event(jobdeck: Jobdeck) -> None:
+    done = jobdeck("run", "--json", "sh", "-c", "echo out; printf '\\377' >&2; exit 2")
     first, *output, last = map(json.loads, done.stdout.splitlines())
     assert (first["event"], last["event"]) == ("job", "end")
     assert [(line["stream"], line["offset"], line.get("text"), line.get("base64")) for line in output] == [
@@ -144,8 +146,8 @@ def test_json_is_one_line_an_event(server: Server) -> None:
         (["--token-file", "/no/such/file", "true"], 125, "/no/such/file cannot be read"),
     ],
 )
-def test_own_failures_are_told_apart(server: Server, arguments: list[str], code: int, words: str) -> None:
-    done = server.jobdeck("run", *arguments)
+def test_own_failures_are_told_apart(jobdeck: Jobdeck, arguments: list[str], code: int, words: str) -> None:
+    done = jobdeck("run", *arguments)
     assert (done.returncode, done.stdout) == (code, b"")
     assert words in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
@@ -205,16 +207,12 @@ def test_a_terminal_is_no_standard_input_unless_asked(server: Server) -> None:
 
 
 def test_it_survives_the_death_of_the_server(own_server: Server, tmp_path: Path) -> None:
-    script = f"i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; sleep 0.01; done; " \
-             f"until [ -e {tmp_path}/go ]; do sleep 0.05; done; cat; echo done >&2; exit 9"  # fmt: skip
+    loop = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; sleep 0.01; done"
+    script = f"{loop}; until [ -e {tmp_path}/go ]; do sleep 0.05; done; cat; echo done >&2; exit 9"
     reader, writer = os.pipe()
-    run = subprocess.Popen(
-        [PROGRAM, "run", "sh", "-c", script],
-        stdin=reader,
-        stdout=(tmp_path / "out").open("wb"),
-        stderr=(tmp_path / "err").open("wb"),
-        env=own_server.environment(),
-    )
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        command = [PROGRAM, "run", "sh", "-c", script]
+        run = subprocess.Popen(command, stdin=reader, stdout=out, stderr=err, env=own_server.environment())
     os.close(reader)
     os.write(writer, b"typed before\n")
     wait_until(lambda: (tmp_path / "out").stat().st_size > 100)
@@ -242,6 +240,7 @@ def test_a_third_ctrl_c_leaves_a_job_that_cannot_be_reached(own_server: Server) 
     terminal.type(b"\x03")
     terminal.wait_for("the signal could not be sent")
     terminal.type(b"\x03")
+    terminal.wait_for("the signal could not be sent", count=2)
     terminal.type(b"\x03")
     assert terminal.end() == 130
     assert any("may still run" in line for line in terminal.lines())

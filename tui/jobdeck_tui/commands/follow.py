@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 import trio
 
-from jobdeck_protocol.attach import Error, Exit, Gap, Hello, Note, Output, State, Why
+from jobdeck_protocol.attach import Error, Exit, Gap, Hello, Note, Output, Refusal, State, Why
 from jobdeck_protocol.job import JobState, time_text, to_wire
 from jobdeck_protocol.runs import Stream
 from jobdeck_tui.terminal import Outlet, note
@@ -177,6 +177,8 @@ def _tell(message: ServerMessage) -> None:
             note("the output is no longer kept")
         case Note(note=str(text)):
             note(text)
+        case Error(error=Refusal.CONFLICT | Refusal.BUSY | Refusal.FAILED, about="stdin" | "eof"):
+            pass  # the job has ended, or the client tries again
         case Error():
             note(message.text)
         case _:

@@ -154,7 +154,7 @@ class _Run:
         code = RUNNING.refused
         with trio.open_signal_receiver(*_FORWARDED) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._hand_on_signals, signals, nursery.cancel_scope)
+                nursery.start_soon(self._hand_on_signals, signals, nursery)
                 self._job = await self._submit()
                 nursery.start_soon(self._deliver, len(self._signals))
                 code = await self._see_through(self._job)
@@ -205,16 +205,17 @@ class _Run:
 
     # -- signals --
 
-    async def _hand_on_signals(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async def _hand_on_signals(self, signals: AsyncIterator[int], nursery: trio.Nursery) -> None:
         async for number in signals:
             self._signals.append(number)
             if len(self._signals) >= 3 or (self._job is None and len(self._signals) >= 2):
                 self._left = True
                 where = "" if self._job is None else f" {self._job.id[:8]}"
                 note(f"leaving; job{where} may still run")
-                scope.cancel()
+                nursery.cancel_scope.cancel()
             elif self._job is not None:
-                await self._deliver(len(self._signals))
+                # In a task: a server that does not answer must not keep the next signal waiting.
+                nursery.start_soon(self._deliver, len(self._signals))
 
     async def _deliver(self, count: int) -> None:
         """Hand on what the user has asked for by ``count`` signals: the first one, or the end."""
@@ -246,10 +247,8 @@ async def _forward_stdin(attach: Attach) -> None:
         while data := await _read(regular=regular):
             await attach.send_stdin(data)
         await attach.send_eof()
-    except EndedError:
-        return
-    except RefusedError as error:
-        note(f"standard input is not forwarded: {error}")
+    except (EndedError, RefusedError):
+        return  # a refusal worth telling is told where messages are
 
 
 async def _read(*, regular: bool) -> bytes:
