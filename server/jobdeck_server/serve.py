@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_server.channels import attach, events
+from jobdeck_server.channels.attach import AttachChannel
+from jobdeck_server.channels.events import EventsChannel
 from jobdeck_server.core import errors, recovery, retention
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.events import EventLog
@@ -87,7 +88,7 @@ async def serve(
     tokens = TokenStore(settings.data_dir)
     if check_bind(settings.listen, tokens, insecure=settings.insecure_no_auth):
         settings = replace(settings, require_token=True)
-    listeners = open_listeners(settings.listen, backlog_count=settings.listen_backlog_count)
+    listeners = _listen(settings)
     try:
         data_dir = await trio.to_thread.run_sync(DataDir, settings.data_dir)
     except BaseException:
@@ -110,6 +111,23 @@ async def serve(
             await trio.to_thread.run_sync(store.close)
             await trio.to_thread.run_sync(data_dir.close)
         growth.close()
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    """All listeners.
+
+    Raises:
+        OSError: One cannot be had; it says which.
+    """
+    listeners: list[socket.socket] = []
+    for host, port in settings.listen:
+        try:
+            listeners += open_listeners([(host, port)], backlog_count=settings.listen_backlog_count)
+        except OSError as error:
+            for listener in listeners:
+                listener.close()
+            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listeners
 
 
 async def _start_core(settings: Settings, store: Store, growth: Growth, nursery: trio.Nursery) -> JobCore:
@@ -169,11 +187,11 @@ class Front:
         self._guard = guard
         about = About(version=version("jobdeck"), urls=tuple(urls), data_dir=str(settings.data_dir))
         self._dialects: tuple[Dialect, ...] = (
-            Jobrunner(core, attach_socket=lambda request, job_id: attach.upgrade(request, core, job_id)).dialect(),
+            Jobrunner(core, attach_socket=AttachChannel(core).answer).dialect(),
             Service(
                 core,
                 about,
-                events_socket=lambda request: events.upgrade(request, core),
+                events_socket=EventsChannel(core).answer,
                 dialects=lambda: self._dialects,
             ).dialect(),
         )

@@ -14,26 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.contract.test_routes import post, refused
+from tests.e2e.procs import TICK_S, cpu_s, listening, pid_of, rss_bytes
 from tests.e2e.program import JOBDECK, Server, keeper_pids, server
 from tests.e2e.wire import Chunks, ask, jobs_count, request, tell
-
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(pid: int) -> float:
-    """Processor time of a process so far, in seconds. Source: proc(5), stat."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
-
-
-def rss_bytes(pid: int) -> int:
-    """Resident memory of a process. Source: proc(5), statm."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def pid_of(running: Server) -> int:
-    assert running.process is not None
-    return running.process.pid
 
 
 class Follower:
@@ -117,7 +100,7 @@ def test_04_no_processor_time_when_idle(jobrunner: Server) -> None:
     for follower in followers:
         follower.sock.close()
     ask(jobrunner.port, "DELETE", f"/{job_id}")
-    assert used <= 3 * _TICK_S, f"{used:.3f} s of processor time in 2 s"
+    assert used <= 3 * TICK_S, f"{used:.3f} s of processor time in 2 s"
 
 
 def test_05_memory_is_bounded_with_slow_readers(jobrunner: Server) -> None:
@@ -187,15 +170,6 @@ def test_10_limits_and_loopback(jobrunner: Server) -> None:
     refused(wide, 413, "The environment is over the limit of 1048576 bytes.")
     assert jobs_count(jobrunner.port) == before
     assert listening(pid_of(jobrunner)) == {f"0100007F:{jobrunner.port:04X}"}
-
-
-def listening(pid: int) -> set[str]:
-    """Local addresses of a process's TCP sockets that listen. Source: proc(5), net/tcp."""
-    own = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        own.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
-    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    return {row[1] for row in rows if row[3] == "0A" and row[9] in own}
 
 
 def test_11_json_is_called_json(jobrunner: Server) -> None:

@@ -28,6 +28,7 @@ from jobdeck_server.core.admission import Admission
 from jobdeck_server.core.errors import CapacityError, ConflictError, UnknownJobError
 from jobdeck_server.core.live import Live, now_us
 from jobdeck_server.core.output import OutputReader
+from jobdeck_server.core.readers import Readers
 from jobdeck_server.core.saver import Saver
 from jobdeck_server.core.stdin import Stdin
 from jobdeck_server.core.verdict import verdict
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 
 _SIGKILL = 9
+_COMMIT_LIMIT_S = 10.0
 _PREFIX_LENGTH = 8
 
 
@@ -66,6 +68,7 @@ class JobCore:
         self._saver = Saver(store, events, self._live, settings)
         self._admission = Admission(engine, settings, start=self._start)
         self.stdin = Stdin(self._live, engine, settings)
+        self.readers = Readers(settings.attach_limit_count)
         self._nursery: trio.Nursery | None = None
         self._thread_limiter = trio.CapacityLimiter(settings.thread_limit_count)
 
@@ -234,8 +237,8 @@ class JobCore:
         limit = self.settings.text_scan_limit_count
         found = await self.store.read(lambda connection: journal.page(connection, wanted, scan_limit_count=limit))
         # Memory may be ahead of what is committed: never show a job older than another answer did.
-        items = tuple(live.job if (live := self._live.get(job.id)) else job for job in found.items)
-        return replace(found, items=items)
+        items = [live.job if (live := self._live.get(job.id)) else job for job in found.items]
+        return replace(found, items=tuple(job for job in items if not wanted.states or job.state in wanted.states))
 
     async def wait(self, job_id: str) -> Job:
         """Wait for a job's end and return its final record.
@@ -349,6 +352,10 @@ class JobCore:
             ConflictError: It has not ended.
         """
         job = await self.get(job_id)
+        live = self._live.get(job_id)
+        with trio.move_on_after(_COMMIT_LIMIT_S):
+            while live is not None and live.job.ended and job_id in self._live:
+                await live.changed.wait()  # seen as ended a moment before its end is committed
         if not job.ended or job_id in self._live:
             raise ConflictError(f"Job {job_id} has not ended.")
         events = await self.store.write(lambda connection: journal.delete_jobs(connection, [job_id]))
@@ -410,8 +417,7 @@ class JobCore:
         self.counts[live.job.state] -= 1
         self.counts[job.state] += 1
         live.job = job
-        live.changed.set()
-        live.changed = trio.Event()
+        live.ring()
         self._growth.poke(job.id)
 
 

@@ -20,7 +20,7 @@ class Live:
         spec: What the engine needs to run it.
         boot_id: Of the machine's run in which it left the queue, None before.
         stop: The strongest stop asked for, None if none was.
-        changed: Set at the next change of the record, then replaced.
+        changed: Set at the next change of the record, and when its end is committed; then replaced.
         stdin_taken: Somebody writes its standard input.
         delivering: A task is telling the engine to stop it.
     """
@@ -35,6 +35,11 @@ class Live:
         self.changed = trio.Event()
         self.stdin_taken = False
         self.delivering = False
+
+    def ring(self) -> None:
+        """Wake all who wait for a change."""
+        self.changed.set()
+        self.changed = trio.Event()
 
 
 def now_us() -> int:

@@ -102,3 +102,4 @@ class Saver:
         self._events.publish(events or [])
         if live.job.ended and events and events[-1].data["state"] == live.job.state.value:
             self._jobs.pop(live.job.id, None)
+            live.ring()
