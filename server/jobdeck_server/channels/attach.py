@@ -1,6 +1,6 @@
 """The server's end of attach over WebSocket, for every job of every dialect.
 
-``upgrade`` turns a handshake into an ``Upgrade``. With the subprotocol ``jobdeck.attach.v1`` three tasks
+``AttachChannel`` turns a handshake into an ``Upgrade``. With the subprotocol ``jobdeck.attach.v1`` three tasks
 share one attach: one reads the client's messages, one tells changes of the job's record, one sends the output and, at
 its end, the exit. Without a subprotocol the output goes out raw (see ``raw``).
 
@@ -14,10 +14,9 @@ never comes before the last byte.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import trio
 
@@ -58,68 +57,52 @@ _WORDS: tuple[tuple[type[Exception], wire.Refusal], ...] = (
 )
 
 
-@dataclass(slots=True)
-class Slots:
-    """How many attaches a server has open; ``limit_count`` is the most it may have."""
+class AttachChannel:
+    """All WebSocket attaches of a server."""
 
-    limit_count: int
-    open_count: int = 0
+    def __init__(self, core: JobCore) -> None:
+        self._core = core
 
-    @property
-    def full(self) -> bool:
-        """No further attach may be opened."""
-        return self.open_count >= self.limit_count
+    async def answer(self, request: Request, job_id: str) -> Upgrade:
+        """What a WebSocket handshake on a job's attach address gets.
 
+        Raises:
+            CapacityError: There are as many attaches as there may be.
+            UnknownJobError: There is no such job.
+            BadRequestError, OffsetError, OutputGoneError: The query of a raw attach asks for what is not to be had.
+        """
+        core = self._core
+        core.readers.take()()
+        await core.get(job_id)
+        if wire.SUBPROTOCOL in offered(request):
+            identity = request.identity
 
-# Counted per server, and a process may hold several (tests do).
-_slots: WeakKeyDictionary[JobCore, Slots] = WeakKeyDictionary()
+            async def talk(socket: Socket) -> None:
+                await Attachment(socket, core, job_id, identity).run()
 
+            return self._upgrade(wire.SUBPROTOCOL, talk)
+        wanted = raw.wanted(request)
+        (await raw.opened(core, job_id, wanted)).close()
 
-def slots_of(core: JobCore) -> Slots:
-    """The count of a server's attaches."""
-    return _slots.setdefault(core, Slots(core.settings.attach_limit_count))
+        async def pour(socket: Socket) -> None:
+            await raw.pour(socket, core, job_id, wanted)
 
+        return self._upgrade(None, pour)
 
-async def upgrade(request: Request, core: JobCore, job_id: str) -> Upgrade:
-    """What a WebSocket handshake on a job's attach address gets.
+    def _upgrade(self, subprotocol: str | None, run: Callable[[Socket], Awaitable[None]]) -> Upgrade:
+        async def counted(socket: Socket) -> None:
+            try:
+                give_back = self._core.readers.take()
+            except errors.CapacityError:  # many handshakes may have passed the first look at once
+                await socket.close(CLOSE_TRY_LATER, "too many attaches")
+                return
+            try:
+                await run(socket)
+            finally:
+                give_back()
 
-    Raises:
-        CapacityError: There are as many attaches as there may be.
-        UnknownJobError: There is no such job.
-        BadRequestError, OffsetError, OutputGoneError: The query of a raw attach asks for what is not to be had.
-    """
-    if slots_of(core).full:
-        raise errors.CapacityError("There are too many attaches; try again later.")
-    await core.get(job_id)
-    if wire.SUBPROTOCOL in offered(request):
-        identity = request.identity
-
-        async def talk(socket: Socket) -> None:
-            await Attachment(socket, core, job_id, identity).run()
-
-        return _counted(core, wire.SUBPROTOCOL, talk)
-    wanted = raw.wanted(request)
-    (await raw.opened(core, job_id, wanted)).close()
-
-    async def pour(socket: Socket) -> None:
-        await raw.pour(socket, core, job_id, wanted)
-
-    return _counted(core, None, pour)
-
-
-def _counted(core: JobCore, subprotocol: str | None, run: Callable[[Socket], Awaitable[None]]) -> Upgrade:
-    async def counted(socket: Socket) -> None:
-        slots = slots_of(core)
-        if slots.full:  # looked at again: many handshakes may have passed the first look at once
-            await socket.close(CLOSE_TRY_LATER, "too many attaches")
-            return
-        slots.open_count += 1
-        try:
-            await run(socket)
-        finally:
-            slots.open_count -= 1
-
-    return Upgrade(subprotocol=subprotocol, run=counted, message_limit_bytes=core.settings.ws_message_limit_bytes)
+        limit_bytes = self._core.settings.ws_message_limit_bytes
+        return Upgrade(subprotocol=subprotocol, run=counted, message_limit_bytes=limit_bytes)
 
 
 class Attachment:
@@ -167,7 +150,7 @@ class Attachment:
             delivery = Delivery(self._outlet, reader, self._settings)
             async with trio.open_nursery() as nursery:
                 self._scope = nursery.cancel_scope
-                nursery.start_soon(self._part, partial(self._listen, delivery))
+                nursery.start_soon(partial(self._part, partial(self._listen, delivery), ends_all=True))
                 nursery.start_soon(self._part, partial(self._tell_changes, job))
                 nursery.start_soon(self._part, partial(self._deliver, delivery, reader, end))
 
@@ -178,13 +161,15 @@ class Attachment:
                 self._session.receive(await self._socket.receive())
         return self._session.asked is not None
 
-    async def _part(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _part(self, work: Callable[[], Awaitable[None]], *, ends_all: bool = False) -> None:
         """One task of the attach. A closed socket ends all of them quietly, a fault of the client with its code."""
         try:
             await work()
         except SocketClosed:
+            # Those that send end quietly; what came before the close is still acted on, then ``_listen`` ends all.
             self._close = None
-            self._scope.cancel()
+            if ends_all:
+                self._scope.cancel()
         except errors.UnknownJobError:
             self._close = (CLOSE_UNKNOWN_JOB, "the job was removed")
             self._scope.cancel()

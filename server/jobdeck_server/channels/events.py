@@ -11,7 +11,6 @@ from collections import OrderedDict
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import trio
 
@@ -36,29 +35,49 @@ _MESSAGE_LIMIT_BYTES = 4096  # of a client, which has next to nothing to say
 _NUMBER_LIMIT_COUNT = 18  # digits
 
 
-# One for each server: what is encoded once is for all of its subscribers.
-_encoded: WeakKeyDictionary[EventLog, OrderedDict[tuple[int, bool], bytes | str]] = WeakKeyDictionary()
+class EventsChannel:
+    """All subscribers of a server's events."""
+
+    def __init__(self, core: JobCore) -> None:
+        self._settings = core.settings
+        self._log = core.events
+        self._encoder = Encoder()
+
+    async def answer(self, request: Request) -> Answer:
+        """What a request for the stream gets: an ``Upgrade``, or 426 if it is no WebSocket handshake.
+
+        Raises:
+            BadRequestError: ``since`` in the query is no number.
+        """
+        if not wants_upgrade(request):
+            text = b"This is a stream of events; connect with a WebSocket.\n"
+            headers = (("Upgrade", "websocket"), ("Content-Type", "text/plain"))
+            return Response(status=426, headers=headers, body=text)
+        if wire.SUBPROTOCOL in offered(request):
+            subscriber = Subscriber(self._log, self._encoder, text=False, asked_within_s=self._settings.head_timeout_s)
+            return Upgrade(
+                subprotocol=wire.SUBPROTOCOL, run=subscriber.ask_and_tell, message_limit_bytes=_MESSAGE_LIMIT_BYTES
+            )
+        start = wire.EventsServer(self._log.store_id).start(_since(request))
+        subscriber = Subscriber(self._log, self._encoder, text=True)
+        return Upgrade(subprotocol=None, run=partial(subscriber.tell, start), message_limit_bytes=_MESSAGE_LIMIT_BYTES)
 
 
-async def upgrade(request: Request, core: JobCore) -> Answer:
-    """What a request for the stream gets: an ``Upgrade``, or 426 if it is no WebSocket handshake.
+class Encoder:
+    """Encodes events, the newest of them once for all subscribers."""
 
-    Raises:
-        BadRequestError: ``since`` in the query is no number.
-    """
-    if not wants_upgrade(request):
-        text = b"This is a stream of events; connect with a WebSocket.\n"
-        headers = (("Upgrade", "websocket"), ("Content-Type", "text/plain"))
-        return Response(status=426, headers=headers, body=text)
-    log = core.events
-    if wire.SUBPROTOCOL in offered(request):
-        subscriber = Subscriber(log, text=False, asked_within_s=core.settings.head_timeout_s)
-        return Upgrade(
-            subprotocol=wire.SUBPROTOCOL, run=subscriber.ask_and_tell, message_limit_bytes=_MESSAGE_LIMIT_BYTES
-        )
-    start = wire.EventsServer(log.store_id).start(_since(request))
-    subscriber = Subscriber(log, text=True)
-    return Upgrade(subprotocol=None, run=partial(subscriber.tell, start), message_limit_bytes=_MESSAGE_LIMIT_BYTES)
+    def __init__(self) -> None:
+        self._cache: OrderedDict[tuple[int, bool], bytes | str] = OrderedDict()
+
+    def encode(self, event: Event, *, text: bool) -> bytes | str:
+        """An event's message, in JSON or in CBOR."""
+        key = (event.n, text)
+        data = self._cache.get(key)
+        if data is None:
+            data = self._cache[key] = wire.encode(wire.event_of(event.n, event.kind, event.data), text=text)
+            if len(self._cache) > _CACHE_COUNT:
+                self._cache.popitem(last=False)
+        return data
 
 
 class Subscriber:
@@ -66,12 +85,14 @@ class Subscriber:
 
     Args:
         log: The events.
+        encoder: Shared by all clients.
         text: Say them in JSON.
         asked_within_s: How long to wait for the client's ``since``.
     """
 
-    def __init__(self, log: EventLog, *, text: bool, asked_within_s: float = 0.0) -> None:
+    def __init__(self, log: EventLog, encoder: Encoder, *, text: bool, asked_within_s: float = 0.0) -> None:
         self._log = log
+        self._encoder = encoder
         self._text = text
         self._asked_within_s = asked_within_s
         self._session = wire.EventsServer(log.store_id)
@@ -129,7 +150,7 @@ class Subscriber:
         messages: list[bytes | str] = []
         for item in items:
             if isinstance(item, Event):
-                messages.append(self._encode(item))
+                messages.append(self._encoder.encode(item, text=self._text))
             else:
                 parts = wire.snapshot_parts(item.n, tuple(item.jobs))
                 messages += [wire.encode(part, text=self._text) for part in parts]
@@ -138,16 +159,6 @@ class Subscriber:
                 await socket.send(message)
         else:
             await socket.send_many([message for message in messages if isinstance(message, bytes)])
-
-    def _encode(self, event: Event) -> bytes | str:
-        cache = _encoded.setdefault(self._log, OrderedDict())
-        key = (event.n, self._text)
-        data = cache.get(key)
-        if data is None:
-            data = cache[key] = wire.encode(wire.event_of(event.n, event.kind, event.data), text=self._text)
-            if len(cache) > _CACHE_COUNT:
-                cache.popitem(last=False)
-        return data
 
 
 def _batch(first: Event | Snapshot, get: trio.MemoryReceiveChannel[Event | Snapshot]) -> list[Event | Snapshot]:

@@ -30,15 +30,26 @@ async def attach(core: JobCore, job_id: str, request: Request) -> Response:
     Raises:
         BadRequestError: The query is wrong.
         UnknownJobError, OffsetError, OutputGoneError: As they say.
+        CapacityError: There are as many attaches as there may be.
     """
     query = parse.arguments(request)
     offset, stream = parse.offset_argument(query), parse.stream_argument(query)
     follow = parse.flag_argument(query, "follow", default=True)
-    reader = await core.output(job_id)
+    give_back = core.readers.take()
+    try:
+        reader = await core.output(job_id)
+    except BaseException:
+        give_back()
+        raise
+
+    def close() -> None:
+        reader.close()
+        give_back()
+
     try:
         start = reader.start_of(offset, stream)
     except Exception:
-        reader.close()
+        close()
         raise
     trailing: Headers = ()
     if _takes_trailers(request):
@@ -48,7 +59,7 @@ async def attach(core: JobCore, job_id: str, request: Request) -> Response:
         body=_slices(reader, start, stream, follow=follow),
         trailers=lambda: _trailers(reader),
         follow=True,
-        close=reader.close,
+        close=close,
     )
 
 

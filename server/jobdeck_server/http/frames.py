@@ -57,7 +57,6 @@ class FrameStream(trio.abc.Stream):
         ended: Set when no data frame can leave any more: a close frame was sent, or the connection broke.
         torn: A frame broke off; not even a close frame can follow.
         close_sent: A close frame went out.
-        received_bytes: From the client, to see that it lives.
     """
 
     def __init__(self, wire: Wire, *, head: bytes, rest: bytes) -> None:
@@ -71,7 +70,6 @@ class FrameStream(trio.abc.Stream):
         self.ended = trio.Event()
         self.torn = False
         self.close_sent = False
-        self.received_bytes = 0
 
     @property
     def sent_bytes(self) -> int:
@@ -92,7 +90,6 @@ class FrameStream(trio.abc.Stream):
         if self._closed:
             raise trio.ClosedResourceError
         data = await self._receive()
-        self.received_bytes += len(data)
         full = len(data) == self._receive_bytes
         self._receive_bytes = RECEIVE_LARGE_BYTES if full else RECEIVE_SMALL_BYTES
         if not data:

@@ -4,11 +4,12 @@ The handshake is checked here, so that what is wrong with it is told as any HTTP
 handshake of our own making with the same key: no byte of the client's head is parsed twice, and no extension is
 offered, so there is no compression (no bomb, and our own frames are legal).
 
-A connection ends in one of these ways: the channel returns or calls ``close``; the client closes; a ping stays
-unanswered; the server ends (1001); the channel has a bug (1011). In each the other end gets a close frame if one can
+A connection ends in one of these ways: the channel returns or calls ``close``; the client closes; its machine takes no
+ping; the server ends (1001); the channel has a bug (1011). In each the other end gets a close frame if one can
 still be sent, and is given ``ws_close_timeout_s`` to answer it.
 
-A client that is slow is not a dead one: while it takes bytes or sends any, a late pong is no reason to close.
+A client that is slow, or does not read at all, is not a dead one: no pong is no reason to close while its machine
+acknowledges what is sent.
 
 Source: RFC 6455 sections 4.2, 5.5 and 7.
 """
@@ -17,9 +18,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import socket as sockets
 import struct
-import termios
-from fcntl import ioctl
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from jobdeck_server.settings import Settings
 
 NORMAL, GOING_AWAY, ABNORMAL, TOO_LARGE, BUG = 1000, 1001, 1006, 1009, 1011
-PING_BYTES = 6  # trio-websocket's: a frame's head and a 32-bit number
+TCP_INFO_BYTES = 104
+TCP_WORD = struct.Struct("I")
+UNACKED_AT, LAST_ACK_AT = 24, 56  # tcpi_unacked in segments, tcpi_last_ack_recv in ms
 REASON_LIMIT_BYTES = 123  # a control frame's 125 less the code
 
 
@@ -217,37 +219,44 @@ class Socket:
         return SocketClosed(int(said.code), said.reason or "")
 
     async def keep_alive(self, settings: Settings, wire: Wire) -> None:
-        """Ping, and close when nothing at all comes back; runs until cancelled or closed."""
+        """Ping, and close when the client's machine is gone; runs until cancelled or closed.
+
+        A client that does not read is legal, and so is one that never answers a ping: only TCP can tell it from one
+        whose machine has vanished (see ``_vanished``).
+        """
         while not self.closed.is_set():
             await trio.sleep(settings.ws_ping_s)
-            before = self._progress(wire)
+            asked_s = trio.current_time()
             try:
                 with trio.move_on_after(settings.ws_ping_timeout_s) as scope:
                     await self._ws.ping()
             except (ConnectionClosed, wsproto.utilities.LocalProtocolError):
                 return
-            if scope.cancelled_caught and not self._lives(before, self._progress(wire)):
+            if scope.cancelled_caught and _vanished(wire, trio.current_time() - asked_s):
                 await self.close(BUG, "no answer to a ping")
                 return
-
-    def _progress(self, wire: Wire) -> tuple[int, int]:
-        """Bytes that came from the client, and bytes that its machine has taken."""
-        try:
-            queued = struct.unpack("i", ioctl(wire.sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
-        except OSError:
-            queued = 0
-        return self._stream.received_bytes, self._stream.sent_bytes - queued
-
-    @staticmethod
-    def _lives(before: tuple[int, int], now: tuple[int, int]) -> bool:
-        """Whether anything came, or more than the ping itself was taken (by a machine whose program may be frozen)."""
-        return now[0] != before[0] or now[1] - before[1] > PING_BYTES
 
     async def farewell(self) -> None:
         """After the end: tell the client why, if trio-websocket did not."""
         code = self._why().code
         if code != ABNORMAL:
             await self._stream.farewell(code)
+
+
+def _vanished(wire: Wire, silent_s: float) -> bool:
+    """Whether bytes are under way that nothing has acknowledged for so long; a full receiver acknowledges probes.
+
+    Source: tcp(7), TCP_INFO, and its struct in linux/tcp.h.
+    """
+    try:
+        info = wire.sock.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, TCP_INFO_BYTES)
+    except OSError:
+        return True  # the connection is broken already
+    unacknowledged_count, last_ack_ms = (
+        TCP_WORD.unpack_from(info, UNACKED_AT)[0],
+        TCP_WORD.unpack_from(info, LAST_ACK_AT)[0],
+    )
+    return bool(unacknowledged_count) and last_ack_ms >= silent_s * 1000
 
 
 def _cut(reason: str) -> str:

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from jobdeck_protocol import ClientSession, JobState, Stream, attach, codec
-from jobdeck_server.channels.attach import slots_of, upgrade
+from jobdeck_server.channels.attach import AttachChannel
 from jobdeck_server.core.errors import CapacityError, UnknownJobError
 from jobdeck_server.core.output import Kind
 from jobdeck_server.engines.base import Noted
@@ -24,7 +24,7 @@ KINDS = {Stream.STDOUT: Kind.STDOUT, Stream.STDERR: Kind.STDERR}
 
 @asynccontextmanager
 async def attached(place: Scene, *, role: Role = Role.RUN, begin: bool = True, **given: Any) -> AsyncIterator[Wire]:
-    found = await upgrade(handshake(attach.SUBPROTOCOL, role=role), place.core, place.job_id)
+    found = await AttachChannel(place.core).answer(handshake(attach.SUBPROTOCOL, role=role), place.job_id)
     assert found.subprotocol == attach.SUBPROTOCOL
     async with running(found) as socket:
         wire = Wire(socket, ClientSession(**given))
@@ -63,7 +63,7 @@ async def test_before_during_and_after(tmp_path: Path) -> None:
             await late.drain()
             assert late.got == b"two\n"
             assert late.socket.said == (1000, "")
-        assert slots_of(place.core).open_count == 0
+        assert place.core.readers.open_count == 0
 
 
 async def test_a_job_stopped_before_its_start_has_an_exit_too(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ async def test_an_offset_beyond_the_end(tmp_path: Path) -> None:
 async def test_limits_in_number(tmp_path: Path) -> None:
     async with bench(tmp_path, attach_limit_count=1) as found, scene(found) as place:
         request = handshake(attach.SUBPROTOCOL)
-        both = [await upgrade(request, place.core, place.job_id) for _ in range(2)]
+        both = [await AttachChannel(place.core).answer(request, place.job_id) for _ in range(2)]
         async with running(both[0]) as first:
             await trio.testing.wait_all_tasks_blocked()
             async with running(both[1]) as second:
@@ -241,10 +241,10 @@ async def test_limits_in_number(tmp_path: Path) -> None:
                     await second.get()
                 assert second.said == (1013, "too many attaches")
             with pytest.raises(CapacityError):
-                await upgrade(request, place.core, place.job_id)
+                await AttachChannel(place.core).answer(request, place.job_id)
             assert first.said is None
         with pytest.raises(UnknownJobError):
-            await upgrade(request, place.core, "nobody")
+            await AttachChannel(place.core).answer(request, "nobody")
 
 
 async def test_a_client_that_says_nothing(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ async def test_a_client_that_does_not_read_or_leaves(tmp_path: Path) -> None:
             assert wire.got == bytes(6_000_000)
         async with attached(place) as gone:
             await gone.next()
-        assert slots_of(place.core).open_count == 0
+        assert place.core.readers.open_count == 0
 
 
 async def test_many_small_writes_share_messages(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from jobdeck_protocol import JobState, events, from_wire
-from jobdeck_server.channels.events import upgrade
+from jobdeck_server.channels.events import EventsChannel
 from jobdeck_server.core.errors import BadRequestError
 from jobdeck_server.engines.base import Started
 from jobdeck_server.http.message import Request, Response, Upgrade
@@ -15,8 +15,11 @@ from tests.server.channels.helpers import FakeSocket, NoBody, handshake, running
 from tests.server.core.harness import Bench, bench, shell
 
 
-async def subscribe(found: Bench, *, text: bool = False, query: str = "") -> Upgrade:
-    answer = await upgrade(handshake(None if text else events.SUBPROTOCOL, query=query), found.core)
+async def subscribe(
+    found: Bench, *, text: bool = False, query: str = "", channel: EventsChannel | None = None
+) -> Upgrade:
+    channel = channel or EventsChannel(found.core)
+    answer = await channel.answer(handshake(None if text else events.SUBPROTOCOL, query=query))
     assert isinstance(answer, Upgrade)
     return answer
 
@@ -74,8 +77,9 @@ async def test_two_subscribers_share_what_is_encoded(tmp_path: Path) -> None:
     async with bench(tmp_path) as found:
         await found.core.submit(shell("true"))
         got = []
+        channel = EventsChannel(found.core)
         for _ in range(2):
-            async with running(await subscribe(found, text=True, query="since=0")) as socket:
+            async with running(await subscribe(found, text=True, query="since=0", channel=channel)) as socket:
                 await socket.get()
                 got.append(await socket.get())
         assert got[0] is got[1]
@@ -86,7 +90,7 @@ async def test_what_is_refused(tmp_path: Path) -> None:
         for query in ("since=x", "since=-1", "since=1.5", f"since={'9' * 40}"):
             with pytest.raises(BadRequestError):
                 await subscribe(found, text=True, query=query)
-        answer = await upgrade(Request(method="GET", path="/v1/events", body=NoBody()), found.core)
+        answer = await EventsChannel(found.core).answer(Request(method="GET", path="/v1/events", body=NoBody()))
         assert isinstance(answer, Response)
         assert answer.status == 426
         async with running(await subscribe(found)) as socket:

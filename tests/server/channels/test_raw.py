@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from jobdeck_server.channels.attach import upgrade
+from jobdeck_server.channels.attach import AttachChannel
 from jobdeck_server.core.errors import BadRequestError, OffsetError
 from jobdeck_server.core.output import Kind
 from tests.server.channels.helpers import FakeSocket, Scene, handshake, running, scene
@@ -17,7 +17,7 @@ from tests.server.core.harness import bench
 
 @asynccontextmanager
 async def poured(place: Scene, query: str = "") -> AsyncIterator[FakeSocket]:
-    found = await upgrade(handshake(query=query), place.core, place.job_id)
+    found = await AttachChannel(place.core).answer(handshake(query=query), place.job_id)
     assert found.subprotocol is None
     async with running(found) as socket:
         yield socket
@@ -96,14 +96,14 @@ async def test_offsets_beyond_the_end(tmp_path: Path) -> None:
             assert await everything(socket) == b""
             assert socket.said == (4416, "offset 9 is beyond the end at 3")
         with pytest.raises(OffsetError):
-            await upgrade(handshake(query="offset=4"), place.core, place.job_id)
+            await AttachChannel(place.core).answer(handshake(query="offset=4"), place.job_id)
 
 
 @pytest.mark.parametrize("query", ["offset=x", "stream=both", "follow=maybe", "offset=1e3"])
 async def test_bad_queries(tmp_path: Path, query: str) -> None:
     async with bench(tmp_path) as found, scene(found) as place:
         with pytest.raises(BadRequestError):
-            await upgrade(handshake(query=query), place.core, place.job_id)
+            await AttachChannel(place.core).answer(handshake(query=query), place.job_id)
 
 
 async def test_a_client_that_leaves_or_stops_reading(tmp_path: Path) -> None:

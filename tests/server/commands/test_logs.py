@@ -19,7 +19,7 @@ def record(message: str, fields: dict[str, object] | None = None) -> logging.Log
     return made
 
 
-@pytest.mark.parametrize("evil", ["a\nb", "a\r\nb", "\x1b[2J", "\u202e", "\u2028", "\x9b2J", "a b", 'a"b', "a=b", ""])
+@pytest.mark.parametrize("evil", ["a\nb", "a\r\nb", "\x1b[2J", "\u202e", "\u2028", "\x9b2J", "a b", 'a"b', "a=b"])
 def test_text_is_one_line_of_printable_characters(evil: str) -> None:
     line = TextFormatter().format(record(evil, {"path": evil, "status": 200}))
     assert line.isprintable()

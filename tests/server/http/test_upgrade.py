@@ -18,6 +18,7 @@ from trio_websocket import (
     open_websocket_url,
 )
 
+from jobdeck_server.http import upgrade as upgrade_module
 from jobdeck_server.http.errors import HttpError
 from jobdeck_server.http.frames import frame_head
 from jobdeck_server.http.message import Answer, Handler, Request, Response, Upgrade
@@ -396,7 +397,8 @@ async def test_a_client_that_never_answers_the_close_is_left() -> None:
             assert b"done" in await read_all(stream)
 
 
-async def test_ping_without_an_answer_closes() -> None:
+async def test_ping_that_the_clients_machine_does_not_take_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upgrade_module, "_vanished", lambda wire, silent_s: True)
     seen: list[int] = []
 
     async def run(socket: Socket) -> None:
@@ -427,6 +429,32 @@ async def test_ping_answered_keeps_an_idle_connection_open() -> None:
         await trio.sleep(0.6)
         await ws.send_message("still here")
         assert await ws.get_message() == "still here"
+
+
+async def test_a_client_that_never_answers_is_kept_while_its_machine_does() -> None:
+    async with serving(talking(echo), ws_ping_s=0.05, ws_ping_timeout_s=0.1) as toy, await toy.connect() as stream:
+        await stream.send_all(HANDSHAKE)
+        await trio.sleep(1)
+        await toy.open_connections(1)
+
+
+@pytest.mark.parametrize(
+    ("unacknowledged", "last_ack_ms", "vanished"), [(1, 5000, True), (1, 10, False), (0, 5000, False)]
+)
+def test_only_unacknowledged_bytes_tell_of_a_vanished_machine(
+    unacknowledged: int, last_ack_ms: int, vanished: bool
+) -> None:
+    class Sock:
+        def getsockopt(self, level: int, option: int, size: int) -> bytes:
+            info = bytearray(size)
+            struct.pack_into("I", info, 24, unacknowledged)
+            struct.pack_into("I", info, 56, last_ack_ms)
+            return bytes(info)
+
+    class FakeWire:
+        sock = Sock()
+
+    assert upgrade_module._vanished(FakeWire(), 3.0) is vanished  # type: ignore[arg-type]
 
 
 async def test_a_slow_reader_is_not_a_dead_one() -> None:
