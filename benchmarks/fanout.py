@@ -10,7 +10,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +22,6 @@ from benchmarks.clients import Drop, DropFrames, Reader, connect, open_http, ope
 from benchmarks.measure import Figure, Plan, Sample, Side, Table, run_rounds, timed
 
 _FIGURES = (Figure("cpu", "us of the server per line and client"), Figure("rate", "lines x clients / s"))
-_CLIENTS_COUNT = 100
-_SETTLE_S = 0.3
 # Waits until the gate is there, so that all clients are there before the first line.
 _PROGRAM = """
 import os, sys, time
@@ -36,61 +35,80 @@ for _ in range(count):
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is printed, and to how many.
+
+    Attributes:
+        gate: A file whose birth lets the printing begin.
+        pause_s: Between lines, 0 for none.
+        settle_s: For heads and greetings to be read before that.
+    """
+
+    gate: Path
+    clients_count: int
+    lines_count: int
+    pause_s: float
+    settle_s: float
+
+    @property
+    def argv(self) -> list[str]:
+        """The program that prints."""
+        words = (str(self.gate), str(self.lines_count), str(self.pause_s))
+        return [sys.executable, "-I", "-S", "-c", _PROGRAM, *words]
+
+
 def run(plan: Plan) -> list[Table]:
     """Paced, then flood."""
-    clients = plan.pick(_CLIENTS_COUNT, _CLIENTS_COUNT, 5)
+    paced = Load(
+        gate=plan.folder / "gate",
+        clients_count=plan.pick(100, 100, 5),
+        lines_count=plan.pick(300, 100, 2),
+        pause_s=0.005,
+        settle_s=plan.pick(0.3, 0.3, 0.05),
+    )
+    flood = replace(paced, lines_count=plan.pick(4000, 1000, 10), pause_s=0.0)
     with server(plan.folder / "data") as deck:
-        return [
-            _compare(f"paced, 5 ms, {clients} clients", deck, plan, clients, plan.pick(300, 100, 5), 0.005),
-            _compare(f"flood, {clients} clients", deck, plan, clients, plan.pick(4000, 1000, 20), 0.0),
-        ]
+        return [_compare("a line every 5 ms", deck, plan, paced), _compare("flood", deck, plan, flood)]
 
 
-def _compare(title: str, deck: Server, plan: Plan, clients: int, lines: int, pause_s: float) -> Table:
+def _compare(title: str, deck: Server, plan: Plan, load: Load) -> Table:
     opens: dict[str, Callable[[str], Reader]] = {
         "HTTP chunked": lambda job: Drop(open_http(deck.port, job)),
         "WebSocket CBOR": lambda job: DropFrames(open_websocket(deck.port, job, cbor=True)),
         "WebSocket raw": lambda job: DropFrames(open_websocket(deck.port, job, cbor=False)),
     }
-    gate = plan.folder / "gate"
-    sides: dict[str, Side] = {
-        name: partial(_ours, deck, gate, open_, clients, lines, pause_s) for name, open_ in opens.items()
-    }
-    sides["send per line"] = partial(_limit, gate, clients, lines, pause_s)
-    title = f"fan-out of {lines:,} lines of 1 KiB, {title}"
+    sides: dict[str, Side] = {name: partial(_ours, deck, load, open_) for name, open_ in opens.items()}
+    sides["send per line"] = partial(_limit, load)
+    title = f"fan-out of {load.lines_count:,} lines of 1 KiB to {load.clients_count} clients, {title}"
     return Table(title=title, figures=_FIGURES, samples=run_rounds(sides, plan), bases=("send per line",))
 
 
-def _argv(gate: Path, lines: int, pause_s: float) -> list[str]:
-    return [sys.executable, "-I", "-S", "-c", _PROGRAM, str(gate), str(lines), str(pause_s)]
-
-
-def _ours(deck: Server, gate: Path, open_: Callable[[str], Reader], clients: int, lines: int, pause_s: float) -> Sample:
+def _ours(deck: Server, load: Load, open_: Callable[[str], Reader]) -> Sample:
     assert deck.process is not None
-    gate.unlink(missing_ok=True)
-    job = deck.submit(shlex.join(_argv(gate, lines, pause_s)))
-    readers = [open_(job) for _ in range(clients)]
-    return _measure(deck.process.pid, gate, readers, lines)
+    load.gate.unlink(missing_ok=True)
+    job = deck.submit(shlex.join(load.argv))
+    return _measure(deck.process.pid, load, [open_(job) for _ in range(load.clients_count)])
 
 
-def _limit(gate: Path, clients: int, lines: int, pause_s: float) -> Sample:
-    gate.unlink(missing_ok=True)
-    with subprocess.Popen(_argv(gate, lines, pause_s), stdout=subprocess.PIPE) as job:
+def _limit(load: Load) -> Sample:
+    load.gate.unlink(missing_ok=True)
+    with subprocess.Popen(load.argv, stdout=subprocess.PIPE) as job:
         assert job.stdout is not None
-        with peers.peer("benchmarks.peers", "fanout", str(clients), "{port}", stdin=job.stdout.fileno()) as peer:
-            readers: list[Reader] = [Drop(connect(peer.port)) for _ in range(clients)]
-            return _measure(peer.pid, gate, readers, lines)
+        words = ("benchmarks.peers", "fanout", str(load.clients_count), "{port}")
+        with peers.peer(*words, stdin=job.stdout.fileno()) as peer:
+            return _measure(peer.pid, load, [Drop(connect(peer.port)) for _ in range(load.clients_count)])
 
 
-def _measure(pid: int, gate: Path, readers: list[Reader], lines: int) -> Sample:
+def _measure(pid: int, load: Load, readers: Sequence[Reader]) -> Sample:
     """Open the gate, and read until each client has every line."""
-    wanted = lines * peers.LINE_BYTES
+    wanted = load.lines_count * peers.LINE_BYTES
     start = time.monotonic()
-    read_all(readers, until=lambda: time.monotonic() > start + _SETTLE_S)
+    read_all(readers, until=lambda: time.monotonic() > start + load.settle_s)
     with timed(pid) as cost:
-        gate.touch()
+        load.gate.touch()
         read_all(readers, until=lambda: all(reader.taken_bytes >= wanted for reader in readers))
     for reader in readers:
         reader.sock.close()
-    deliveries = lines * len(readers)
+    deliveries = load.lines_count * len(readers)
     return {"cpu": cost.cpu_s * 1e6 / deliveries, "rate": deliveries / cost.wall_s}

@@ -20,13 +20,11 @@ from benchmarks.measure import Figure, Plan, Sample, Table, cpu_ns, memory_kib
 
 _CPU = (Figure("server", "% of a core"), Figure("keeper and shims", "% of a core"))
 _MEMORY = (Figure("memory", "KiB for each attach, private to the server"),)
-_HALF_COUNT = 50
-_SETTLE_S = 2.0
 
 
 def run(plan: Plan) -> list[Table]:
     """CPU over all windows at once for both sides, and memory, measured once."""
-    windows, window_s = plan.pick((6, 10.0), (2, 5.0), (1, 0.5))
+    windows, window_s = plan.pick((6, 10.0), (2, 5.0), (1, 0.1))
     memory: dict[str, list[Sample]] = {}
     with ExitStack() as stack:
         history.fill(plan.folder / "data", plan.pick(1000, 1000, 50))
@@ -34,14 +32,16 @@ def run(plan: Plan) -> list[Table]:
         assert deck.process is not None
         job = deck.submit("sleep 1000")
         pid, port = deck.process.pid, deck.port
-        readers = _open(memory, "HTTP", pid, lambda: Drop(open_http(port, job)))
-        readers += _open(memory, "WebSocket CBOR", pid, lambda: DropFrames(open_websocket(port, job, cbor=True)))
-        readers += _open(memory, "WebSocket raw", pid, lambda: DropFrames(open_websocket(port, job, cbor=False)), 10)
+        half = plan.pick(50, 50, 5)
+        open_ = partial(_open, memory, plan.pick(0.5, 0.5, 0.05))
+        readers = open_("HTTP", pid, half, lambda: Drop(open_http(port, job)))
+        readers += open_("WebSocket CBOR", pid, half, lambda: DropFrames(open_websocket(port, job, cbor=True)))
+        readers += open_("WebSocket raw", pid, 10, lambda: DropFrames(open_websocket(port, job, cbor=False)))
         watched = {"jobdeck": (pid, tuple(keeper_pids(deck.data_dir)))}
         if peers.has_uvicorn():
             peer = stack.enter_context(peers.uvicorn())
             _warm(peer.port)
-            readers += _open(memory, "uvicorn h11", peer.pid, partial(_silent, peer.port), 2 * _HALF_COUNT)
+            readers += open_("uvicorn h11", peer.pid, 2 * half, partial(_silent, peer.port))
             watched["uvicorn h11"] = (peer.pid, ())
         samples = _watch(watched, readers, windows, window_s)
         title = f"idle: {len(readers)} attaches to a silent job, {windows} windows of {window_s:g} s"
@@ -54,14 +54,14 @@ def run(plan: Plan) -> list[Table]:
 
 
 def _open(
-    memory: dict[str, list[Sample]], name: str, pid: int, open_: Callable[[], Reader], count: int = _HALF_COUNT
+    memory: dict[str, list[Sample]], settle_s: float, name: str, pid: int, count: int, open_: Callable[[], Reader]
 ) -> list[Reader]:
     """Open attaches and note what each takes; a few come before, so that code and buffers are there."""
     readers = [open_() for _ in range(3)]
-    _serve(readers, 0.5)
+    _serve(readers, settle_s)
     before = memory_kib(pid)
     readers += [open_() for _ in range(count - 3)]
-    _serve(readers, 0.5)
+    _serve(readers, settle_s)
     memory[name] = [{"memory": (memory_kib(pid) - before) / (count - 3)}]
     return readers
 
@@ -88,7 +88,7 @@ def _watch(
     watched: dict[str, tuple[int, tuple[int, ...]]], readers: Sequence[Reader], windows: int, window_s: float
 ) -> dict[str, list[Sample]]:
     samples: dict[str, list[Sample]] = {name: [] for name in watched}
-    _serve(readers, min(_SETTLE_S, window_s))
+    _serve(readers, min(2.0, window_s))
     for _ in range(windows):
         with contextlib.ExitStack() as stack:
             for name, (pid, others) in watched.items():

@@ -20,13 +20,12 @@ from benchmarks.measure import Figure, Plan, Sample, Side, Table, run_rounds, ti
 
 _FIGURES = (Figure("per CPU-second", "requests"), Figure("rate", "requests/s"))
 _PATHS = ("/", "/v1/jobs?limit=50")
-_RUNNING_COUNT = 20
 
 
 def run(plan: Plan) -> list[Table]:
     """A table for each path and number of connections."""
-    sizes = plan.pick((1_000, 100_000), (1_000, 10_000), (100, 200))
-    seconds = plan.pick(1.0, 0.3, 0.05)
+    sizes = plan.pick((1_000, 100_000), (1_000, 10_000), (20,))
+    seconds = plan.pick(1.0, 0.3, 0.02)
     with ExitStack() as stack:
         targets: dict[str, tuple[int, int]] = {}
         for count in sizes:
@@ -48,7 +47,7 @@ def _server(plan: Plan, stack: ExitStack, count: int) -> Server:
     folder = plan.folder / f"data{count}"
     history.fill(folder, count)
     deck = stack.enter_context(server(folder, *history.RETAIN))
-    jobs = [deck.submit("sleep 1000") for _ in range(_RUNNING_COUNT)]
+    jobs = [deck.submit("sleep 1000") for _ in range(plan.pick(20, 20, 2))]
     while any(deck.job(job)["state"] != "running" for job in jobs):
         time.sleep(0.05)
     return deck
