@@ -24,7 +24,7 @@ class TextFormatter(logging.Formatter):
         parts = [f"{clock} {record.levelname.lower()} {_printable(record.getMessage())}"]
         fields = getattr(record, "fields", None)
         if isinstance(fields, dict):
-            parts += [f"{name}={_value(value)}" for name, value in fields.items()]
+            parts += [f"{name}={_value(value)}" for name, value in fields.items() if value != ""]
         line = " ".join(parts)
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
