@@ -66,10 +66,10 @@ class Hosted:
             folder=job.folder,
             ends=job.ends,
             ready=job.ready,
-            limits=Limits.of(job.claim),
-            touch=adopter.keeper.touch,
             heir=True,
         )
+        self.pump.begin(job.folder, Limits.of(job.claim), place.boot)
+        self.pump.touch = adopter.keeper.touch
         self.life = Life(
             path=job.folder,
             boot=place.boot,
@@ -318,8 +318,7 @@ class Adopter:
 
     def _lose(self, job: Job) -> None:
         """The machine was restarted: nothing of the job can be alive."""
-        limits = Limits(output_bytes=0, index_bytes=0, exact=True)
-        pump = Pump(folder=job.folder, ends=(-1, -1), ready=ReadyList(epoll=select.epoll(), numbers={}), limits=limits)
+        pump = Pump(folder=job.folder, ends=(-1, -1), ready=ReadyList(epoll=select.epoll(), numbers={}))
         size_bytes = 0
         if os.path.exists(f"{job.folder}/output") and pump.open(self.keeper.place.boot):
             size_bytes = pump.size
@@ -387,7 +386,7 @@ class Adopter:
         Not so the input: when all holders of its position are dead, so are those of the pipe's write end, and the
         job has seen the end of its input already.
         """
-        job.ends = pipes.open_pipes(job.folder, exact=job.claim["order"] == "exact")
+        job.ends = pipes.open_pipes(job.folder)
         job.ready = pipes.open_ready_list(job.ends, intact=False)
 
 

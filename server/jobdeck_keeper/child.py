@@ -1,10 +1,10 @@
 """The child: from fork to exec.
 
-A child is forked before it is known what it will run (a stub): it gives back what the keeper changed about itself, and
-waits on its channel for its plan. With the plan it opens its pipes, while its parent writes the start record, then
-waits for one byte. The byte means: the record is on disk, go. The end of the channel instead means that the parent
-is dead: then it ends without having run anything. So no program runs without a start record. The channel closes by
-itself when exec succeeds, which tells the parent that.
+A child is forked before it is known what it will run (a stub): it gives back what the keeper changed about itself,
+makes the job's pipes its stdout and stderr, and waits on its channel for its plan; then, while its parent writes the
+start record, for one byte. The byte means: the record is on disk, go. The end of the channel instead means that the
+parent is dead: then it ends without having run anything. So no program runs without a start record. The channel
+closes by itself when exec succeeds, which tells the parent that.
 
 A program that cannot be started is told in the slot ``exec`` of the record, by the child itself: that works also when
 nobody is left to tell it to.
@@ -107,13 +107,24 @@ class Stub:
             self.channel.send(b"g")
 
 
-def fork_stub(cgroup: str | None, around: Surroundings) -> Stub:
-    """Fork a child, into its group if there is one."""
+def fork_stub(sides: tuple[int, int], cgroup: str | None, around: Surroundings) -> Stub:
+    """Fork a child, into its group if there is one.
+
+    Args:
+        sides: The job's ends of its pipes; closed here, open in the child.
+        cgroup: The job's group.
+        around: What to give back.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # What is ignored here must wait, not be lost, until the child no longer ignores it: a blocked signal does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, around.ignored)
     pid, moved = _fork(cgroup)
     if pid == 0:
-        _become(theirs, around, None if moved else cgroup)
+        _become(theirs, sides, around, None if moved else cgroup)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, around.ignored)
     theirs.close()
+    for fd in sides:
+        os.close(fd)
     return Stub(pid=pid, ticks=procs.start_ticks(pid) or 0, channel=ours)
 
 
@@ -133,18 +144,19 @@ def _fork(cgroup: str | None) -> tuple[int, bool]:
     return os.fork(), False
 
 
-def _become(channel: socket.socket, around: Surroundings, cgroup: str | None) -> NoReturn:
+def _become(channel: socket.socket, sides: tuple[int, int], around: Surroundings, cgroup: str | None) -> NoReturn:
     """Be the child; never returns, whatever happens."""
     plan, number = None, 0
     try:
-        # All descriptors go now, not at exec: among them are locks, and our copy of the parent's end of the channel.
-        procs.close_all_but((channel.fileno(),))
+        _connect(sides, channel.fileno())
         _restore(around, cgroup)
+        _rehearse()
         words, files, _, _ = socket.recv_fds(channel, 64, 1)
         if words:
             number = int(words)
             plan = Plan.read(files[0])
-            _connect(plan, channel.fileno())
+            os.close(files[0])
+            _adapt(plan)
             if channel.recv(1) != b"g":
                 raise StartError("not started: its supervisor was killed")
             _run(plan.steps[number])
@@ -176,22 +188,38 @@ def _restore(around: Surroundings, cgroup: str | None) -> None:
         os.close(fd)
 
 
-def _connect(plan: Plan, channel: int) -> None:
-    """Make the job's pipes descriptors 0 to 2, and be left with no others but the channel."""
-    out, err = pipes.open_job_side(plan.path, exact=plan.exact)
-    os.dup2(out, 1)
-    os.dup2(err, 2)
-    os.dup2(_open_stdin(plan), 0)
+def _connect(sides: tuple[int, int], channel: int) -> None:
+    """Make the job's pipes descriptors 0 to 2, and be left with no others but the channel.
+
+    They go now, not at exec: among them are locks, and our copy of the parent's end of the channel.
+    """
+    os.dup2(sides[0], 1)
+    os.dup2(sides[1], 2)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     procs.close_all_but((channel,))
 
 
-def _open_stdin(plan: Plan) -> int:
-    if not plan.stdin:
-        return os.open("/dev/null", os.O_RDONLY)
-    # After the end of the input nobody holds a write end: an open that blocks would wait for ever.
-    fd = os.open(f"{plan.path}/stdin", os.O_RDONLY | os.O_NONBLOCK)
-    os.set_blocking(fd, True)
-    return fd
+def _adapt(plan: Plan) -> None:
+    """Change what is not as most jobs want it."""
+    if not plan.exact:
+        pipes.leave_exact_order(1)
+        pipes.leave_exact_order(2)
+    if plan.stdin:
+        # After the end of the input nobody holds a write end: an open that blocks would wait for ever.
+        fd = os.open(f"{plan.path}/stdin", os.O_RDONLY | os.O_NONBLOCK)
+        os.set_blocking(fd, True)
+        os.dup2(fd, 0)
+        os.close(fd)
+
+
+def _rehearse() -> None:
+    """Do what will be done, as far as it does no harm, so that the faults of a fresh fork are behind us by then."""
+    fd = os.memfd_create("rehearsal", os.MFD_CLOEXEC)
+    step: Step = {"argv": ["/nowhere/x"], "executable": None, "env": {"PATH": "/"}, "cwd": "/"}
+    os.write(fd, Plan(path="/", exact=True, stdin=False, steps=[step]).pack())
+    with contextlib.suppress(StartError):
+        _run(Plan.read(fd).steps[0])
+    os.close(fd)
 
 
 def _tell(plan: Plan | None, step: int, text: str, number: int | None) -> None:

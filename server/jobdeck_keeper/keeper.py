@@ -59,6 +59,7 @@ class Keeper:
         """Serve until there is nothing to do for long enough."""
         self.loop.register(self.place.fifo, select.EPOLLIN)
         self._adopter.recover()
+        self.pool.clean()
         self._hub.listen(self.place.data)
         setup.announce("ready")
         gc.collect()
@@ -237,7 +238,7 @@ class Keeper:
             return {"status": "known", "facts": records.read_record(f"{folder}/record")}
         spare = self._take_spare()
         try:
-            job = spawning.claim(self.place, spec, folder, spare.cgroup)
+            job = spawning.claim(self.place, spec, spare)
         except BaseException:
             self.pool.put(spare)
             raise
@@ -245,27 +246,21 @@ class Keeper:
             self.pool.put(spare)
             return {"status": "known", "facts": records.read_record(f"{folder}/record")}
         self.jobs[job.ident] = job
-        self._begin(job, spec["steps"], spare)
+        self._by_shim[spare.pidfd] = job
+        try:
+            spawning.commission(job, spec["steps"], spare, touch=self.touch)
+        except OSError as error:
+            # The spare sees the end of its commission and goes; its death ends the job.
+            spare.commission.close()
+            job.fail(f"not started: {error.strerror}", error.errno)
         return {"status": "accepted"}
 
-    def _begin(self, job: Job, steps: list[Any], spare: Spare) -> None:
-        """Give a claimed job to a spare; to another one if that was killed meanwhile."""
-        try:
-            spawning.prepare(job)
-            while not spawning.commission(job, steps, spare, touch=self.touch):
-                self._bury(spare)
-                spare = self._take_spare()
-                job.move(spare.cgroup)
-        except OSError as error:
-            job.fail(f"not started: {error.strerror}", error.errno)
-            self._bury(spare)
-            self.over(job)
-        else:
-            self._by_shim[job.shim_fd] = job
-            spare.commission.close()
-
     def _take_spare(self) -> Spare:
-        """Take a spare that is alive, so far as one can know."""
+        """Take a spare, or make one.
+
+        Raises:
+            OSError: It could not be made.
+        """
         made = self.pool.is_empty
         spare = self.pool.take()
         if made:

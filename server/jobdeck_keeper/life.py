@@ -139,12 +139,15 @@ class Life:
     def begin_step(self, number: int, stub: Stub | None = None) -> None:
         """Let a child, forked now or before, make ready for a step; it waits until ``go`` is called."""
         self._step, self._status = number, None
-        self._stub = stub or fork_stub(self.claim.get("cgroup"), self._around)
+        self._stub = stub or self._fork_stub()
         self._stub.brief(self._plan, number)
         self.main, self.channel = self._stub.pid, self._stub.channel.fileno()
         self._step_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         if number == 0:
             self._began_s = self._step_s
+
+    def _fork_stub(self) -> Stub:
+        return fork_stub(pipes.open_job_side(self._path), self.claim.get("cgroup"), self._around)
 
     def go(self, shim: int, shim_ticks: int, descriptors: list[int], numbers: list[int]) -> None:
         """Write the start record, then let the program run.
@@ -220,6 +223,14 @@ class Life:
         self._host.step_begun(self)
         _reap(previous)
         return True
+
+    def rehearse(self) -> None:
+        """Do what costs a fresh fork its faults, and changes nothing."""
+        start = {"pid": 0, "ticks": 0, "boot": self._boot, "t_us": records.wall_us(), "b_us": records.boot_us()}
+        records.pack_slot(start)
+        records.read_slot(self.record, "stop")
+        self._failure()
+        self._wait_s(self._began_s)
 
     # Stopping
 
@@ -346,7 +357,8 @@ class Life:
             if self._next_step():
                 return
             self.phase = Phase.LINGERING
-            pipes.note_lost_writers(self._path)
+            if not self.pump.writers_gone():
+                pipes.note_lost_writers(self._path)
             self._linger_s = now_s + (float(self.claim.get("linger_s", 10.0)) or math.inf)
         if self.phase is Phase.LINGERING:
             gone = self.pump.writers_gone()

@@ -92,19 +92,23 @@ def inherited_order(ends: tuple[int, int], ready: ReadyList) -> tuple[list[int],
     return handed + listed, len(handed) < 2 and (ready.intact or len(full) < 2)
 
 
-def open_pipes(folder: str, *, exact: bool) -> tuple[int, int]:
-    """Make the FIFOs of a job, if they are not there, and open their read ends."""
+def open_pipes(folder: str) -> tuple[int, int]:
+    """Make the FIFOs of a job, if they are not there, and open their read ends; in exact order."""
     ends: list[int] = []
-    size_bytes = EXACT_PIPE_BYTES if exact else BULK_PIPE_BYTES
     for name in ("pipe1", "pipe2"):
         path = f"{folder}/{name}"
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # a user over the limit of pipe pages gets what there is
-            fcntl.fcntl(fd, _F_SETPIPE_SZ, size_bytes)
+        set_size(fd, EXACT_PIPE_BYTES)
         ends.append(fd)
     return ends[0], ends[1]
+
+
+def set_size(fd: int, size_bytes: int) -> None:
+    """Set what a pipe holds; a user over the limit of pipe pages gets what there is."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(fd, _F_SETPIPE_SZ, size_bytes)
 
 
 def open_ready_list(ends: tuple[int, int], *, intact: bool = True) -> ReadyList:
@@ -131,15 +135,20 @@ def note_lost_writers(folder: str) -> None:
             os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
-def open_job_side(folder: str, *, exact: bool) -> tuple[int, int]:
-    """Open the ends that become the job's stdout and stderr."""
+def open_job_side(folder: str) -> tuple[int, int]:
+    """Open the ends that become the job's stdout and stderr, in packet mode."""
     ends: list[int] = []
     for name in ("pipe1", "pipe2"):
         fd = os.open(f"{folder}/{name}", os.O_RDWR | os.O_CLOEXEC)
-        if exact:
-            fcntl.fcntl(fd, fcntl.F_SETFL, os.O_RDWR | os.O_DIRECT)
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_RDWR | os.O_DIRECT)
         ends.append(fd)
     return ends[0], ends[1]
+
+
+def leave_exact_order(fd: int) -> None:
+    """Make one of the job's ends a common pipe, and a big one."""
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_RDWR)
+    set_size(fd, BULK_PIPE_BYTES)
 
 
 def open_stdin(folder: str) -> tuple[int, int]:

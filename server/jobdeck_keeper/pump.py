@@ -21,7 +21,7 @@ import select
 import time
 
 from jobdeck_keeper import records
-from jobdeck_keeper.pipes import Limits, ReadyList, inherited_order, waiting_bytes
+from jobdeck_keeper.pipes import BULK_PIPE_BYTES, Limits, ReadyList, inherited_order, set_size, waiting_bytes
 
 _SPLICE_BYTES = 1 << 20
 _RUN_AGE_US = 5_000  # a run is named anew after that, so that times and a crash's damage stay fine-grained
@@ -41,34 +41,26 @@ class Pump:
         dropping: Keeping is over, for good.
         trouble: Why nothing can be written at the moment; None if all is well. While there is trouble the ready
             list must not be waited for.
+        folder: Where the files are, or will be.
+        touch: inotify does not hear splice here, so the file's times must be set by hand.
         order_unknown: At a take-over both pipes held bytes and nobody can say which came first.
     """
 
-    def __init__(
-        self,
-        *,
-        folder: str,
-        ends: tuple[int, int],
-        ready: ReadyList,
-        limits: Limits,
-        touch: bool = False,
-        heir: bool = False,
-    ) -> None:
+    def __init__(self, *, folder: str, ends: tuple[int, int], ready: ReadyList, heir: bool = False) -> None:
         """Make ready; nothing is opened yet.
 
         Args:
-            folder: The job's folder.
+            folder: The job's folder, or what will be it.
             ends: Read ends of its pipes; they stay the caller's.
             ready: The order in which they become ready.
-            limits: What to keep.
-            touch: inotify does not hear splice here, so the file's times must be set by hand.
             heir: A pump went before this one.
         """
         self.size = self.dropped = 0
         self.dropping = self.order_unknown = False
         self.trouble: str | None = "not open"
-        self.touch = touch
-        self._folder, self._limits = folder, limits
+        self.touch = False
+        self.folder = folder
+        self._limits = Limits(output_bytes=0, index_bytes=0, exact=True)
         self._ends, self._ready = ends, ready
         self._kinds = {ends[0]: records.KIND_STDOUT, ends[1]: records.KIND_STDERR}
         self._output = self._runs = self._null = -1
@@ -83,6 +75,16 @@ class Pump:
         self._look_s: float | None = None
         self._touch_due = False
         self._heir = heir
+
+    def begin(self, folder: str, limits: Limits, boot_id: str) -> None:
+        """A job has come for files that are open already, or are to be opened in its folder."""
+        self.folder, self._limits = folder, limits
+        if self._runs >= 0:
+            os.pwrite(self._runs, records.pack_header(boot_id), 0)  # as of now: the clock may have been set since
+        self._retry_s = 0.0
+        if not limits.exact:
+            for fd in self._ends:
+                set_size(fd, BULK_PIPE_BYTES)
 
     # Opening
 
@@ -110,10 +112,10 @@ class Pump:
 
     def _open(self, boot_id: str) -> None:
         if self._output < 0:
-            self._output = os.open(f"{self._folder}/output", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._output = os.open(f"{self.folder}/output", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Only the holder of this lock may write; a predecessor that was frozen and thawed does not hold it.
         fcntl.flock(self._output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._runs = _open_runs(self._folder, boot_id)
+        self._runs = _open_runs(self.folder, boot_id)
         self.size = os.fstat(self._output).st_size
         self._runs_size = os.fstat(self._runs).st_size
         if self.size or self._runs_size > records.HEADER.size:

@@ -18,6 +18,7 @@ CLOCK_BOOTTIME, which never goes back while the machine is up.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -45,7 +46,9 @@ __all__ = [
     "Payload",
     "RunRecord",
     "boot_us",
+    "clear_slot",
     "clip",
+    "create_empty",
     "create_record",
     "is_final",
     "pack_header",
@@ -228,6 +231,32 @@ def is_final(facts: dict[str, Payload]) -> bool:
     return any(name in facts for name in FINAL) or bool(facts.get("claim", {}).get("never"))
 
 
+def create_empty(folder: str) -> int:
+    """Make a record that claims nothing yet, with all its blocks.
+
+    Returns:
+        The open record (read and write, not inherited by programs).
+
+    Raises:
+        OSError: The file could not be written, for example ENOSPC.
+    """
+    path = f"{folder}/record"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        if os.write(fd, bytes(RECORD_BYTES)) != RECORD_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    except OSError:
+        os.close(fd)
+        os.unlink(path)
+        raise
+    return fd
+
+
+def clear_slot(fd: int, name: str) -> None:
+    """Empty a slot."""
+    os.pwrite(fd, bytes(SLOT_BYTES), _PLACE[name])
+
+
 def create_record(folder: str, claim: Payload) -> int | None:
     """Claim a job: of all who try, for ever, exactly one succeeds.
 
@@ -249,7 +278,7 @@ def create_record(folder: str, claim: Payload) -> int | None:
     fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         if os.write(fd, content) != RECORD_BYTES:
-            raise OSError(28, "No space left on device", fresh)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fresh)
         os.link(fresh, f"{folder}/record")
     except FileExistsError:
         os.close(fd)

@@ -19,10 +19,9 @@ import signal
 import socket
 import sys
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from jobdeck_keeper import cgroup, procs, records
+from jobdeck_keeper import cgroup, procs
 from jobdeck_keeper.child import fork_stub
 from jobdeck_keeper.feeder import Feeder
 from jobdeck_keeper.life import Life, Phase, Status
@@ -36,17 +35,26 @@ if TYPE_CHECKING:
     from jobdeck_keeper.child import Surroundings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Birth:
-    """What a spare is given when it is forked.
+class Birth(NamedTuple):
+    """What a spare is given when it is forked; all descriptors are shared with the keeper.
 
     Attributes:
+        folder: What will be the job's folder, open: it may be renamed at any moment.
         commission: Where its job will come from; its end means that none will.
+        record: The open record, on whose open file the shim's life is locked.
+        ends: Read ends of the job's pipes.
+        ready: The order in which these become ready.
+        sides: The job's ends of them.
         fifo: Where the keeper listens.
         cgroup: The group for the job, None without.
     """
 
+    folder: int
     commission: socket.socket
+    record: int
+    ends: tuple[int, int]
+    ready: ReadyList
+    sides: tuple[int, int]
     fifo: int
     boot: str
     cgroup: str | None
@@ -54,26 +62,18 @@ class Birth:
 
 
 class Commission(NamedTuple):
-    """One job. All files are shared with the keeper.
+    """One job; its claim is on record.
 
     Attributes:
         path: The job's folder, absolute.
-        numbers: How the ready list names the two pipes.
-        record: The open record, on whose open file the shim's life is locked.
         plan: The open ``child.Plan``.
-        ends: Read ends of the job's pipes.
-        ready: epoll set of these two.
         stdin: Descriptors for the feeder, or none.
     """
 
     ident: str
     path: str
     touch: bool
-    numbers: tuple[int, int]
-    record: int
     plan: int
-    ends: tuple[int, int]
-    ready: int
     stdin: tuple[int, ...]
 
     def send(self, spare: socket.socket) -> None:
@@ -82,8 +82,8 @@ class Commission(NamedTuple):
         Raises:
             OSError: The spare is dead; it has not got it.
         """
-        words = json.dumps([self.ident, self.path, self.touch, self.numbers]).encode()
-        socket.send_fds(spare, [words], [self.record, self.plan, *self.ends, self.ready, *self.stdin])
+        words = json.dumps([self.ident, self.path, self.touch]).encode()
+        socket.send_fds(spare, [words], [self.plan, *self.stdin])
 
     @classmethod
     def receive(cls, keeper: socket.socket) -> Commission | None:
@@ -91,9 +91,9 @@ class Commission(NamedTuple):
         words, files, _, _ = socket.recv_fds(keeper, _COMMISSION_BYTES, 8)
         if not words:
             return None
-        ident, path, touch, numbers = json.loads(words)
-        record, plan, out, err, ready, *stdin = files
-        return cls(ident, path, touch, tuple(numbers), record, plan, (out, err), ready, tuple(stdin))
+        ident, path, touch = json.loads(words)
+        plan, *stdin = files
+        return cls(ident, path, touch, plan, tuple(stdin))
 
 
 _COMMISSION_BYTES = 16 << 10  # an id and a path, both bounded
@@ -115,9 +115,10 @@ class Shim:
         self._pumping = False
         self._actions: dict[int, Callable[[], None]] = {self._wake: self._woken}
         self._tree = ShimTree(birth.cgroup)
-        self._stub = fork_stub(birth.cgroup, birth.around)
+        self._stub = fork_stub(birth.sides, birth.cgroup, birth.around)
+        self._pump = Pump(folder=".", ends=birth.ends, ready=birth.ready)
+        self._pump.open(birth.boot)
         self._life: Life
-        self._pump: Pump
         self._given: Commission
 
     def dismiss(self) -> None:
@@ -130,20 +131,25 @@ class Shim:
     def run(self, given: Commission) -> None:
         """Run the job to its end."""
         self._given = given
-        claim = records.read_slot(given.record, "claim") or {}
-        self._pump = Pump(
-            folder=given.path,
-            ends=given.ends,
-            ready=ReadyList(
-                epoll=select.epoll.fromfd(given.ready), numbers=dict(zip(given.numbers, given.ends, strict=True))
-            ),
-            limits=Limits.of(claim),
-            touch=given.touch,
-        )
-        self._life = Life(
+        birth = self._birth
+        self._life = self._make_life(given)
+        self._life.begin_step(0, self._stub)
+        self.step_begun(self._life)
+        self._pump.begin(given.path, Limits.of(self._life.claim), birth.boot)
+        self._pump.touch = given.touch
+        self._actions[birth.ready.epoll.fileno()] = self._pump.run
+        if self._life.feeder is not None:
+            sink = self._life.feeder.sink
+            self._actions[sink] = self._life.feed
+            self._loop.register(sink, select.EPOLLOUT | select.EPOLLET)
+        self._life.poke()  # a stop may have come while the shim was not listening yet
+        self._serve()
+
+    def _make_life(self, given: Commission) -> Life:
+        return Life(
             path=given.path,
             boot=self._birth.boot,
-            record=given.record,
+            record=self._birth.record,
             plan=given.plan,
             pump=self._pump,
             feeder=Feeder(*given.stdin) if given.stdin else None,
@@ -151,16 +157,16 @@ class Shim:
             host=self,
             around=self._birth.around,
         )
-        self._life.begin_step(0, self._stub)
-        self.step_begun(self._life)
-        self._pump.open(self._birth.boot)
-        self._actions[given.ready] = self._pump.run
-        if self._life.feeder is not None:
-            sink = self._life.feeder.sink
-            self._actions[sink] = self._life.feed
-            self._loop.register(sink, select.EPOLLOUT | select.EPOLLET)
-        self._life.poke()  # a stop may have come while the shim was not listening yet
-        self._serve()
+
+    def rehearse(self) -> None:
+        """Do what a job will need, so that the faults of a fresh fork are behind us when one comes."""
+        life = self._make_life(Commission("", ".", touch=False, plan=-1, stdin=()))
+        life.rehearse()
+        self._pump.due_s()
+        self._pump.writers_gone()
+        self._tree.empty(self._stub.pid)
+        os.waitid(os.P_PID, self._stub.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        self._loop.poll(0)
 
     def _serve(self) -> None:
         while True:
@@ -178,9 +184,9 @@ class Shim:
         if wanted != self._pumping:
             self._pumping = wanted
             if wanted:
-                self._loop.register(self._given.ready, select.EPOLLIN)
+                self._loop.register(self._birth.ready.epoll.fileno(), select.EPOLLIN)
             else:
-                self._loop.unregister(self._given.ready)
+                self._loop.unregister(self._birth.ready.epoll.fileno())
 
     def _woken(self) -> None:
         """A signal came."""
@@ -201,8 +207,8 @@ class Shim:
 
     def step_begun(self, life: Life) -> None:
         """Let a forked step run, and listen for its start."""
-        given = self._given
-        life.go(self._pid, self._ticks, [*given.ends, given.ready, *given.stdin], list(given.numbers))
+        ends, ready = self._birth.ends, self._birth.ready
+        life.go(self._pid, self._ticks, [*ends, ready.epoll.fileno(), *self._given.stdin], list(ends))
         channel = life.channel
         self._loop.register(channel, select.EPOLLIN)
         self._actions[channel] = self._started
@@ -226,9 +232,12 @@ def run_spare(birth: Birth) -> NoReturn:
     status = 1
     try:
         os.setsid()
-        procs.close_all_but((birth.commission.fileno(), birth.fifo))
+        keep = (birth.commission.fileno(), birth.fifo, birth.record, *birth.ends, birth.ready.epoll.fileno())
+        os.fchdir(birth.folder)
+        procs.close_all_but((*keep, *birth.sides))
         procs.set_name("jd-spare")
         shim = Shim(birth)
+        shim.rehearse()
         given = Commission.receive(birth.commission)
         if given is None:
             shim.dismiss()

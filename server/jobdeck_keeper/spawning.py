@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -71,11 +71,6 @@ class Job:
         if records.read_slot(self.record, "eof") is None:
             records.write_slot(self.record, "eof", {"size": size_bytes})
 
-    def move(self, group: str | None) -> None:
-        """Put another cgroup on record; nothing was started yet."""
-        self.claim["cgroup"] = group
-        records.write_slot(self.record, "claim", self.claim)
-
     def end_input(self) -> None:
         """The shim has fed everything: let go of our copy of the write end, so that the job sees the end."""
         if self.feeder is not None:
@@ -100,22 +95,39 @@ class Job:
                 os.close(fd)
 
 
-def claim(place: Place, spec: dict[str, Any], folder: str, group: str | None) -> Job | None:
-    """Claim a job, with its cgroup if it has one; None if it was claimed before.
+def claim(place: Place, spec: dict[str, Any], spare: Spare) -> Job | None:
+    """Claim a job for a spare; None if it was claimed before.
 
     Raises:
         OSError: It could not be claimed; nothing has happened.
         KeyError, TypeError, ValueError: The request makes no sense; nothing has happened.
     """
-    payload = _claim_of(place, spec, group)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    record = records.create_record(folder, payload)
-    if record is None:
-        return None
-    # The shim inherits this open file and with it the lock: while the lock is held, somebody works on the job.
-    fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return Job(ident=spec["id"], folder=folder, record=record, claim=payload)
+    folder = place.folder(spec["id"])
+    payload = _claim_of(place, spec, spare.cgroup)
+    records.write_slot(spare.record, "claim", payload)
+    try:
+        # An empty folder is replaced, one with anything in it refuses: so this claims, and exactly once.
+        os.rename(spare.folder, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _move_in(spare, folder):
+            records.clear_slot(spare.record, "claim")
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return None
+    return Job(ident=spec["id"], folder=folder, record=spare.record, claim=payload, ends=spare.ends, ready=spare.ready)
+
+
+def _move_in(spare: Spare, folder: str) -> bool:
+    """Claim a job whose folder holds something already; False if it was claimed before."""
+    try:
+        os.link(f"{spare.folder}/record", f"{folder}/record")
+    except FileExistsError:
+        return False
+    os.unlink(f"{spare.folder}/record")
+    for name in os.listdir(spare.folder):
+        os.rename(f"{spare.folder}/{name}", f"{folder}/{name}")
+    os.rmdir(spare.folder)
+    return True
 
 
 def _claim_of(place: Place, spec: dict[str, Any], group: str | None) -> Payload:
@@ -163,48 +175,26 @@ def claim_never(place: Place, folder: str) -> bool:
     return True
 
 
-def prepare(job: Job) -> None:
-    """Make what a claimed job needs while it runs.
+def commission(job: Job, steps: list[Step], spare: Spare, *, touch: bool) -> None:
+    """Give a claimed job to its spare. If that is dead, that will be seen as the death of any shim.
 
     Raises:
-        OSError: It could not be made.
+        OSError: The plan could not be written, or the input not be opened.
     """
-    job.ends = pipes.open_pipes(job.folder, exact=job.claim["order"] == "exact")
-    job.ready = pipes.open_ready_list(job.ends)
+    job.shim, job.shim_fd = spare.pid, spare.pidfd
     if job.claim["stdin"]:
         source = os.open(f"{job.folder}/input", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         job.feeder = Feeder(source, *pipes.open_stdin(job.folder))
-
-
-def commission(job: Job, steps: list[Step], spare: Spare, *, touch: bool) -> bool:
-    """Make a spare the shim of a prepared job; False if it is dead.
-
-    Raises:
-        OSError: The plan could not be written.
-    """
-    assert job.ends is not None
-    assert job.ready is not None
     exact, stdin = job.claim["order"] == "exact", job.claim["stdin"]
     plan = _write_plan(Plan(path=job.folder, exact=exact, stdin=stdin, steps=steps))
     files = tuple(job.feeder.descriptors if job.feeder is not None else ())
-    ready = job.ready.epoll.fileno()
-    given = Commission(job.ident, job.folder, touch, job.ends, job.record, plan, job.ends, ready, files)
     try:
-        given.send(spare.commission)
+        Commission(job.ident, job.folder, touch, plan, files).send(spare.commission)
     except (BrokenPipeError, ConnectionResetError):
-        return False
+        return
     finally:
         os.close(plan)
-    job.shim, job.shim_fd = spare.pid, spare.pidfd
-    _give_lock_away(job)
-    return True
-
-
-def _give_lock_away(job: Job) -> None:
-    """Let the shim alone hold the lock: go on with an open file of our own."""
-    record = os.open(f"{job.folder}/record", os.O_RDWR | os.O_CLOEXEC)
-    os.close(job.record)
-    job.record = record
+        spare.commission.close()
 
 
 def _write_plan(plan: Plan) -> int:

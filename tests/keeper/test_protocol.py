@@ -67,6 +67,22 @@ def test_a_repeated_spawn_is_known(client: Client, keeper: KeeperProcess) -> Non
     assert keeper.output(ident) == b"once\n"
 
 
+def test_a_folder_with_something_in_it(client: Client, keeper: KeeperProcess) -> None:
+    for number in range(6):  # more than there are spares: some are made at this moment
+        spec = spec_of("cat", stdin=True)
+        folder = keeper.folder(spec["id"])
+        folder.mkdir()
+        if number % 2:
+            (folder / "input").write_bytes(b"hello")
+        client.post("spawn", spec=spec)
+        client.post("eof", id=spec["id"], size=5 if number % 2 else 0)
+        assert client.exit(spec["id"])["exit"]["code"] == 0
+        assert keeper.output(spec["id"]) == (b"hello" if number % 2 else b"")
+        assert client.call("spawn", spec=spec)["status"] == "known"
+        assert set(os.listdir(folder)) == {"record", "output", "runs", "input"}
+    wait_until(lambda: len(os.listdir(keeper.data / "spares")) == SPARES_COUNT)
+
+
 def test_two_spawns_at_once(client: Client, keeper: KeeperProcess) -> None:
     other = Client(keeper.data, hello=False)
     for number in range(20):

@@ -76,6 +76,19 @@ def test_claim_is_exclusive_and_allocated(tmp_path: Path) -> None:
     assert (tmp_path / "record").stat().st_mode & 0o777 == 0o600
 
 
+def test_an_empty_record_claims_nothing(tmp_path: Path) -> None:
+    fd = records.create_empty(str(tmp_path))
+    assert records.read_facts(fd) == {}
+    records.write_slot(fd, "claim", {"v": 1})
+    assert records.read_slot(fd, "claim") == {"v": 1}
+    records.clear_slot(fd, "claim")
+    assert records.read_facts(fd) == {}
+    os.close(fd)
+    assert (tmp_path / "record").stat().st_size == records.RECORD_BYTES
+    with pytest.raises(FileExistsError):
+        records.create_empty(str(tmp_path))
+
+
 def test_no_record_is_no_facts(tmp_path: Path) -> None:
     assert records.read_record(tmp_path / "record") == {}
 
