@@ -202,11 +202,10 @@ def test_with_a_token(own_server: Server, tmp_path: Path) -> None:
 
     path = tmp_path / "secret"
     assert own_server.jobdeck("token", "create", "--role", "run", "--output", str(path)).returncode == 0
-    done = own_server.jobdeck("run", "--token-file", str(path), "env")
+    done = own_server.jobdeck("run", "env", JOBDECK_TOKEN_FILE=str(path))
     assert done.returncode == 0
     secret = path.read_bytes().strip()
     assert secret not in done.stdout
-    assert own_server.jobdeck("ls", JOBDECK_TOKEN_FILE=str(path)).returncode == 0
     assert secret not in (own_server.data / "log").read_bytes()
     path.write_text("jd_wrong")
     done = own_server.jobdeck("run", "--token-file", str(path), "true")

@@ -51,7 +51,7 @@ def test_a_pipe_gets_every_byte_as_it_is(jobdeck: Jobdeck, tmp_path: Path) -> No
 
 
 def test_standard_input_is_forwarded_to_its_end(server: Server) -> None:
-    data = EVERYTHING * 1000
+    data = EVERYTHING * 300
     done = server.jobdeck("run", "cat", stdin=data)
     assert (done.stdout == data, done.returncode) == (True, 0)
     done = server.jobdeck("run", "--stdin", "off", "cat", stdin=data)
@@ -59,7 +59,7 @@ def test_standard_input_is_forwarded_to_its_end(server: Server) -> None:
 
 
 def test_standard_input_that_nobody_wants_is_no_trouble(server: Server) -> None:
-    done = server.jobdeck("run", "true", stdin=EVERYTHING * 1000)
+    done = server.jobdeck("run", "true", stdin=EVERYTHING * 300)
     assert (done.stderr, done.returncode) == (b"", 0)
 
 
