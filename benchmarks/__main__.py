@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.measure import Plan, Table
 
 NAMES = ("throughput", "live", "latency", "submissions", "lists", "idle", "fanout")
-_ROUNDS_COUNT: Mapping[str, int] = {"full": 5, "quick": 3, "tiny": 1}
+_ROUNDS_COUNT: Mapping[str, int] = {"full": 5, "quick": 2, "tiny": 1}
 
 
 def main(words: Sequence[str]) -> int:
@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> int:
 def _options(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="See benchmarks/README.md.")
     parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="NAMES", help=", ".join(NAMES))
-    parser.add_argument("--rounds", type=int, help="how often each side is measured (default 5; quick: 3)")
+    parser.add_argument("--rounds", type=int, help="how often each side is measured (default 5; quick: 2)")
     parser.add_argument("--quick", action="store_true", help="small sizes: less than a minute for all")
     parser.add_argument("--size", choices=tuple(_ROUNDS_COUNT), default="full", help="tiny only shows that they work")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")

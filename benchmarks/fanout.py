@@ -63,11 +63,11 @@ def run(plan: Plan) -> list[Table]:
     paced = Load(
         gate=plan.folder / "gate",
         clients_count=plan.pick(100, 100, 5),
-        lines_count=plan.pick(300, 100, 2),
+        lines_count=plan.pick(300, 50, 2),
         pause_s=0.005,
         settle_s=plan.pick(0.3, 0.3, 0.05),
     )
-    flood = replace(paced, lines_count=plan.pick(4000, 1000, 10), pause_s=0.0)
+    flood = replace(paced, lines_count=plan.pick(4000, 500, 10), pause_s=0.0)
     with server(plan.folder / "data") as deck:
         return [_compare("a line every 5 ms", deck, plan, paced), _compare("flood", deck, plan, flood)]
 

@@ -33,7 +33,7 @@ for _ in range(int(sys.argv[1])):
 
 def run(plan: Plan) -> list[Table]:
     """One table: lines 10 ms apart."""
-    count = plan.pick(150, 60, 5)
+    count = plan.pick(150, 30, 5)
     argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(count), "0.01"]
     with server(plan.folder / "data") as deck:
         sides: dict[str, Side] = {

@@ -24,8 +24,8 @@ _PATHS = ("/", "/v1/jobs?limit=50")
 
 def run(plan: Plan) -> list[Table]:
     """A table for each path and number of connections."""
-    sizes = plan.pick((1_000, 100_000), (1_000, 10_000), (20,))
-    seconds = plan.pick(1.0, 0.3, 0.02)
+    sizes = plan.pick((1_000, 100_000), (1_000, 5_000), (20,))
+    seconds = plan.pick(1.0, 0.15, 0.02)
     with ExitStack() as stack:
         targets: dict[str, tuple[int, int]] = {}
         for count in sizes:

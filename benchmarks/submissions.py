@@ -43,8 +43,8 @@ _STAGES = ("accepted", "forked", "exit on record", "gone", "end seen")
 
 def run(plan: Plan) -> list[Table]:
     """Five tables; the first is job start, the second its time line."""
-    count = plan.pick(60, 30, 2)
-    many = plan.pick(160, 64, 4)
+    count = plan.pick(60, 15, 2)
+    many = plan.pick(160, 32, 4)
     with server(plan.folder / "data") as deck, connect(deck.port) as sock:
         for _ in range(5):
             _gone_once(deck, sock)

@@ -24,8 +24,8 @@ Open = Callable[[int, int], Reader]
 
 def run(plan: Plan) -> list[Table]:
     """Both tables."""
-    size = plan.pick(512, 128, 4) * MIB
-    part = plan.pick(32, 8, 1) * MIB
+    size = plan.pick(512, 64, 4) * MIB
+    part = plan.pick(32, 4, 1) * MIB
     with ExitStack() as stack:
         deck = stack.enter_context(server(plan.folder / "data"))
         job = deck.submit(f"head -c {size} /dev/zero")
