@@ -56,7 +56,6 @@ async def recover(core: JobCore) -> Recovery:
             core.resume(live, launch=False)
     await core.resync()
     imported_count = await _folders(core)
-    core.open_queue()
     states = [core_live.job.state for row in rows if (core_live := core.live(row.job.id))]
     found = Recovery(
         running_count=sum(state in (JobState.STARTING, JobState.RUNNING) for state in states),
@@ -69,6 +68,7 @@ async def recover(core: JobCore) -> Recovery:
         "found %d running, %d waiting, %d ended meanwhile, %d without a record",
         *(found.running_count, found.queued_count, found.ended_count, found.imported_count),
     )
+    core.open_queue()
     return found
 
 
