@@ -134,7 +134,8 @@ class KeeperLink:
             _log.warning("keeper: %s", group.exceptions[0])
         finally:
             self._stream = None
-            self._up = trio.Event()
+            if self._up.is_set():  # else its waiters go on waiting for the next connection
+                self._up = trio.Event()
             waiting, self._waiting = self._waiting, {}
             for channel in waiting.values():
                 channel.close()
