@@ -27,6 +27,7 @@ class Server:
         self.data_dir = data_dir
         self.flags = flags
         self.env = env
+        self.program: tuple[str, ...] = JOBDECK
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.log = data_dir.with_name(data_dir.name + ".log")
@@ -37,11 +38,16 @@ class Server:
 
     def start(self) -> None:
         """Start and wait until it serves."""
+        self.launch()
+        self.wait_up()
+
+    def launch(self) -> None:
+        """Start it, and do not wait."""
         (self.data_dir / "server.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *(*JOBDECK, "serve", "--listen", f"127.0.0.1:{self.port}"),
+                    *(*self.program, "serve", "--listen", f"127.0.0.1:{self.port}"),
                     *("--data-dir", str(self.data_dir), *self.flags),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -49,6 +55,10 @@ class Server:
                 stderr=log,
                 env=self.env,
             )
+
+    def wait_up(self) -> None:
+        """Wait until it serves."""
+        assert self.process is not None
         limit = time.monotonic() + START_LIMIT_S
         while not (self.data_dir / "server.json").exists():
             assert self.process.poll() is None, self.log.read_text()

@@ -1,0 +1,150 @@
+"""Who is killed in the crash test, found without any doubt: the wrong process killed would be the test's own fault."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+from pathlib import Path
+
+import trio
+
+from jobdeck_keeper import procs, records
+from jobdeck_server.commands.keeperlink import KeeperLink, NoKeeperError
+from tests.e2e.crash_clients import Link
+from tests.e2e.crash_judge import SPARE, name_of
+from tests.e2e.program import Server
+
+_UP_LIMIT_S = 30.0
+_LOOK_S = 0.005
+_BUSY_SHARE = 0.95  # of the looks for a shim leave out those that have no job yet
+TARGETS = ("server", "keeper", "shim", "server and keeper")
+
+
+def keeper_pid(data: Path) -> int | None:
+    """The process that listens on the keeper's socket, as the kernel knows it; None if none does."""
+    try:
+        with KeeperLink(data) as link:
+            return link.peer_pid()
+    except (NoKeeperError, OSError):
+        return None
+
+
+def is_shim(keeper: int, pid: int, *, cgroups: bool) -> bool:
+    """Tell a shim from the other children of a keeper: jobs that it took over from killed shims.
+
+    With cgroups those are in groups of their own. Without, a shim holds one record, and is named in it if it has
+    started its program; that leaves out the freshly forked, which hold everything that the keeper holds.
+    """
+    if cgroups:
+        return Path(f"/proc/{pid}/cgroup").read_text() == Path(f"/proc/{keeper}/cgroup").read_text()
+    files = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    held = [name for name in files if name.endswith("/record")]
+    if len(held) != 1:
+        return False
+    start = records.read_record(held[0]).get("start")
+    return start is None or start["shim"] == pid
+
+
+class Killer:
+    """Kills and starts again. The server's link is up whenever this waits for the next moment."""
+
+    def __init__(self, server: Server, link: Link, rnd: random.Random, *, cgroups: bool = True) -> None:
+        self._server, self._link, self._rnd, self._cgroups = server, link, rnd, cgroups
+        self.kills_count = 0
+        self.faults: list[str] = []
+
+    async def start_server(self) -> None:
+        """Start it and wait until it serves."""
+        self._server.launch()
+        await trio.to_thread.run_sync(self._server.wait_up)
+        self._link.up.set()
+
+    async def kill(self, target: str) -> None:
+        """One round: kill it, and wait until all is up again."""
+        if target == "server":
+            await self._kill_server()
+        elif target == "keeper":
+            await self._kill_keeper(await self._keeper())
+        elif target == "shim":
+            await self._kill_shim()
+        else:
+            await self._kill_both()
+        if target != "shim":
+            await self._keeper()
+
+    def _strike_server(self) -> None:
+        assert self._server.process is not None
+        if self._server.process.poll() is not None:
+            self.faults.append(f"the server ended by itself with {self._server.process.returncode}")
+        self._link.down()
+        self._server.process.kill()
+        self.kills_count += 1
+
+    async def _revive_server(self) -> None:
+        assert self._server.process is not None
+        await trio.to_thread.run_sync(self._server.process.wait)
+        if self._rnd.random() < 0.2:  # and once more while it finds its jobs again
+            self._server.launch()
+            await trio.sleep(self._rnd.random())
+            self._server.process.kill()
+            await trio.to_thread.run_sync(self._server.process.wait)
+            self.kills_count += 1
+        await self.start_server()
+
+    async def _kill_server(self) -> None:
+        self._strike_server()
+        await self._revive_server()
+
+    async def _keeper(self) -> int:
+        with trio.fail_after(_UP_LIMIT_S):
+            while True:
+                pid = keeper_pid(self._server.data_dir)
+                if pid is not None:
+                    return pid
+                await trio.sleep(_LOOK_S)
+
+    async def _kill_keeper(self, pid: int) -> None:
+        fd = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            self.kills_count += 1
+            with trio.fail_after(_UP_LIMIT_S):
+                await trio.lowlevel.wait_readable(fd)
+        finally:
+            os.close(fd)
+
+    async def _kill_shim(self) -> None:
+        with trio.fail_after(_UP_LIMIT_S):
+            while True:
+                keeper = await self._keeper()
+                children = procs.children(keeper)
+                if self._rnd.random() < _BUSY_SHARE:
+                    children = [pid for pid in children if name_of(pid) != SPARE]
+                if children and self._strike_shim(keeper, self._rnd.choice(children)):
+                    return
+                await trio.sleep(_LOOK_S)
+
+    def _strike_shim(self, keeper: int, pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            fd = os.pidfd_open(pid)
+            try:
+                if pid in procs.children(keeper) and is_shim(keeper, pid, cgroups=self._cgroups):
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                    self.kills_count += 1
+                    return True
+            finally:
+                os.close(fd)
+        return False
+
+    async def _kill_both(self) -> None:
+        pid = await self._keeper()
+        first = self._rnd.random() < 0.5
+        if first:
+            self._strike_server()
+        await self._kill_keeper(pid)
+        if not first:
+            await trio.sleep(self._rnd.random() * 0.01)
+            self._strike_server()
+        await self._revive_server()
