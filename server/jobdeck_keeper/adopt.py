@@ -30,7 +30,7 @@ from jobdeck_keeper.life import Life, Phase, Status
 from jobdeck_keeper.pipes import Limits, ReadyList
 from jobdeck_keeper.pump import Pump
 from jobdeck_keeper.spawning import Job
-from jobdeck_keeper.tree import ShimTree
+from jobdeck_keeper.tree import ShimTree, reap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,7 @@ class Hosted:
             around=place.around,
         )
         self.life.resume(start)
+        self.life.cut |= job.cut
         self._main_ticks = int(start["ticks"] or 0)
 
     def begin(self) -> None:
@@ -229,15 +230,19 @@ class Adopter:
         return self._wait_s
 
     def _reap_strays(self) -> bool:
-        """Reap dead children that belonged to dead shims; True if no live one is left."""
+        """Reap dead children that belonged to dead shims; True if no live one is left.
+
+        Never a main process: its shim may be dead too, and that be seen only in a moment.
+        """
+        jobs = self.keeper.jobs.values()
+        spared = self.keeper.pool.pids.union(job.shim for job in jobs)
+        strays = [pid for pid in procs.children(self.keeper.place.pid) if pid not in spared]
+        if not strays:
+            return True
         mains = {each.life.main for each in self._hosted.values()}
-        mains |= self.keeper.pool.pids.union(job.shim for job in self.keeper.jobs.values())
-        clean = True
-        for pid in procs.children(self.keeper.place.pid):
-            if pid not in mains:
-                with contextlib.suppress(ChildProcessError):
-                    clean &= os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG) is not None
-        return clean
+        mains.update(start["pid"] for job in jobs if (start := records.read_slot(job.record, "start")) is not None)
+        left = [pid for pid in strays if pid in mains or not reap(pid)]
+        return not left
 
     def strangers(self) -> set[int]:
         """Tell which processes hold jobs' pipes or are our children without belonging to an orphaned job."""
@@ -388,6 +393,7 @@ class Adopter:
         """
         job.ends = pipes.open_pipes(job.folder)
         job.ready = pipes.open_ready_list(job.ends, intact=False)
+        job.cut = pipes.note_lost_writers(job.folder, job.ends)
 
 
 def _is_free(record: int) -> bool:

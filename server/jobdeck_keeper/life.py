@@ -101,6 +101,8 @@ class Life:
         main: The main process of the current step; 0 before the first.
         channel: Descriptor that ends when the step's program runs; -1 afterwards.
         stop: The stop slot that is being acted on.
+        cut: All supervisors were dead at once, and the job let go of its output meanwhile: what was on its way then,
+            a packet for each stream, is gone.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Life:
         self.main = 0
         self.channel = -1
         self.stop: Payload | None = None
+        self.cut = False
         self.claim: Payload = records.read_slot(record, "claim") or {}
         self._path, self._boot, self.record, self._plan = path, boot, record, plan
         self.pump, self.feeder, self._tree, self._host, self._around = pump, feeder, tree, host, around
@@ -286,7 +289,7 @@ class Life:
         """
         self.pump.tick(time.monotonic(), self._boot)
         if self.pump.has_work:
-            self._keep_order_doubt()
+            self._keep_doubts()
             self.pump.run()
         now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._enforce(now_s)
@@ -299,12 +302,13 @@ class Life:
         self._notice(now_s)
         return self._wait_s(now_s)
 
-    def _keep_order_doubt(self) -> None:
+    def _keep_doubts(self) -> None:
         """Put on record that the order is not known, before it is lost: the next supervisor may be another one."""
-        start = records.read_slot(self.record, "start")
-        if self.pump.order_unknown and not self._order_told and start is not None:
+        if self.pump.order_unknown and not self._order_told:
             self._order_told = True
-            records.write_slot(self.record, "start", start | {"order_unknown": True})
+            start = records.read_slot(self.record, "start")
+            if start is not None:
+                records.write_slot(self.record, "start", start | {"order_unknown": True})
 
     def _enforce(self, now_s: float) -> None:
         """See to the limits."""
@@ -358,7 +362,7 @@ class Life:
                 return
             self.phase = Phase.LINGERING
             if not self.pump.writers_gone():
-                pipes.note_lost_writers(self._path)
+                self.pump.note_lost_writers(self._path)
             self._linger_s = now_s + (float(self.claim.get("linger_s", 10.0)) or math.inf)
         if self.phase is Phase.LINGERING:
             gone = self.pump.writers_gone()
@@ -405,6 +409,8 @@ class Life:
             end = {"code": status.code, "signal": status.signal, "core": status.core, **common}
             end |= {"dropped": self.pump.dropped, "step": self._step}
             end |= {"order_unknown": self.pump.order_unknown, "lingered": self._lingered}
+            if self.cut:
+                end["cut"] = True
             records.write_slot(self.record, "exit", end)
 
 

@@ -125,14 +125,20 @@ def waiting_bytes(fd: int) -> int:
     return count
 
 
-def note_lost_writers(folder: str) -> None:
+def note_lost_writers(folder: str, ends: tuple[int, int]) -> bool:
     """Let the read ends know of writers that came and went before they were opened, or never came.
 
     A reader of a FIFO is told that the writers are gone only if it has seen one come.
+
+    Returns:
+        Whether one of the pipes has no writer. What was in it when the last process closed it, is gone.
     """
-    for name in ("pipe1", "pipe2"):
+    poll = select.poll()
+    for name, fd in zip(("pipe1", "pipe2"), ends, strict=True):
         with contextlib.suppress(FileNotFoundError):
             os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        poll.register(fd, select.POLLIN)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def open_job_side(folder: str) -> tuple[int, int]:

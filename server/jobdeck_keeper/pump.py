@@ -21,7 +21,15 @@ import select
 import time
 
 from jobdeck_keeper import records
-from jobdeck_keeper.pipes import BULK_PIPE_BYTES, Limits, ReadyList, inherited_order, set_size, waiting_bytes
+from jobdeck_keeper.pipes import (
+    BULK_PIPE_BYTES,
+    Limits,
+    ReadyList,
+    inherited_order,
+    note_lost_writers,
+    set_size,
+    waiting_bytes,
+)
 
 _SPLICE_BYTES = 1 << 20
 _RUN_AGE_US = 5_000  # a run is named anew after that, so that times and a crash's damage stay fine-grained
@@ -73,6 +81,7 @@ class Pump:
         self._retry_s = self._gap_s = self._touched_s = 0.0
         self._gap_told = -1
         self._look_s: float | None = None
+        self._suspects: set[int] = set()
         self._touch_due = False
         self._heir = heir
 
@@ -293,22 +302,34 @@ class Pump:
                 self._retry(boot_id)
             return
         if self._look_s is not None and now_s >= self._look_s:
-            self._look_s = None
-            for fd in self._ends:
-                self._look_at(fd)
+            self._look_again(now_s)
         if self.dropping and now_s >= self._gap_s:
             self._tell_gap(now_s)
         if self._touch_due and now_s >= self._touched_s + _TOUCH_S:
             self._touch_now(now_s)
+
+    def _look_again(self, now_s: float) -> None:
+        """See whether bytes wait of which no event will tell.
+
+        The ready list is asked first: what stands on it is not forgotten, and its order must not be disturbed. A
+        pipe that is full and not on it may have a writer just between its write and its wake-up; so only one that
+        is found twice is taken.
+        """
+        full = {fd for fd in self._ends if waiting_bytes(fd)}
+        self._look_s = now_s + _LOOK_AGAIN_S if full else None
+        if ready := self._ready.epoll.poll(0, 1):
+            self._held.append(self._ready.numbers[ready[0][0]])
+            self._suspects = set()
+            return
+        self._held += sorted(full & self._suspects)
+        self._suspects = full - self._suspects
 
     def _retry(self, boot_id: str) -> None:
         if self._runs < 0:
             self.open(boot_id)
             return
         self.trouble = None
-        for fd in self._ends:
-            if fd not in self._held:
-                self._look_at(fd)
+        self._look_s = 0.0
 
     def due_s(self) -> float | None:
         """Tell when ``tick`` is needed next (time.monotonic); None if only events can bring work."""
@@ -344,6 +365,10 @@ class Pump:
             poll.register(fd, select.POLLIN)
         state = dict(poll.poll(0))
         return all(state.get(fd, 0) & select.POLLHUP and not state[fd] & select.POLLIN for fd in self._ends)
+
+    def note_lost_writers(self, folder: str) -> None:
+        """See ``pipes.note_lost_writers``."""
+        note_lost_writers(folder, self._ends)
 
     def finish(self) -> bool:
         """Take what is left, in order, and close; False while that cannot be done for want of space."""

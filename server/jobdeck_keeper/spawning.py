@@ -34,6 +34,7 @@ class Job:
         shim: The shim's number, 0 if it is not known.
         shim_fd: Its pidfd, -1 if there is none.
         main_fd: pidfd of the main process, held only for jobs of a predecessor, else -1.
+        cut: Bytes of its output may have vanished; see ``Life``.
         told: The server was told of the end.
     """
 
@@ -47,6 +48,7 @@ class Job:
     shim: int = 0
     shim_fd: int = -1
     main_fd: int = -1
+    cut: bool = False
     told: bool = False
 
     def facts(self) -> dict[str, Payload]:

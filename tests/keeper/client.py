@@ -191,7 +191,7 @@ class KeeperProcess:
     def stream(self, ident: str, kind: int) -> bytes:
         """Give the bytes of one stream, told by the index."""
         output, runs = self.output(ident), self.runs(ident)
-        ends = [run.offset for run in runs[1:]] + [len(output)]
+        ends = [*(run.offset for run in runs), len(output)][1:]
         return b"".join(output[run.offset : end] for run, end in zip(runs, ends, strict=True) if run.kind == kind)
 
     def end(self) -> None:

@@ -39,6 +39,10 @@ def check(keeper: KeeperProcess, ident: str, count: int, seed: int, code: int) -
     assert (end["code"], end["signal"]) == ((code, None) if code < 256 else (None, code - 256)), facts
     lines = keeper.output(ident).splitlines(keepends=True)
     wanted = [b"%d\n" % number for number in range(count)]
+    if end.get("cut"):  # all supervisors were dead, then the job ended: what was on its way then is gone, and said so
+        assert set(lines) <= set(wanted)
+        assert len(wanted) - len(lines) <= 2
+        return True
     assert sorted(lines) == sorted(wanted)
     if not end["order_unknown"]:
         assert lines == wanted
