@@ -399,13 +399,19 @@ class JobCore:
 
     async def resync(self) -> None:
         """Ask the engine about each job that it should know, and go on from what it says."""
-        ids = [live.job.id for live in self._live.values() if live.job.state in (JobState.STARTING, JobState.RUNNING)]
-        for job_id, report in (await self.engine.status(ids)).items():
+        asked = {
+            live.job.id: live.job.state
+            for live in self._live.values()
+            if live.job.state in (JobState.STARTING, JobState.RUNNING)
+        }
+        for job_id, report in (await self.engine.status(asked)).items():
             live = self._live.get(job_id)
             if live is None or live.job.ended:
                 continue
             if report is not None:
                 self.report(job_id, report)
+            elif live.job.state is not asked[job_id]:
+                continue  # it has moved while the engine looked: that it was not known is out of date
             elif live.job.state is JobState.STARTING and live.boot_id == self.boot_id:
                 self.resume(live, launch=True)
             else:

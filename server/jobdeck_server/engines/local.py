@@ -154,12 +154,18 @@ class LocalEngine:
             self._sink.report(job_id, report)
 
     async def _ask(self, job_id: str) -> Report:
-        answer = await self._insist("facts", id=job_id)
-        facts = answer.get("facts")
-        report = _report(facts) if facts else Noted(note=None)
-        if not isinstance(report, Ended) and job_id not in (await self._insist("list")).get("jobs", [job_id]):
-            return Ended(how="lost", text="the keeper does not know it", finished_us=records.wall_us())
-        return report
+        """What the keeper says of a claimed job that it did not name as alive when it was greeted."""
+        report = await self._facts(job_id)
+        if isinstance(report, Ended) or job_id in (await self._insist("list")).get("jobs", [job_id]):
+            return report
+        report = await self._facts(job_id)  # it may have ended between the two answers
+        if isinstance(report, Ended):
+            return report
+        return Ended(how="lost", text="the keeper does not know it", finished_us=records.wall_us())
+
+    async def _facts(self, job_id: str) -> Report:
+        facts = (await self._insist("facts", id=job_id)).get("facts")
+        return _report(facts) if facts else Noted(note=None)
 
     def _read_all(self, job_ids: list[str]) -> dict[str, dict[str, Any]]:
         return {job_id: records.read_record(self._jobs_dir / job_id / "record") for job_id in job_ids}
