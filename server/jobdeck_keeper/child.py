@@ -107,20 +107,21 @@ class Stub:
             self.channel.send(b"g")
 
 
-def fork_stub(sides: tuple[int, int], cgroup: str | None, around: Surroundings) -> Stub:
+def fork_stub(sides: tuple[int, int], cgroup: str | None, around: Surroundings, *, calm: bool = False) -> Stub:
     """Fork a child, into its group if there is one.
 
     Args:
         sides: The job's ends of its pipes; closed here, open in the child.
         cgroup: The job's group.
         around: What to give back.
+        calm: There is time to rehearse before the plan comes.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # What is ignored here must wait, not be lost, until the child no longer ignores it: a blocked signal does.
     signal.pthread_sigmask(signal.SIG_BLOCK, around.ignored)
     pid, moved = _fork(cgroup)
     if pid == 0:
-        _become(theirs, sides, around, None if moved else cgroup)
+        _become(theirs, sides, around, None if moved else cgroup, calm=calm)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, around.ignored)
     theirs.close()
     for fd in sides:
@@ -144,13 +145,16 @@ def _fork(cgroup: str | None) -> tuple[int, bool]:
     return os.fork(), False
 
 
-def _become(channel: socket.socket, sides: tuple[int, int], around: Surroundings, cgroup: str | None) -> NoReturn:
+def _become(
+    channel: socket.socket, sides: tuple[int, int], around: Surroundings, cgroup: str | None, *, calm: bool
+) -> NoReturn:
     """Be the child; never returns, whatever happens."""
     plan, number = None, 0
     try:
         _connect(sides, channel.fileno())
         _restore(around, cgroup)
-        _rehearse()
+        if calm:
+            _rehearse()
         words, files, _, _ = socket.recv_fds(channel, 64, 1)
         if words:
             number = int(words)

@@ -25,7 +25,7 @@ from jobdeck_keeper.pool import QUIET_S, Pool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobdeck_keeper.adopt import Hosted
+    from jobdeck_keeper.hosted import Hosted
     from jobdeck_keeper.pool import Spare
     from jobdeck_keeper.spawning import Job
     from jobdeck_keeper.wire import Message

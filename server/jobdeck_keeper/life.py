@@ -22,75 +22,22 @@ import math
 import os
 import signal
 import time
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from jobdeck_keeper import cgroup, pipes, records
 from jobdeck_keeper.child import fork_stub
+from jobdeck_keeper.model import Phase, Status
 
 if TYPE_CHECKING:
     from jobdeck_keeper.child import Stub, Surroundings
     from jobdeck_keeper.feeder import Feeder
+    from jobdeck_keeper.model import Host, Tree
     from jobdeck_keeper.pump import Pump
     from jobdeck_keeper.records import Payload
 
 _SLOW_START_S = 10.0
 _KILL_AGAIN_S = 0.1
 _UNKILLABLE_S = 10.0  # a process that a kill does not end (stuck in the kernel) does not hold up the record for ever
-
-
-class Phase(Enum):
-    """How far a job is."""
-
-    RUNNING = 1
-    LINGERING = 2
-    ENDING = 3
-    OVER = 4
-
-
-class Status(NamedTuple):
-    """How the main process ended: one of ``code`` and ``signal`` is a number; both None if nobody can know."""
-
-    code: int | None
-    signal: int | None
-    core: bool = False
-
-    @classmethod
-    def from_wait(cls, status: int) -> Status:
-        """Read a wait status as the kernel gives it."""
-        if os.WIFSIGNALED(status):
-            return cls(None, os.WTERMSIG(status), os.WCOREDUMP(status))
-        return cls(os.WEXITSTATUS(status), None)
-
-    @classmethod
-    def from_info(cls, info: os.waitid_result) -> Status:
-        """Read what ``os.waitid`` gave."""
-        if info.si_code == os.CLD_EXITED:
-            return cls(info.si_status, None)
-        return cls(None, info.si_status, info.si_code == os.CLD_DUMPED)
-
-
-class Tree(Protocol):
-    """The job's processes."""
-
-    def signal(self, number: int) -> None:
-        """Send a signal to all."""
-
-    def kill(self) -> None:
-        """Kill all."""
-
-    def empty(self, main: int) -> bool:
-        """Reap the dead but for the main process; tell whether none is left beside it."""
-
-
-class Host(Protocol):
-    """Whoever runs the event loop."""
-
-    def step_begun(self, life: Life) -> None:
-        """A child was forked: watch ``life.channel`` and the end of ``life.main``."""
-
-    def tell(self, word: str, text: str = "") -> None:
-        """Tell the keeper: ``start``, ``step``, ``final`` are on record; ``note`` with a text."""
 
 
 class Life:

@@ -85,7 +85,7 @@ class Pool:
         Raises:
             OSError: It could not be forked.
         """
-        return self._spares.popitem()[1] if self._spares else self._make()
+        return self._spares.popitem()[1] if self._spares else self._make(calm=False)
 
     def put(self, spare: Spare) -> None:
         """Put a spare in."""
@@ -97,7 +97,7 @@ class Pool:
         Raises:
             OSError: It could not be forked.
         """
-        spare = self._make()
+        spare = self._make(calm=True)
         self.put(spare)
         return spare
 
@@ -107,7 +107,8 @@ class Pool:
         for name in os.listdir(self._folder):
             _remove(f"{self._folder}/{name}")
 
-    def _make(self) -> Spare:
+    def _make(self, *, calm: bool) -> Spare:
+        """Make a spare; ``calm`` says that there is time to rehearse before a job comes."""
         place = self._place
         self._made_count += 1
         name = f"{place.pid}-{place.ticks}-{self._made_count}"
@@ -123,7 +124,7 @@ class Pool:
             ends = pipes.open_pipes(folder)
             ready = pipes.open_ready_list(ends)
             sides = job_side = pipes.open_job_side(folder)
-            return self._fork(folder, group, locked, ends, ready, job_side)
+            return self._fork(folder, group, locked, ends, ready, job_side, calm=calm)
         except OSError:
             _remove(folder)
             raise
@@ -140,20 +141,25 @@ class Pool:
         ends: tuple[int, int],
         ready: pipes.ReadyList,
         sides: tuple[int, int],
+        *,
+        calm: bool,
     ) -> Spare:
         place = self._place
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
-            birth = shim.Birth(opened, theirs, locked, ends, ready, sides, place.fifo, place.boot, group, place.around)
+            birth = shim.Birth(
+                opened, theirs, locked, ends, ready, sides, place.fifo, place.boot, group, place.around, calm
+            )
             shim.run_spare(birth)
         os.close(opened)
         theirs.close()
         ours.setblocking(False)
         record = os.open(f"{folder}/record", os.O_RDWR | os.O_CLOEXEC)
         spare = Spare(folder, pid, os.pidfd_open(pid), ours, group, record, ends, ready)
-        _rehearse(spare)
+        if calm:
+            _rehearse(spare)
         return spare
 
     def discard(self, spare: Spare) -> None:

@@ -21,6 +21,7 @@ import select
 import time
 
 from jobdeck_keeper import records
+from jobdeck_keeper.indexfile import cut_to_valid, open_runs
 from jobdeck_keeper.pipes import (
     BULK_PIPE_BYTES,
     Limits,
@@ -124,7 +125,7 @@ class Pump:
             self._output = os.open(f"{self.folder}/output", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Only the holder of this lock may write; a predecessor that was frozen and thawed does not hold it.
         fcntl.flock(self._output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._runs = _open_runs(self.folder, boot_id)
+        self._runs = open_runs(self.folder, boot_id)
         self.size = os.fstat(self._output).st_size
         self._runs_size = os.fstat(self._runs).st_size
         if self.size or self._runs_size > records.HEADER.size:
@@ -132,7 +133,7 @@ class Pump:
 
     def _recover(self) -> None:
         """Read the end of ``runs``: who wrote last, how much of it was stdout, how much was dropped."""
-        last = self._last_valid()
+        last, self._runs_size = cut_to_valid(self._runs, self._runs_size, self.size)
         self._flags = records.FLAG_TAKEN_OVER
         if last is None:
             if self.size:
@@ -146,21 +147,6 @@ class Pump:
         else:
             own = self.size - last.offset if last.kind == records.KIND_STDOUT else 0
             self._stdout = last.before + own
-
-    def _last_valid(self) -> records.RunRecord | None:
-        """Find the last record that holds and cut off what follows it: a short append, or what a power cut left."""
-        end = self._runs_size - (self._runs_size - records.HEADER.size) % records.RUN.size
-        found = None
-        while end > records.HEADER.size:
-            found = records.unpack_run(os.pread(self._runs, records.RUN.size, end - records.RUN.size))
-            if found is not None and found.offset <= self.size:
-                break
-            found = None
-            end -= records.RUN.size
-        if end != self._runs_size:
-            os.ftruncate(self._runs, end)
-            self._runs_size = end
-        return found
 
     # Moving
 
@@ -392,22 +378,3 @@ class Pump:
             if fd >= 0:
                 os.close(fd)
         self._output = self._runs = self._null = -1
-
-
-def _open_runs(folder: str, boot_id: str) -> int:
-    """Open ``runs``; a new one appears with its header or not at all."""
-    path = f"{folder}/runs"
-    try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        fresh = f"{folder}/runs.new"
-        fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            if os.write(fd, records.pack_header(boot_id)) != records.HEADER.size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
-            os.rename(fresh, path)
-        except OSError:
-            os.close(fd)
-            os.unlink(fresh)
-            raise
-        return fd

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from jobdeck_keeper import cgroup, procs
 from jobdeck_keeper.child import fork_stub
 from jobdeck_keeper.feeder import Feeder
-from jobdeck_keeper.life import Life, Phase, Status
+from jobdeck_keeper.life import Life
+from jobdeck_keeper.model import Phase, Status
 from jobdeck_keeper.pipes import Limits, ReadyList
 from jobdeck_keeper.pump import Pump
 from jobdeck_keeper.tree import ShimTree
@@ -47,6 +48,7 @@ class Birth(NamedTuple):
         sides: The job's ends of them.
         fifo: Where the keeper listens.
         cgroup: The group for the job, None without.
+        calm: There is time to rehearse.
     """
 
     folder: int
@@ -59,6 +61,7 @@ class Birth(NamedTuple):
     boot: str
     cgroup: str | None
     around: Surroundings
+    calm: bool
 
 
 class Commission(NamedTuple):
@@ -115,7 +118,7 @@ class Shim:
         self._pumping = False
         self._actions: dict[int, Callable[[], None]] = {self._wake: self._woken}
         self._tree = ShimTree(birth.cgroup)
-        self._stub = fork_stub(birth.sides, birth.cgroup, birth.around)
+        self._stub = fork_stub(birth.sides, birth.cgroup, birth.around, calm=birth.calm)
         self._pump = Pump(folder=".", ends=birth.ends, ready=birth.ready)
         self._pump.open(birth.boot)
         self._life: Life
@@ -237,7 +240,8 @@ def run_spare(birth: Birth) -> NoReturn:
         procs.close_all_but((*keep, *birth.sides))
         procs.set_name("jd-spare")
         shim = Shim(birth)
-        shim.rehearse()
+        if birth.calm:
+            shim.rehearse()
         given = Commission.receive(birth.commission)
         if given is None:
             shim.dismiss()

@@ -14,6 +14,7 @@ import pytest
 from jobdeck_keeper import procs, records
 from tests.keeper.client import Client, KeeperProcess, alive, busy_children, kill, step, wait_until
 
+WITH_AND_WITHOUT_CGROUPS = True
 WRITER = """
 import os, random, sys, time
 count, seed, code, place = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]

@@ -13,6 +13,7 @@ import pytest
 from jobdeck_keeper.records import KIND_STDOUT
 from tests.keeper.client import Client, KeeperProcess, alive, step, wait_until
 
+WITH_AND_WITHOUT_CGROUPS = True
 SIGNALS = [number for number in range(1, 65) if number not in (32, 33)]
 
 
