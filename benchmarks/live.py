@@ -9,10 +9,10 @@ import os
 import subprocess
 from functools import partial
 
-from tests.e2e.program import Server, keeper_pids, server
+from tests.e2e.program import Server, server
 
 from benchmarks.clients import LIMIT_S, Drop, DropFrames, Reader, open_http, open_websocket, read_all
-from benchmarks.measure import MIB, Figure, Plan, Sample, Side, Table, children_cpu_s, run_rounds, timed
+from benchmarks.measure import MIB, Figure, Plan, Sample, Side, Table, children_cpu_s, keeper_pid, run_rounds, timed
 from jobdeck_keeper import records
 
 _FIGURES = (
@@ -57,7 +57,7 @@ def _pipe(command: str, size: int) -> Sample:
 
 def _attach(deck: Server, command: str, size: int, way: str) -> Sample:
     assert deck.process is not None
-    keeper = min(keeper_pids(deck.data_dir))
+    keeper = keeper_pid(deck.data_dir)
     shims_s = children_cpu_s(keeper)
     posted_us = records.wall_us()
     with timed(deck.process.pid) as cost:

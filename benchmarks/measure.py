@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.e2e.program import keeper_pids
+
 T = TypeVar("T")
 
 Sample = Mapping[str, float]
@@ -165,6 +167,20 @@ def children_cpu_s(pid: int) -> float:
     """CPU time of the children that a process has waited for, in seconds; ticks of 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
+def keeper_pid(data_dir: Path) -> int:
+    """The keeper of a data directory: of the processes that bear its command line, the one whose parent does not."""
+    pids = set(keeper_pids(data_dir))
+    (found,) = (pid for pid in pids if _parent(pid) not in pids | {None})
+    return found
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def memory_kib(pid: int) -> int:

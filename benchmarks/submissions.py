@@ -21,10 +21,10 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from tests.e2e.program import Server, keeper_pids, server
+from tests.e2e.program import Server, server
 
 from benchmarks.clients import LIMIT_S, ask, connect, get_bytes, post_bytes, take_answer
-from benchmarks.measure import Figure, Plan, Sample, Side, Table, children_cpu_s, cpu_ns, run_rounds
+from benchmarks.measure import Figure, Plan, Sample, Side, Table, children_cpu_s, cpu_ns, keeper_pid, run_rounds
 from jobdeck_keeper import records
 
 _POST = post_bytes("/", {"CommandLine": "true"})
@@ -266,7 +266,7 @@ def _popen_many(count: int, at_once: int) -> Sample:
 def _gone_many(deck: Server, count: int, cpu: dict[str, list[Sample]]) -> Sample:
     """Keep 16 jobs under way; a new one is posted when the oldest is gone."""
     assert deck.process is not None
-    keeper = min(keeper_pids(deck.data_dir))
+    keeper = keeper_pid(deck.data_dir)
     clocks: dict[str, Callable[[], float]] = {
         "server": partial(_cpu_s, deck.process.pid),
         "keeper": partial(_cpu_s, keeper),
