@@ -22,16 +22,21 @@ def find_base(data: str) -> str | None:
     Returns:
         Path of the group, or None if there is no writable cgroup v2 here.
     """
-    place = _own_group()
-    if place is None:
+    base = base_path(data)
+    if base is None:
         return None
-    base = f"{place}/jobdeck-{crc32(os.fsencode(data)):08x}"
     try:
         os.makedirs(base, exist_ok=True)
     except OSError:
         return None
     usable = os.access(f"{base}/cgroup.procs", os.W_OK) and os.path.exists(f"{base}/cgroup.kill")
     return base if usable else None
+
+
+def base_path(data: str) -> str | None:
+    """Tell where ``find_base`` makes a group, or None if there is no cgroup v2."""
+    place = _own_group()
+    return None if place is None else f"{place}/jobdeck-{crc32(os.fsencode(data)):08x}"
 
 
 def _own_group() -> str | None:

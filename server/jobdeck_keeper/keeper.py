@@ -18,7 +18,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from jobdeck_keeper import adopt, records, setup, spawning
+from jobdeck_keeper import adopt, cgroup, records, setup, spawning
 from jobdeck_keeper.hub import Connection, Hub
 from jobdeck_keeper.pool import QUIET_S, Pool
 
@@ -75,6 +75,8 @@ class Keeper:
         self._hub.shut(self.place.data)
         for spare in self.pool.all():
             self._bury(spare)
+        if self.place.cgroup is not None:
+            cgroup.remove(self.place.cgroup)
 
     def _dispatch(self, fd: int, events: int) -> None:
         if self._hub.owns(fd):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jobdeck_keeper import procs, records
+from jobdeck_keeper import cgroup, procs, records
 from jobdeck_keeper.pool import SPARES_COUNT
 from tests.keeper.client import HEAD, PACKAGE, Client, Gone, KeeperProcess, busy_children, spec_of, wait_until
 
@@ -303,6 +303,9 @@ def test_retire(make_keeper: Callable[..., KeeperProcess]) -> None:
     assert keeper.process is not None
     assert keeper.process.wait(5) == 0
     client.close()
+    assert os.listdir(keeper.data / "spares") == []
+    base = cgroup.base_path(str(keeper.data))
+    assert base is None or not os.path.exists(base)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
