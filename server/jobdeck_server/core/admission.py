@@ -1,17 +1,9 @@
-"""Admission: a bounded number of jobs at once, the rest in order; and the one task that asks the engine to start them.
-
-Nobody is refused for being early. Jobs are given to the engine one after the other, so that they start in the order in
-which they were given a slot.
-"""
+"""Admission: a bounded number of jobs at once, the rest in order. Nobody is refused for being early."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
-
-import trio
-
-from jobdeck_server.engines.base import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,13 +17,10 @@ class Admission:
     """The queue and the slots of one engine. ``start`` is called with each job that leaves the queue, its slot held."""
 
     def __init__(self, engine: Engine, settings: Settings, *, start: Callable[[Live], None]) -> None:
-        self._engine = engine
         self._limit_count = min(settings.running_limit_count, engine.capacity_count)
         self._start = start
         self._queue: deque[Live] = deque()
         self._held: set[str] = set()
-        self._launches: deque[Live] = deque()
-        self._bell = trio.Event()
 
     @property
     def waiting_count(self) -> int:
@@ -42,20 +31,6 @@ class Admission:
     def held_count(self) -> int:
         """Slots in use."""
         return len(self._held)
-
-    async def run(self) -> None:
-        """Ask the engine for one job after the other, until cancelled."""
-        while True:
-            while self._launches:
-                live = self._launches.popleft()
-                await self._engine.submit(Launch(job_id=live.job.id, spec=live.spec))
-            self._bell = trio.Event()
-            await self._bell.wait()
-
-    def launch(self, live: Live) -> None:
-        """Ask the engine for a job that is committed as STARTING, in its turn."""
-        self._launches.append(live)
-        self._bell.set()
 
     def enqueue(self, live: Live) -> None:
         """Put a job at the end of the queue; ``fill_slots`` lets it leave."""

@@ -32,7 +32,7 @@ from jobdeck_server.core.readers import Readers
 from jobdeck_server.core.saver import Saver
 from jobdeck_server.core.stdin import Stdin
 from jobdeck_server.core.verdict import verdict
-from jobdeck_server.engines.base import Ended, Noted, Report, Started, Stop
+from jobdeck_server.engines.base import Ended, Launch, Noted, Report, Started, Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -77,7 +77,6 @@ class JobCore:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._saver.run)
-            nursery.start_soon(self._admission.run)
             task_status.started()
             await trio.sleep_forever()
 
@@ -134,10 +133,13 @@ class JobCore:
         self.adopt(live)
         self.events.publish(events)
         if live.job.state is JobState.STARTING:
-            self._admission.launch(live)
+            self._launch(live)
         else:
             self._admission.enqueue(live)
             self._admission.fill_slots()
+
+    def _launch(self, live: Live) -> None:
+        self.engine.submit(Launch(job_id=live.job.id, spec=live.spec))
 
     def _start(self, live: Live) -> None:
         """A queued job was given a slot: commit that it leaves the queue, then ask for its start."""
@@ -147,7 +149,7 @@ class JobCore:
         def done(events: list[Event] | None, error: Exception | None) -> None:
             self._saver.saved(live, events, error)
             if error is None and live.job.state is JobState.STARTING:
-                self._admission.launch(live)
+                self._launch(live)
 
         self._saver.save(live, durable=True, done=done)
 
@@ -166,7 +168,7 @@ class JobCore:
     def resume(self, live: Live, *, launch: bool) -> None:
         """Go on with a job that was found at start: ask for its start again, tell its stop again."""
         if launch:
-            self._admission.launch(live)
+            self._launch(live)
         if live.stop is not None:
             self._deliver_stop(live)
 

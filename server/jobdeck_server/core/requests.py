@@ -11,6 +11,7 @@ import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jobdeck_protocol.job import Job, JobState, Step
@@ -221,4 +222,10 @@ def _private(step: StepRequest, settings: Settings) -> dict[str, Any]:
     cwd = step.cwd or settings.work_root or settings.start_dir
     if step.command_line is None:
         return {"argv": list(step.argv or ()), "executable": None, "env": env, "cwd": cwd}
-    return {"argv": ["bash", "-c", step.command_line], "executable": shutil.which("bash"), "env": env, "cwd": cwd}
+    return {"argv": ["bash", "-c", step.command_line], "executable": _bash(), "env": env, "cwd": cwd}
+
+
+@cache
+def _bash() -> str | None:
+    """The bash of the server's PATH, looked up once; None leaves it to the job's own PATH."""
+    return shutil.which("bash")

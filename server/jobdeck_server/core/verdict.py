@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_server.engines.base import Ended
 
+_CUT = "the end of its output may be missing"
+
 __all__ = ["signal_name", "verdict"]
 
 
@@ -39,7 +41,7 @@ def verdict(job: Job, end: Ended) -> Job:
         stop_requested=job.stop_requested or end.stop_reason == "requested",
         output_bytes=end.output_bytes,
         dropped_bytes=end.dropped_bytes,
-        note=None,
+        note=_CUT if end.cut else None,
     )
     return move(job, state)
 

@@ -49,6 +49,7 @@ class Ended:
         output_bytes: Kept output.
         dropped_bytes: Output beyond the limit, counted and dropped.
         step: The step that ended it.
+        cut: Its last output may be missing: everything that watched over it was killed at once.
     """
 
     how: str
@@ -61,6 +62,7 @@ class Ended:
     output_bytes: int = 0
     dropped_bytes: int = 0
     step: int | None = None
+    cut: bool = False
 
 
 Report = Started | Noted | Ended
@@ -101,8 +103,11 @@ class Engine(Protocol):
     async def run(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
         """Keep the link to what runs the jobs; ``started`` once it is up for the first time."""
 
-    async def submit(self, launch: Launch) -> None:
-        """Have the job started, unless its id was decided before; reports tell the rest."""
+    def submit(self, launch: Launch) -> None:
+        """Have the job started, unless its id was decided before; reports tell the rest.
+
+        Never blocks; jobs start in the order in which they were submitted.
+        """
 
     async def stop(self, job_id: str, stop: Stop) -> None:
         """Stop it, whatever its state; one that was never started never will be."""

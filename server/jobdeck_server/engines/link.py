@@ -1,9 +1,10 @@
-"""The link to the keeper: starts it when there is none, asks, and hears what it tells.
+"""The link to the keeper: asks, and hears what it tells.
 
-One connection at a time. A request waits until there is one; when it breaks, every request that waits for an answer
-gets ``LinkBrokenError`` and may be asked again, which is harmless: the keeper decides by the job's id, once and for
-all. Frames are a little-endian u32 length and JSON (see ``jobdeck_keeper``). The socket's path is taken through
-``/proc/self/fd``, since it may be longer than a socket's address allows.
+One connection at a time. What is posted leaves at once, in the order in which it was posted: no task stands between a
+committed job and the request to start it. When the connection breaks, whoever waits for an answer hears so and may ask
+again, which is harmless: the keeper decides by the job's id, once and for all.
+
+Frames are a little-endian u32 length and JSON (see ``jobdeck_keeper``).
 """
 
 from __future__ import annotations
@@ -11,29 +12,27 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import os
-import select
 import struct
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-import jobdeck_keeper
+from jobdeck_server.engines.starting import Starter, dial
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    Answered = Callable[["dict[str, Any] | None"], None]
 
 _log = logging.getLogger("jobdeck.keeper")
 _VERSION = 1
 _FRAME_LIMIT_BYTES = 16 * 1024 * 1024
-_START_LIMIT_S = 20.0
 _RETRY_S = 0.05
 _RETRY_LIMIT_S = 2.0
 _FIRST_TRIES_COUNT = 5
-_RECEIVE_BYTES = 256 * 1024
+_RECEIVE_BYTES = 64 * 1024
 _LENGTH = struct.Struct("<I")
 
 
@@ -69,14 +68,19 @@ class KeeperLink:
         self._on_event = on_event
         self._on_up = on_up
         self._touch = touch
-        self._cgroups = cgroups
+        self._starter = Starter(data_dir, cgroups=cgroups)
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, trio.MemorySendChannel[dict[str, Any]]] = {}
-        self._stream: trio.SocketStream | None = None
-        self._send_lock = trio.Lock()
+        self._waiting: dict[int, Answered] = {}
+        self._sock: socket.socket | None = None
+        self._outbox = bytearray()
+        self._unsent = trio.Event()  # the outbox has what the socket would not take
         self._up = trio.Event()
         self._was_up = False
-        self._started: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the keeper has greeted."""
+        return self._up.is_set()
 
     async def run(self) -> None:
         """Keep a connection until cancelled.
@@ -85,24 +89,38 @@ class KeeperLink:
             OSError: There never was one, and a keeper cannot be started.
         """
         pause_s, failed_count = _RETRY_S, 0
-        while True:
-            try:
-                stream = await self._connect()
-            except OSError as error:
-                failed_count += 1
-                if not self._was_up and failed_count >= _FIRST_TRIES_COUNT:
-                    raise
-                _log.error("no keeper: %s", error)
-                await trio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _RETRY_LIMIT_S)
-                continue
-            pause_s, failed_count = _RETRY_S, 0
-            async with stream:
-                await self._serve(stream)
-            _log.warning("the link to the keeper broke")
+        try:
+            while True:
+                try:
+                    sock = await self._connect()
+                except OSError as error:
+                    failed_count += 1
+                    if not self._was_up and failed_count >= _FIRST_TRIES_COUNT:
+                        raise
+                    _log.error("no keeper: %s", error)
+                    await trio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _RETRY_LIMIT_S)
+                    continue
+                pause_s, failed_count = _RETRY_S, 0
+                with sock:
+                    await self._serve(sock)
+                _log.warning("the link to the keeper broke")
+        finally:
+            self._starter.let_go()
+
+    def post(self, op: str, answered: Answered, **fields: object) -> None:
+        """Ask the keeper; ``answered`` is called with its answer, or with None when the link breaks (or is broken)."""
+        if self._sock is None:
+            answered(None)
+            return
+        number = next(self._numbers)
+        self._waiting[number] = answered
+        data = json.dumps({"op": op, "n": number, **fields}, separators=(",", ":")).encode()
+        self._outbox += _LENGTH.pack(len(data)) + data
+        self._flush(self._sock)
 
     async def call(self, op: str, **fields: object) -> dict[str, Any]:
-        """Ask the keeper and return its answer.
+        """Ask the keeper once the link is up, and return its answer.
 
         Raises:
             LinkBrokenError: It went away; ask again.
@@ -119,13 +137,30 @@ class KeeperLink:
             except LinkBrokenError:
                 await trio.sleep(_RETRY_S)
 
+    async def _ask(self, op: str, **fields: object) -> dict[str, Any]:
+        finished = trio.Event()
+        answers: list[dict[str, Any] | None] = []
+
+        def answered(answer: dict[str, Any] | None) -> None:
+            answers.append(answer)
+            finished.set()
+
+        self.post(op, answered, **fields)
+        await finished.wait()
+        if answers[0] is None:
+            raise LinkBrokenError
+        if "error" in answers[0]:
+            raise KeeperError(str(answers[0]["error"]))
+        return answers[0]
+
     # -- one connection --
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
+    async def _serve(self, sock: socket.socket) -> None:
+        self._sock = sock
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read, stream, nursery.cancel_scope)
+                nursery.start_soon(self._read, sock, nursery.cancel_scope)
+                nursery.start_soon(self._write, sock)
                 hello = await self._ask("hello", version=_VERSION, touch=self._touch)
                 self._up.set()
                 self._was_up = True
@@ -133,42 +168,46 @@ class KeeperLink:
         except* (LinkBrokenError, KeeperError) as group:
             _log.warning("keeper: %s", group.exceptions[0])
         finally:
-            self._stream = None
+            self._sock = None
             if self._up.is_set():  # else its waiters go on waiting for the next connection
                 self._up = trio.Event()
+            self._outbox.clear()
             waiting, self._waiting = self._waiting, {}
-            for channel in waiting.values():
-                channel.close()
+            for answered in waiting.values():
+                answered(None)
 
-    async def _ask(self, op: str, **fields: object) -> dict[str, Any]:
-        stream = self._stream
-        if stream is None:
-            raise LinkBrokenError
-        number = next(self._numbers)
-        sender, receiver = trio.open_memory_channel[dict[str, Any]](1)
-        self._waiting[number] = sender
-        data = json.dumps({"op": op, "n": number, **fields}, separators=(",", ":")).encode()
+    def _flush(self, sock: socket.socket) -> None:
+        """Send what the socket takes now; ``_write`` sends the rest."""
         try:
-            async with self._send_lock:
-                await stream.send_all(_LENGTH.pack(len(data)) + data)
-            answer = await receiver.receive()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel) as error:
-            raise LinkBrokenError from error
-        finally:
-            self._waiting.pop(number, None)
-        if "error" in answer:
-            raise KeeperError(str(answer["error"]))
-        return answer
+            del self._outbox[: sock.send(self._outbox)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._outbox.clear()  # broken: ``_read`` sees it too and ends the connection
+        if self._outbox:
+            self._unsent.set()
 
-    async def _read(self, stream: trio.SocketStream, scope: trio.CancelScope) -> None:
+    async def _write(self, sock: socket.socket) -> None:
+        while True:
+            await self._unsent.wait()
+            self._unsent = trio.Event()
+            while self._outbox:
+                await trio.lowlevel.wait_writable(sock)
+                self._flush(sock)
+
+    async def _read(self, sock: socket.socket, scope: trio.CancelScope) -> None:
         """Take frames until the connection ends, then end the connection's tasks."""
         buffer = bytearray()
         try:
-            while data := await stream.receive_some(_RECEIVE_BYTES):
+            while True:
+                await trio.lowlevel.wait_readable(sock)
+                data = sock.recv(_RECEIVE_BYTES)
+                if not data:
+                    break
                 buffer += data
                 for message in _frames(buffer):
                     self._take(message)
-        except (trio.BrokenResourceError, trio.ClosedResourceError, ValueError) as error:
+        except (OSError, ValueError) as error:
             _log.info("keeper: %s", error)
         scope.cancel()
 
@@ -176,69 +215,16 @@ class KeeperLink:
         if "ev" in message:
             self._on_event(message)
             return
-        sender = self._waiting.pop(message.get("re", 0), None)
-        if sender is not None:
-            sender.send_nowait(message)
+        answered = self._waiting.pop(message.get("re", 0), None)
+        if answered is not None:
+            answered(message)
 
-    # -- connecting and starting --
-
-    async def _connect(self) -> trio.SocketStream:
+    async def _connect(self) -> socket.socket:
         try:
-            return await self._dial()
+            return dial(self._data_dir)
         except OSError:
-            await trio.to_thread.run_sync(self._start_keeper)
-            return await self._dial()
-
-    async def _dial(self) -> trio.SocketStream:
-        sock = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
-        folder = os.open(self._data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            await sock.connect(f"/proc/self/fd/{folder}/keeper.sock")
-        except BaseException:
-            sock.close()
-            raise
-        finally:
-            os.close(folder)
-        return trio.SocketStream(sock)
-
-    def _start_keeper(self) -> None:
-        """Start a keeper and wait until it listens. Blocks.
-
-        Raises:
-            OSError: It did not come up.
-        """
-        for old in self._started:
-            old.poll()
-        flags = [] if self._cgroups else ["--no-cgroup"]
-        package = str(Path(jobdeck_keeper.__file__).parent)
-        with (self._data_dir / "keeper.log").open("ab") as log:
-            process = subprocess.Popen(  # our own program
-                [sys.executable, "-I", "-S", package, str(self._data_dir), *flags],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd="/",
-                env={"LANG": "C.UTF-8"},  # nothing of the server's environment may reach a job
-                start_new_session=True,
-            )
-        self._started = [old for old in self._started if old.returncode is None] + [process]
-        assert process.stdout is not None
-        with process.stdout as answer:
-            word = _read_line(answer.fileno(), _START_LIMIT_S)
-        if word not in (b"ready", b"busy"):
-            raise OSError(f"the keeper did not start, see {self._data_dir / 'keeper.log'}")
-
-
-def _read_line(fd: int, limit_s: float) -> bytes:
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    line = b""
-    while not line.endswith(b"\n") and poller.poll(limit_s * 1000):
-        data = os.read(fd, 64)
-        if not data:
-            break
-        line += data
-    return line.strip()
+            await trio.to_thread.run_sync(self._starter.start)
+            return dial(self._data_dir)
 
 
 def _frames(buffer: bytearray) -> list[dict[str, Any]]:

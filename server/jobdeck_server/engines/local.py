@@ -43,6 +43,7 @@ class LocalEngine:
             touch=touch,
             cgroups=settings.cgroups,
         )
+        self._asked: dict[str, Launch] = {}  # starts that the keeper has not answered yet, in order
         self._sink: Sink | None = None
         self._first_up = trio.Event()
         self._alive: set[str] = set()  # not ended, as the keeper sees it
@@ -56,18 +57,11 @@ class LocalEngine:
             await self._first_up.wait()
             task_status.started()
 
-    async def submit(self, launch: Launch) -> None:
-        """Ask the keeper to start a job; whoever asked first has decided."""
-        try:
-            answer = await self._link.insist("spawn", spec=dict(launch.spec))
-        except KeeperError as error:
-            # The keeper could not even claim it: nothing ran, and with no claim nothing ever will without us.
-            _log.error("job %s: keeper: %s", launch.job_id, error)
-            end = Ended(how="error", text=str(error), finished_us=records.wall_us())
-            self._report(launch.job_id, end)
-            return
-        if answer["status"] == "known":
-            self._tell(launch.job_id, answer.get("facts"))
+    def submit(self, launch: Launch) -> None:
+        """Ask the keeper to start a job, now or once there is one; whoever asked first has decided."""
+        self._asked[launch.job_id] = launch
+        if self._link.is_up:
+            self._ask_start(launch)
 
     async def stop(self, job_id: str, stop: Stop) -> None:
         """Stop a job; one without a claim is claimed as never to run."""
@@ -128,8 +122,24 @@ class LocalEngine:
             _log.error("keeper: %s %s: %s", op, fields.get("id"), error)
             return {}
 
+    def _ask_start(self, launch: Launch) -> None:
+        self._link.post("spawn", partial(self._start_answered, launch.job_id), spec=dict(launch.spec))
+
+    def _start_answered(self, job_id: str, answer: dict[str, Any] | None) -> None:
+        if answer is None:
+            return  # asked again when the link is up again
+        self._asked.pop(job_id, None)
+        if "error" in answer:
+            # The keeper could not even claim it: nothing ran, and with no claim nothing ever will without us.
+            _log.error("job %s: keeper: %s", job_id, answer["error"])
+            self._report(job_id, Ended(how="error", text=str(answer["error"]), finished_us=records.wall_us()))
+        else:
+            self._tell(job_id, answer.get("facts"))
+
     async def _up(self, hello: dict[str, Any]) -> None:
         self._alive = set(hello["jobs"])
+        for launch in list(self._asked.values()):
+            self._ask_start(launch)
         if not self._first_up.is_set():
             self._first_up.set()  # the core asks for itself, once it knows its jobs
         elif self._sink is not None:
@@ -188,6 +198,7 @@ def _report(facts: Mapping[str, Any]) -> Report:
             output_bytes=end["bytes"],
             dropped_bytes=end["dropped"],
             step=end["step"],
+            cut=bool(end.get("cut")),
         )
     if (error := facts.get("error")) is not None:
         return ended(how="error", text=error["text"], finished_us=error["t_us"], step=error["step"], started_us=None)

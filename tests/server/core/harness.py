@@ -39,7 +39,7 @@ class FakeEngine:
     async def run(self, sink: Sink, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
 
-    async def submit(self, launch: Launch) -> None:
+    def submit(self, launch: Launch) -> None:
         self.launched.append(launch.job_id)
 
     async def stop(self, job_id: str, stop: Stop) -> None:
