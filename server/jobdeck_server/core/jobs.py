@@ -239,8 +239,14 @@ class JobCore:
         limit = self.settings.text_scan_limit_count
         found = await self.store.read(lambda connection: journal.page(connection, wanted, scan_limit_count=limit))
         # Memory may be ahead of what is committed: never show a job older than another answer did.
-        items = [live.job if (live := self._live.get(job.id)) else job for job in found.items]
-        return replace(found, items=tuple(job for job in items if not wanted.states or job.state in wanted.states))
+        items = []
+        for item in found.items:
+            live = self._live.get(item.id)
+            if live is None:
+                items.append(item)
+            elif not wanted.states or live.job.state in wanted.states:
+                items.append(replace(item, record=live.record()))
+        return replace(found, items=tuple(items))
 
     async def wait(self, job_id: str) -> Job:
         """Wait for a job's end and return its final record.

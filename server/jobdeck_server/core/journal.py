@@ -71,11 +71,24 @@ class JobFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A job on a list: its id, and its public record as the JSON text that the database holds and answers carry."""
+
+    id: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of jobs; ``next`` is the cursor of the following page, None at the end. A page may be short or empty."""
 
-    items: tuple[Job, ...]
+    items: tuple[Listed, ...]
     next: str | None
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The records as values."""
+        return tuple(_job(item.record) for item in self.items)
 
 
 # -- writing --
@@ -275,22 +288,22 @@ def page(connection: sqlite3.Connection, wanted: JobFilter, *, scan_limit_count:
     order = " desc" if descending else ""
     table = "label join job using (seq)" if wanted.label is not None else "job"
     sql = (
-        f"select seq, {column}, record, search from {table}"
+        f"select seq, {column}, id, record, search from {table}"
         + (f" where {' and '.join(where)}" if where else "")
         + (f" order by seq{order}" if column == "seq" else f" order by {column}{order}, seq{order}")
         + " limit ?"
     )
     limit = wanted.limit_count + 1 if wanted.text is None else scan_limit_count
-    found: list[Job] = []
+    found: list[Listed] = []
     last: tuple[Any, int] | None = None
     looked = 0
-    for seq, value, record, search in connection.execute(sql, (*values, limit)):
+    for seq, value, job_id, record, search in connection.execute(sql, (*values, limit)):
         if len(found) == wanted.limit_count:
             return Page(tuple(found), _next(wanted.sort, last))
         looked += 1
         last = (value, seq)
         if wanted.text is None or wanted.text.casefold() in search:
-            found.append(_job(record))
+            found.append(Listed(job_id, record))
     more = wanted.text is not None and looked == limit
     return Page(tuple(found), _next(wanted.sort, last) if more else None)
 
@@ -387,6 +400,11 @@ def _search(job: Job) -> str:
 
 def _job(record: str) -> Job:
     return from_wire(json.loads(record))
+
+
+def record_text(job: Job) -> str:
+    """A job's public record as JSON, as it is stored and answered."""
+    return _dumps(to_wire(job))
 
 
 def _dumps(value: object) -> str:

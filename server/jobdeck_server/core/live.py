@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from jobdeck_server.core.journal import record_text
+
 if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_server.engines.base import Stop
@@ -25,7 +27,7 @@ class Live:
         delivering: A task is telling the engine to stop it.
     """
 
-    __slots__ = ("boot_id", "changed", "delivering", "job", "spec", "stdin_taken", "stop")
+    __slots__ = ("_record", "boot_id", "changed", "delivering", "job", "spec", "stdin_taken", "stop")
 
     def __init__(self, job: Job, spec: dict[str, Any], *, boot_id: str | None = None, stop: Stop | None = None) -> None:
         self.job = job
@@ -34,7 +36,14 @@ class Live:
         self.stop = stop
         self.changed = trio.Event()
         self.stdin_taken = False
+        self._record: tuple[Job, str] | None = None
         self.delivering = False
+
+    def record(self) -> str:
+        """The public record as JSON, made once for each change."""
+        if self._record is None or self._record[0] is not self.job:
+            self._record = (self.job, record_text(self.job))
+        return self._record[1]
 
     def ring(self) -> None:
         """Wake all who wait for a change."""

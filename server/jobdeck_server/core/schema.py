@@ -4,8 +4,9 @@ A migration is never edited once released; a change of the tables is a new one a
 ``user_version``. A database written by a newer jobdeck is refused: to guess would risk the record.
 
 Rows of ``job`` are keyed by ``seq``, the order in which jobs were accepted: keyset pages go by it. ``record`` is the
-public record (``jobdeck_protocol.job.to_wire``) as JSON, ``spec`` what the engine needs (with environment values, never
-shown). ``doomed`` holds ids whose row is gone and whose folder is still to be removed.
+public record (``jobdeck_protocol.job.to_wire``) as JSON, handed out as it is: a change of its fields is a migration;
+``spec`` what the engine needs (with environment values, never shown). ``doomed`` holds ids whose row is gone and whose
+folder is still to be removed.
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ requests to the keeper. Facts on disk are the truth; an event only says that it 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +86,7 @@ class LocalEngine:
         found = await trio.to_thread.run_sync(self._read_all, list(job_ids), limiter=self._limiter)
         reports: dict[str, Report | None] = {}
         for job_id, facts in found.items():
-            report = _report(facts) if facts else None
+            report = self._judge(job_id, facts) if facts else None
             if facts and not isinstance(report, Ended) and job_id not in self._alive:
                 report = await self._ask(job_id)
             reports[job_id] = report
@@ -155,7 +157,7 @@ class LocalEngine:
 
     def _tell(self, job_id: str, facts: Mapping[str, Any] | None) -> None:
         if facts:
-            self._report(job_id, _report(facts))
+            self._report(job_id, self._judge(job_id, facts))
 
     def _report(self, job_id: str, report: Report) -> None:
         if isinstance(report, Ended):
@@ -175,7 +177,15 @@ class LocalEngine:
 
     async def _facts(self, job_id: str) -> Report:
         facts = (await self._insist("facts", id=job_id)).get("facts")
-        return _report(facts) if facts else Noted(note=None)
+        return self._judge(job_id, facts) if facts else Noted(note=None)
+
+    def _judge(self, job_id: str, facts: Mapping[str, Any]) -> Report:
+        """What a record says, with the output of the steps before one that could not be started."""
+        report = _report(facts)
+        if isinstance(report, Ended) and report.how == "error" and report.step:
+            with contextlib.suppress(OSError):
+                report = replace(report, output_bytes=(self.follow(job_id) / "output").stat().st_size)
+        return report
 
     def _read_all(self, job_ids: list[str]) -> dict[str, dict[str, Any]]:
         return {job_id: records.read_record(self._jobs_dir / job_id / "record") for job_id in job_ids}
@@ -201,7 +211,9 @@ def _report(facts: Mapping[str, Any]) -> Report:
             cut=bool(end.get("cut")),
         )
     if (error := facts.get("error")) is not None:
-        return ended(how="error", text=error["text"], finished_us=error["t_us"], step=error["step"], started_us=None)
+        if not error["step"]:  # the start was noted before the attempt
+            ended = partial(ended, started_us=None)
+        return ended(how="error", text=error["text"], finished_us=error["t_us"], step=error["step"])
     if claim.get("never"):
         return ended(how="never", finished_us=claim["t_us"])
     if (lost := facts.get("lost")) is not None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ FOREIGN_SITES = frozenset({"cross-site", "same-site"})
 EXPOSED = "Location, Jobdeck-Offset, Retry-After, WWW-Authenticate, Content-Range"
 ALLOWED_FIELDS = "Authorization, Content-Type, Idempotency-Key, Range, X-Api-Token"
 PREFLIGHT_AGE_S = 600
+_HOSTS_COUNT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class OriginRules:
         self._ports = frozenset(port for _, port in own)
         self._own = frozenset(host for host, _ in own) - {"", "0.0.0.0", "::"}
         self._hosts = frozenset(_configured_host(host) for host in allowed_hosts)
+        # clients say the same few hosts over and over
+        self._known_authority = lru_cache(_HOSTS_COUNT)(self._authority)
         self._origins = frozenset(_configured_origin(origin) for origin in allowed_origins)
 
     def check(self, request: Request) -> None:
@@ -121,11 +125,16 @@ class OriginRules:
         hosts = [value for name, value in request.headers if name == "host"]
         if len(hosts) > 1 or (not hosts and not request.http10):
             raise ForbiddenError("There is not exactly one Host.")
-        named = [parse_authority(text) for text in [*hosts, *([request.authority] if request.authority else [])]]
+        named = [self._known_authority(text) for text in [*hosts, *([request.authority] if request.authority else [])]]
         for authority in named:
-            if authority is None or not self._is_host(authority):
+            if authority is None:
                 raise ForbiddenError("This Host is not allowed; a server allows others with --allow-host.")
         return named[-1] if named else None
+
+    def _authority(self, text: str) -> Authority | None:
+        """A Host's value, None if it is none that this server has."""
+        authority = parse_authority(text)
+        return authority if authority is not None and self._is_host(authority) else None
 
     def _is_host(self, authority: Authority) -> bool:
         if authority in self._hosts or Authority(authority.host, None) in self._hosts:

@@ -216,7 +216,7 @@ async def test_retention_removes_the_longest_ended_and_never_what_runs(tmp_path:
             b.core.report(job.id, replace(DONE, finished_us=now_us() + n))
         await until(lambda: len(b.core._live) == 1)
         await retention.sweep(b.core)
-        left = (await b.core.page(JobFilter())).items
+        left = (await b.core.page(JobFilter())).jobs
         assert [job.id for job in left] == [ended[4].id, ended[3].id, running.id]
         assert [job.output_removed for job in left] == [False, True, False]
         assert b.engine.forgotten == [job.id for job in ended[:3]]

@@ -28,14 +28,35 @@ class Ear:
         pass
 
 
+def _record(data_dir: Path, facts: dict[str, Any]) -> Path:
+    """The folder of job x with these facts."""
+    folder = data_dir / "jobs" / "x"
+    folder.mkdir(parents=True)
+    record = records.create_record(str(folder), facts["claim"])
+    assert record is not None
+    for name, payload in facts.items():
+        records.write_slot(record, name, payload)
+    os.close(record)
+    return folder
+
+
+@pytest.mark.parametrize(("step", "output_bytes", "started_us"), [(1, 6, 2), (0, 0, None)])
+async def test_the_output_before_a_step_that_could_not_be_started_counts(
+    tmp_path: Path, step: int, output_bytes: int, started_us: int | None
+) -> None:
+    error = {"text": "no", "errno": 2, "step": step, "t_us": 9}
+    folder = _record(tmp_path, STARTED | {"error": error})
+    (folder / "output").write_bytes(b"first\n"[: 6 * step])
+    report = (await LocalEngine(Settings(data_dir=tmp_path), touch=False).status(["x"]))["x"]
+    assert report == Ended(
+        how="error", text="no", finished_us=9, step=step, started_us=started_us, output_bytes=output_bytes
+    )
+
+
 @pytest.mark.parametrize("ended", [True, False])
 async def test_a_job_that_ends_between_two_questions_is_not_lost(tmp_path: Path, *, ended: bool) -> None:
     """Its record said that it runs, the keeper's list no longer names it: only the record then can tell."""
-    folder = tmp_path / "jobs" / "x"
-    folder.mkdir(parents=True)
-    record = records.create_record(str(folder), CLAIM["claim"])
-    assert record is not None
-    os.close(record)
+    _record(tmp_path, CLAIM)
 
     async def serve(stream: trio.SocketStream, _count: int) -> None:
         await answer(stream)
