@@ -197,6 +197,13 @@ def _steps(desk: Desk, name: str) -> Plan:
     return _plan(name, "steps", sent, end)
 
 
+def _missing_step(desk: Desk, name: str) -> Plan:
+    line = f": {name}; {_LEDGER % 0}; echo {name} 0"
+    sent = desk.v1(name, steps=[{"command": line}, {"argv": [f"/nonexistent/{name}"]}])
+    end = End(state="failed", error="/nonexistent/", step=1, writes=(_line(name, "0"),))
+    return _plan(name, "no such program", sent, end)
+
+
 def _time_limit(desk: Desk, name: str) -> Plan:
     sent = desk.bash(name, f"echo {name} on; exec sleep {crash_program.LONG_S:g}", time_limit_s=0.4, grace_s=10)
     end = End(state="failed", signal=15, error="time limit of 0.4 s", writes=(_line(name, "on"),), cut=True)
@@ -258,6 +265,7 @@ _KINDS: tuple[tuple[int, Callable[[Desk, str], Plan]], ...] = (
     (3, _steps),
     (1, _time_limit),
     (1, _missing),
+    (1, _missing_step),
     (2, _handles),
     (2, _ignores),
     (3, _deleted),
