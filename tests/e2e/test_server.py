@@ -84,7 +84,9 @@ def test_stop_all_with_and_without_a_server(tmp_path: Path) -> None:
         )
         assert stop_all(tmp_path / "data").returncode == 0
         running.start()
-        ends = {job_id: (running.job(job_id)["state"], running.job(job_id)["exit_code"]) for job_id in [*first, queued]}
+        ends = {
+            job_id: (running.wait(job_id)["state"], running.job(job_id)["exit_code"]) for job_id in [*first, queued]
+        }
         assert ends == {first[0]: ("stopped", 6), first[1]: ("stopped", 6), queued: ("stopped", None)}
         other = submitted(running, "sleep 30")
         until(lambda: running.job(other)["state"] == "running")
@@ -94,7 +96,7 @@ def test_stop_all_with_and_without_a_server(tmp_path: Path) -> None:
 
 def test_stop_jobs_ends_what_runs_and_what_waits(tmp_path: Path) -> None:
     with server(tmp_path / "data", "--stop-jobs", "--running-limit", "1") as running:
-        runs, waits = submitted(running, "sleep 30 & echo $!; wait"), submitted(running, "touch never")
+        runs, waits = submitted(running, "echo $$; exec sleep 30"), submitted(running, "touch never")
         until(lambda: running.attach(runs, "?follow=false"))
         child = int(running.attach(runs, "?follow=false"))
         assert running.stop(signal.SIGTERM) == 0
@@ -102,8 +104,9 @@ def test_stop_jobs_ends_what_runs_and_what_waits(tmp_path: Path) -> None:
         assert not alive(child)
         running.flags = ()
         running.start()
-        ends = [(running.job(job_id)["state"], running.job(job_id)["signal"]) for job_id in (runs, waits)]
-        assert ends == [("stopped", 15), ("stopped", None)]
+        jobs = [running.job(job_id) for job_id in (runs, waits)]
+        assert [job["state"] for job in jobs] == ["stopped", "stopped"]
+        assert [(job["signal"], job["exit_code"]) for job in jobs] == [(15, None), (None, None)]
         assert not Path("never").exists()
 
 
@@ -180,9 +183,10 @@ def test_queued_jobs_are_attached_to_stopped_and_refused_beyond_a_limit(narrow: 
 
 def test_output_beyond_the_limit_is_removed_and_said_to_be(narrow: Server) -> None:
     """410 over HTTP, and a gap with the subprotocol; the record stays."""
-    job_ids = [narrow.submit("head -c 60000 /dev/zero; exit 3") for _ in range(3)]
-    for job_id in job_ids:
-        narrow.wait(job_id)
+    job_ids = []
+    for _ in range(3):  # one after the other: the one that ended first goes first
+        job_ids.append(narrow.submit("head -c 60000 /dev/zero; exit 3"))
+        narrow.wait(job_ids[-1])
     until(lambda: narrow.job(job_ids[0])["output_removed"])
     assert narrow.job(job_ids[2])["output_removed"] is False
     answer = ask(narrow.port, "GET", f"/{job_ids[0]}/attach")
