@@ -237,11 +237,13 @@ class JobCore:
             BadRequestError: The sort or the cursor is none.
         """
         limit = self.settings.text_scan_limit_count
+        # Memory may be ahead of what is committed: never show a job older than another answer did. The end of one that
+        # leaves memory during the read may have been committed just after it was read.
+        before = self._live.copy()
         found = await self.store.read(lambda connection: journal.page(connection, wanted, scan_limit_count=limit))
-        # Memory may be ahead of what is committed: never show a job older than another answer did.
         items = []
         for item in found.items:
-            live = self._live.get(item.id)
+            live = self._live.get(item.id) or before.get(item.id)
             if live is None:
                 items.append(item)
             elif not wanted.states or live.job.state in wanted.states:

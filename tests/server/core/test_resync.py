@@ -1,17 +1,21 @@
-"""What the core makes of an engine that lost sight of its jobs for a while."""
+"""What happens between a question and its answer: the core must not believe what has gone out of date meanwhile."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
 from jobdeck_protocol.job import JobState
-from jobdeck_server.engines.base import Report, Started
-from tests.server.core.harness import FakeEngine, bench, shell
+from jobdeck_server.core.journal import JobFilter
+from jobdeck_server.engines.base import Ended, Report, Started
+from tests.server.core.harness import FakeEngine, bench, shell, until
 
 STARTED = Started(started_us=5, step=0)
 
@@ -53,3 +57,22 @@ async def test_a_starting_job_that_is_not_known_is_asked_for_again(tmp_path: Pat
         await b.core.resync()
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert b.engine.launched == [job.id, job.id]
+
+
+async def test_a_list_read_before_an_end_was_committed_tells_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as b:
+        job = await b.core.submit(shell("true"))
+        b.core.report(job.id, STARTED)
+        read = b.store.read
+
+        async def slow(work: Callable[[sqlite3.Connection], Any]) -> Any:
+            found = await read(work)
+            b.core.report(job.id, Ended(how="exit", code=0, finished_us=9))
+            await until(lambda: b.core.live(job.id) is None)
+            return found
+
+        monkeypatch.setattr(b.store, "read", slow)
+        (found,) = (await b.core.page(JobFilter())).jobs
+        assert found.state is JobState.SUCCEEDED
