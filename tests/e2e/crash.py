@@ -16,7 +16,6 @@ import ctypes
 import json
 import os
 import random
-import shutil
 import socket
 import subprocess
 import time
@@ -398,8 +397,3 @@ def _groups(data: Path) -> list[str]:
     with contextlib.suppress(OSError):
         os.rmdir(base)
     return left
-
-
-def remove(config: Config) -> None:
-    """Remove a campaign's folder."""
-    shutil.rmtree(config.data, ignore_errors=True)

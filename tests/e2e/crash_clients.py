@@ -6,9 +6,9 @@ its last chunk (or its close with a word of the end) has come, an event is taken
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,11 +38,11 @@ class BrokenError(Exception):
     """The link broke before the whole answer was there."""
 
 
-may_break = contextlib.suppress(OSError, trio.BrokenResourceError)
+may_break = suppress(OSError, trio.BrokenResourceError)
 """What is done over a link that may break at any moment."""
 
 
-async def messages(port: int, target: str) -> AsyncIterator[TextMessage | BytesMessage | CloseConnection]:
+async def messages(port: int, target: str) -> AsyncGenerator[TextMessage | BytesMessage | CloseConnection, None]:
     """What a WebSocket brings, to its close or to where the link broke.
 
     On wsproto itself: a client that hides where a link broke, or waits after it, would be one more thing under test.
@@ -187,13 +187,14 @@ class Attach:
                     return
 
     async def _raw(self, link: Link) -> None:
-        async for message in messages(link.port, self._path):
-            if isinstance(message, CloseConnection):
-                if message.code in (CLOSE_NORMAL, CLOSE_NOT_FOLLOWED):
-                    self.end = {"close": message.reason or ""}
-                return
-            assert isinstance(message, BytesMessage), message
-            self.data += message.data
+        async with aclosing(messages(link.port, self._path)) as stream:
+            async for message in stream:
+                if isinstance(message, CloseConnection):
+                    if message.code in (CLOSE_NORMAL, CLOSE_NOT_FOLLOWED):
+                        self.end = {"close": message.reason or ""}
+                    return
+                assert isinstance(message, BytesMessage), message
+                self.data += message.data
 
 
 class Events:
@@ -229,12 +230,13 @@ class Events:
     async def _follow(self, link: Link) -> None:
         store = f"&store={self._store}" if self._store else ""
         whole = ""
-        async for message in messages(link.port, f"{_EVENTS}?since={self.last}{store}"):
-            if isinstance(message, TextMessage):
-                whole += message.data
-                if message.message_finished:
-                    self._take(json.loads(whole))
-                    whole = ""
+        async with aclosing(messages(link.port, f"{_EVENTS}?since={self.last}{store}")) as stream:
+            async for message in stream:
+                if isinstance(message, TextMessage):
+                    whole += message.data
+                    if message.message_finished:
+                        self._take(json.loads(whole))
+                        whole = ""
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["kind"] == "hello":

@@ -8,6 +8,7 @@ Exits 1 on any fault, and keeps the folder of the campaign then.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from tests.e2e.crash import Config, Report, campaign, remove
+from tests.e2e.crash import Config, Report, campaign
 from tests.e2e.crash_killers import TARGETS
 
 _COLUMNS = (
@@ -76,7 +77,7 @@ def _tell(report: Report) -> None:
     if verdict.faults_count:
         _say(f"  {verdict.faults_count} faults; kept: {report.config.data}")
     else:
-        remove(report.config)
+        shutil.rmtree(report.config.data.parent, ignore_errors=True)
 
 
 def table(reports: Sequence[Report]) -> list[str]:
