@@ -25,7 +25,7 @@ _FIGURES = (
 def run(plan: Plan) -> list[Table]:
     """``head`` writes blocks of 8 KiB and ``dd`` of 1 MiB."""
     tables = []
-    size = plan.pick(256, 24, 2) * MIB
+    size = plan.pick(128, 24, 2) * MIB
     with server(plan.folder / "data") as deck:
         assert deck.wait(deck.submit("true"))["exit_code"] == 0
         for name, command in (
