@@ -22,7 +22,7 @@ demo: install
 	.venv/bin/jobdeck demo
 
 test: install
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 lint: install
 	$(PY) -m ruff check .

@@ -13,7 +13,7 @@ Times are microseconds since 1970-01-01 UTC in values, and RFC 3339 text with si
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -178,10 +178,7 @@ def move(job: Job, state: JobState, **changes: Any) -> Job:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("created", "started", "finished")
-_PLAIN = (
-    "id dialect key labels stdin time_limit_s linger_s grace_s engine worker attempt state exit_code signal error step "
-    "stop_requested output_bytes dropped_bytes output_removed note held unreachable results"
-).split()
+_PLAIN = tuple(each.name for each in fields(Job) if each.name != "steps" and not each.name.endswith("_us"))
 
 
 def time_text(us: int) -> str:
