@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from tests.e2e.program import Server, server
-
 from benchmarks import peers
 from benchmarks.clients import Drop, DropFrames, Reader, connect, open_http, open_websocket, read_all
 from benchmarks.measure import Figure, Plan, Sample, Side, Table, run_rounds, timed
+from tests.e2e.program import Server, server
 
 _FIGURES = (Figure("cpu", "us of the server per line and client"), Figure("rate", "lines x clients / s"))
 # Waits until the gate is there, so that all clients are there before the first line.

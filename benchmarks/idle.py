@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from tests.e2e.program import keeper_pids, server
-
 from benchmarks import history, peers
 from benchmarks.clients import Drop, DropFrames, Reader, connect, get_bytes, open_http, open_websocket, read_all
 from benchmarks.measure import Figure, Plan, Sample, Table, cpu_ns, memory_kib
+from tests.e2e.program import keeper_pids, server
 
 _CPU = (Figure("server", "% of a core"), Figure("keeper and shims", "% of a core"))
 _MEMORY = (Figure("memory", "KiB for each attach, private to the server"),)

@@ -15,10 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tests.e2e.program import Server, server
-
 from benchmarks.clients import ask, connect, open_http, open_websocket, post_bytes
 from benchmarks.measure import Figure, Plan, Sample, Side, Table, quantile, run_rounds
+from tests.e2e.program import Server, server
 
 _FIGURES = (Figure("p50", "us"), Figure("p90", "us"))
 _STAMP = re.compile(rb"@(\d+)\n")

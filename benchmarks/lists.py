@@ -12,11 +12,10 @@ import time
 from contextlib import ExitStack
 from functools import partial
 
-from tests.e2e.program import Server, server
-
 from benchmarks import history, peers
 from benchmarks.clients import LIMIT_S, connect, get_bytes, take_answer
 from benchmarks.measure import Figure, Plan, Sample, Side, Table, run_rounds, timed
+from tests.e2e.program import Server, server
 
 _FIGURES = (Figure("per CPU-second", "requests"), Figure("rate", "requests/s"))
 _PATHS = ("/", "/v1/jobs?limit=50")

@@ -9,11 +9,10 @@ import os
 import subprocess
 from functools import partial
 
-from tests.e2e.program import Server, server
-
 from benchmarks.clients import LIMIT_S, Drop, DropFrames, Reader, open_http, open_websocket, read_all
 from benchmarks.measure import MIB, Figure, Plan, Sample, Side, Table, children_cpu_s, keeper_pid, run_rounds, timed
 from jobdeck_keeper import records
+from tests.e2e.program import Server, server
 
 _FIGURES = (
     Figure("rate", "MiB/s"),

@@ -21,11 +21,10 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from tests.e2e.program import Server, server
-
 from benchmarks.clients import LIMIT_S, ask, connect, get_bytes, post_bytes, take_answer
 from benchmarks.measure import Figure, Plan, Sample, Side, Table, children_cpu_s, cpu_ns, keeper_pid, run_rounds
 from jobdeck_keeper import records
+from tests.e2e.program import Server, server
 
 _POST = post_bytes("/", {"CommandLine": "true"})
 _COMMAND = ("bash", "-c", "true")

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from tests.e2e.program import Server, server
-
 from benchmarks import peers
 from benchmarks.clients import Drop, DropFrames, Reader, connect, get_bytes, open_http, open_websocket, read_all
 from benchmarks.measure import MIB, Figure, Plan, Sample, Side, Table, run_rounds, timed
+from tests.e2e.program import Server, server
 
 _FIGURES = (Figure("rate", "MiB/s"), Figure("cpu", "CPU-s of the server per GiB"))
 _MANY_COUNT = 20

@@ -129,7 +129,7 @@ class Client:
             raise ServerFaultError("The server's list of jobs has no items.")
         return Page(tuple(_job(item) for item in items), wire.get("next"))
 
-    async def all_jobs(self, *, limit: int | None = None, **wanted: Any) -> AsyncIterator[Job]:  # noqa: ANN401
+    async def all_jobs(self, *, limit: int | None = None, **wanted: Any) -> AsyncIterator[Job]:
         """The jobs of all pages, at most ``limit``; the other arguments are those of ``jobs``."""
         cursor: str | None = None
         left = limit

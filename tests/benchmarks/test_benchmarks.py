@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from benchmarks.__main__ import NAMES, main
 from benchmarks.measure import Figure, Table
 

@@ -16,7 +16,7 @@ _KILLS_COUNT = {"server": 4, "keeper": 8, "shim": 20, "server and keeper": 4}
 @pytest.mark.parametrize("target", TARGETS)
 async def test_nothing_is_lost(target: str, tmp_path: Path) -> None:
     report = await campaign(
-        Config(target=target, data=tmp_path / "campaign", kills_count=_KILLS_COUNT[target], limit_s=5, seed=7)
+        Config(target=target, data=tmp_path / "campaign", kills_count=_KILLS_COUNT[target], limit_s=3, seed=7)
     )
     assert report.verdict.faults == {}
     assert report.kills_count > 1

@@ -22,7 +22,7 @@ EVERY: list[Message] = [
 KINDS: dict[str, type[Message]] = {**events.SERVER_KINDS, **events.CLIENT_KINDS}
 
 
-@pytest.mark.parametrize("message", EVERY, ids=repr)
+@pytest.mark.parametrize("message", EVERY, ids=lambda message: type(message).__name__)
 @pytest.mark.parametrize("text", [True, False])
 def test_round_trip_in_both_forms(message: Message, text: bool) -> None:
     data = events.encode(message, text=text)
