@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobdeck_keeper import adopt, cgroup, records, setup, spawning
 from jobdeck_keeper.hub import Connection, Hub
-from jobdeck_keeper.pool import QUIET_S, Pool
+from jobdeck_keeper.pool import EMPTY_QUIET_S, QUIET_S, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,7 @@ class Keeper:
         self._idle_exit_s = idle_exit_s
         self._idle_since_s: float | None = None
         self._ended_count = 0
+        self._between_jobs = True  # a good moment to make a spare
 
     # The loop
 
@@ -93,6 +94,7 @@ class Keeper:
     def _be_quiet(self) -> None:
         """Nothing has happened for a moment: prepare for what may come."""
         if not self.pool.is_full and not self._retired:
+            self._between_jobs = False
             with contextlib.suppress(OSError):
                 self.loop.register(self.pool.refill().pidfd, select.EPOLLIN)
 
@@ -104,7 +106,8 @@ class Keeper:
     def _wait_s(self) -> float | None:
         wait_s = self._adopter.wait_s()
         if not self.pool.is_full and not self._retired:
-            wait_s = QUIET_S if wait_s is None else min(wait_s, QUIET_S)
+            quiet_s = 0.0 if self._between_jobs else EMPTY_QUIET_S if self.pool.is_empty else QUIET_S
+            wait_s = quiet_s if wait_s is None else min(wait_s, quiet_s)
         if self._idle_since_s is not None:
             left_s = max(0.0, self._idle_since_s + self._idle_exit_s - time.monotonic())
             wait_s = left_s if wait_s is None else min(wait_s, left_s)
@@ -179,6 +182,7 @@ class Keeper:
         self._forget_shim(job)
         job.close()
         del self.jobs[job.ident]
+        self._between_jobs = True
         self._ended_count += 1
         if self._ended_count % _SWEEP_EVERY_COUNT == 0:
             gc.collect()

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from jobdeck_keeper.setup import Place
 
 SPARES_COUNT = 2
-QUIET_S = 0.002
+# A spare is made when a job has ended, or when nothing has happened for so long: not while a program is just starting,
+# which would have to share the processor with it.
+QUIET_S = 0.02
+EMPTY_QUIET_S = 0.004
 _FOLDER = "spares"
 
 
