@@ -19,6 +19,7 @@ import os
 import queue
 import sqlite3
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -35,7 +36,10 @@ T = TypeVar("T")
 _log = logging.getLogger("jobdeck.store")
 _BUSY_TIMEOUT_S = 10.0
 _CACHE_KIB = 16 * 1024
-_WAL_LIMIT_BYTES = 8 * 1024 * 1024
+_WAL_BYTES = 8 * 1024 * 1024
+# Pieces of work (each of some pages of 4 KiB) after which the WAL is copied back: in a quiet moment, or at the latest.
+_CHECKPOINT_COUNT = 200
+_CHECKPOINT_LATEST_COUNT = 2000
 
 
 class StoreError(Exception):
@@ -68,6 +72,7 @@ class Store:
         self._thread: threading.Thread | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self.commit_count = 0
+        self._unchecked_count = 0  # pieces of work since the last checkpoint
 
     def open(self, token: trio.lowlevel.TrioToken) -> None:
         """Open or create the database, bring its schema up to date, start the writer.
@@ -82,6 +87,7 @@ class Store:
         connection.execute("pragma journal_mode=wal")
         connection.execute("pragma wal_autocheckpoint=0")
         schema.migrate(connection)
+        self._extend_wal()
         for _ in range(self._readers_count):
             reader = self._connect()
             reader.execute("pragma query_only=1")
@@ -143,6 +149,17 @@ class Store:
 
     # -- the writer thread --
 
+    def _extend_wal(self) -> None:
+        """Give the WAL its blocks ahead of need: syncing a file that grows costs many times one that is overwritten.
+
+        SQLite takes no notice of what stands behind the last valid frame. A full disk is found later, by a commit.
+        """
+        with suppress(OSError), self._wal.open("r+b") as file:
+            missing = _WAL_BYTES - file.seek(0, os.SEEK_END)
+            file.write(bytes(max(0, missing)))
+            file.flush()
+            os.fsync(file.fileno())
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S, cached_statements=256
@@ -159,8 +176,7 @@ class Store:
                 self._tell(batch)
             if last:
                 break
-            if self._items.empty():
-                self._checkpoint(connection)
+            self._checkpoint(connection)
         connection.execute("pragma wal_checkpoint(truncate)")
         connection.close()
 
@@ -187,6 +203,7 @@ class Store:
                 self._run_item(connection, item)
             connection.execute("commit")
             self.commit_count += 1
+            self._unchecked_count += len(batch)
         except sqlite3.Error as error:
             _log.error("commit failed: %s", error)
             if connection.in_transaction:
@@ -217,13 +234,11 @@ class Store:
             _log.info("%d results came after the end", len(batch))
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """Copy a grown WAL back while nobody waits; a reader in the way only delays it to a later moment."""
-        try:
-            size = self._wal.stat().st_size
-        except OSError:
+        """Copy a grown WAL back, rather while nobody waits; a reader in the way only delays it to a later moment."""
+        if self._unchecked_count < (_CHECKPOINT_COUNT if self._items.empty() else _CHECKPOINT_LATEST_COUNT):
             return
-        if size > _WAL_LIMIT_BYTES:
-            try:
-                connection.execute("pragma wal_checkpoint(restart)")
-            except sqlite3.Error as error:
-                _log.warning("checkpoint failed: %s", error)
+        self._unchecked_count = 0
+        try:
+            connection.execute("pragma wal_checkpoint(restart)")
+        except sqlite3.Error as error:
+            _log.warning("checkpoint failed: %s", error)
