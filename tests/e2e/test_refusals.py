@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -333,7 +334,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("only root can make a small file system")
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, check=False)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder], capture_output=True, check=False)
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
     try:
@@ -354,7 +355,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
     with server(small_disk / "data") as running:
         other = running.submit("while :; do sleep 0.1; done")
         filler = small_disk / "filler"
-        filler.write_bytes(bytes(16 << 20))
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - (6 << 20)))
         job_id = running.submit("seq 1 2000000; exit 3")  # 14.9 MB
         until(lambda: running.job(job_id)["note"] == "waiting for disk space")
         assert running.job(job_id)["state"] == "running"

@@ -7,13 +7,13 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from jobdeck_keeper.records import read_record
 from tests.e2e.native import ids, post, submitted, until
 from tests.e2e.procs import alive, pid_of
 from tests.e2e.program import JOBDECK, Server, keeper_pids, server
@@ -48,7 +48,7 @@ def test_jobs_of_all_kinds_over_a_restart(tmp_path: Path) -> None:
         assert running.stop() == 0
         assert "3 jobs run on; the next server finds them; end them with: jobdeck stop --all" in running.log.read_text()
         assert not (data_dir / "server.json").exists()
-        time.sleep(0.8)
+        until(lambda: "exit" in read_record(data_dir / "jobs" / short / "record"))
         running.start()
         assert re.search(
             r"found \d running, \d waiting, 1 ended meanwhile, 0 without a record", running.log.read_text()
