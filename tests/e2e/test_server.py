@@ -153,7 +153,8 @@ def test_over_the_limit_jobs_wait_in_order(narrow: Server, tmp_path: Path) -> No
     assert sorted(order[:2]) == ["0", "1"]
     assert sorted(order) == sorted(map(str, range(6)))
     jobs = [narrow.job(job_id) for job_id in job_ids]
-    assert [job["started"] for job in jobs] == sorted(job["started"] for job in jobs)
+    # two slots: neighbours may start at the same moment, each on its own shim
+    assert all(jobs[n + 2]["started"] >= jobs[n]["started"] for n in range(4))
     assert all(jobs[n + 2]["started"] >= min(jobs[n]["finished"], jobs[n + 1]["finished"]) for n in range(4))
 
 

@@ -106,7 +106,7 @@ class Engine(Protocol):
     def submit(self, launch: Launch) -> None:
         """Have the job started, unless its id was decided before; reports tell the rest.
 
-        Never blocks; jobs start in the order in which they were submitted.
+        Never blocks; starts are asked for in the order of the calls.
         """
 
     async def stop(self, job_id: str, stop: Stop) -> None:
