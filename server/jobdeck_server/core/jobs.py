@@ -403,7 +403,7 @@ class JobCore:
                 changed = verdict(job, report)
         if changed != job:
             self._set(live, changed)
-            self._saver.save(live)
+            (self._saver.save if changed.ended else self._saver.save_later)(live)
         if changed.ended:
             self._admission.free_slot(job_id)
 

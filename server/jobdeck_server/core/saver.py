@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jobdeck.jobs")
 _RETRY_S = 1.0
+_LATER_S = 0.02
 
 Saved = Callable[[list[Event] | None, Exception | None], None]
 
@@ -33,6 +34,8 @@ class Saver:
         self._events = events
         self._jobs = jobs
         self._unsaved: dict[str, Live] = {}
+        self._later: dict[str, Live] = {}
+        self._later_bell = trio.Event()
         self._waiting: dict[str, Saved] = {}  # the ``done`` of saves that failed, by job
         self._syncer = Syncer(settings.data_dir, enabled=settings.sync == "full")
 
@@ -40,11 +43,31 @@ class Saver:
         """Sync before ends, and offer again what the database would not take (a full disk), until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._syncer.run)
+            nursery.start_soon(self._save_later)
             while True:
                 await trio.sleep(_RETRY_S)
                 again, self._unsaved = self._unsaved, {}
                 for live in again.values():
                     self.save(live, durable=True, done=self._waiting.pop(live.job.id, None))
+
+    def save_later(self, live: Live) -> None:
+        """Commit a change of a running job in a moment, together with others.
+
+        A job that ends within that moment is committed once, as ended: what short jobs cost is mostly commits. A server
+        killed before finds the change in the job's own record.
+        """
+        self._later[live.job.id] = live
+        self._later_bell.set()
+
+    async def _save_later(self) -> None:
+        while True:
+            await self._later_bell.wait()
+            self._later_bell = trio.Event()
+            await trio.sleep(_LATER_S)
+            later, self._later = self._later, {}
+            for live in later.values():
+                if not live.job.ended:
+                    self.save(live)
 
     def save(self, live: Live, *, durable: bool = False, done: Saved | None = None) -> None:
         """Commit a job's record as it is now, soon; ends go by way of the syncer.

@@ -12,7 +12,7 @@ from jobdeck_server.core.errors import BadRequestError
 from jobdeck_server.engines.base import Started
 from jobdeck_server.http.message import Request, Response, Upgrade
 from tests.server.channels.helpers import FakeSocket, NoBody, handshake, running
-from tests.server.core.harness import Bench, bench, shell
+from tests.server.core.harness import Bench, bench, shell, until
 
 
 async def subscribe(
@@ -48,6 +48,7 @@ async def test_a_snapshot_then_every_change_once_across_links(tmp_path: Path) ->
             assert isinstance(event, events.Event)
             assert (event.event, from_wire(event.data).id) == ("job", new.id)
         found.core.report(new.id, Started(started_us=5, step=0))
+        await until(lambda: found.core.events.last > event.n)
         for _ in range(30):
             await found.core.submit(shell("true"))
         async with running(await subscribe(found)) as socket:

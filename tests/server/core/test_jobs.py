@@ -63,6 +63,18 @@ async def test_reports_move_a_job_and_may_be_repeated(tmp_path: Path) -> None:
         assert sum(b.core.counts.values()) == 1
 
 
+async def test_a_job_that_ends_at_once_is_committed_once_as_ended(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        short, long = [await b.core.submit(shell("true")) for _ in range(2)]
+        for job in (short, long):
+            b.core.report(job.id, Started(started_us=5, step=0))
+        b.core.report(short.id, DONE)
+        await until(lambda: b.core.events.last == 4)
+        told = await _take(b.core.events.subscribe(0), 4)
+        states = [(event.data["id"], event.data["state"]) for event in told if isinstance(event, Event)]
+        assert states[2:] == [(short.id, "succeeded"), (long.id, "running")]
+
+
 async def test_more_jobs_than_slots_wait_in_order(tmp_path: Path) -> None:
     async with bench(tmp_path, running_limit_count=2) as b:
         jobs = [await b.core.submit(shell(f"echo {n}")) for n in range(5)]
@@ -157,7 +169,9 @@ async def test_after_a_crash_each_job_is_where_it_should_be(tmp_path: Path) -> N
     async with bench(tmp_path, engine=engine, running_limit_count=5) as b:
         names = ["asked_again", "runs", "ended", "gone", "stopping", "queued"]
         jobs = dict(zip(names, [await b.core.submit(shell(name)) for name in names], strict=True))
+        told = b.core.events.last
         b.core.report(jobs["gone"].id, Started(started_us=4, step=0))
+        await until(lambda: b.core.events.last > told)  # the move to RUNNING is committed in a moment
         await b.core.stop(jobs["stopping"].id, signal=9, grace_s=0)
         await trio.testing.wait_all_tasks_blocked()
     engine = FakeEngine(tmp_path / "jobs", folders=["stranger", "empty"])
