@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_protocol.job import Job, JobState, move
-from jobdeck_server.core import journal, requests
+from jobdeck_server.core import journal, listing, requests
 from jobdeck_server.core.admission import Admission
 from jobdeck_server.core.errors import CapacityError, ConflictError, UnknownJobError
 from jobdeck_server.core.live import Live, now_us
@@ -31,6 +31,7 @@ from jobdeck_server.core.output import OutputReader
 from jobdeck_server.core.readers import Readers
 from jobdeck_server.core.saver import Saver
 from jobdeck_server.core.stdin import Stdin
+from jobdeck_server.core.stopper import Stopper
 from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Launch, Noted, Report, Started, Stop
 
@@ -39,14 +40,14 @@ if TYPE_CHECKING:
 
     from jobdeck_server.core.events import EventLog
     from jobdeck_server.core.growth import Growth
-    from jobdeck_server.core.journal import Event, JobFilter, Page
+    from jobdeck_server.core.journal import Event
+    from jobdeck_server.core.listing import JobFilter, Page
     from jobdeck_server.core.requests import Idempotency, JobRequest
     from jobdeck_server.core.store import Store
     from jobdeck_server.engines.base import Engine
     from jobdeck_server.settings import Settings
 
 
-_SIGKILL = 9
 _COMMIT_LIMIT_S = 10.0
 _PREFIX_LENGTH = 8
 
@@ -66,17 +67,17 @@ class JobCore:
         self._growth = growth
         self._live: dict[str, Live] = {}
         self._saver = Saver(store, events, self._live, settings)
+        self._stopper = Stopper(engine)
         self._admission = Admission(engine, settings, start=self._start)
         self.stdin = Stdin(self._live, engine, settings)
         self.readers = Readers(settings.attach_limit_count)
-        self._nursery: trio.Nursery | None = None
         self._thread_limiter = trio.CapacityLimiter(settings.thread_limit_count)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the tasks that talk to the engine, until cancelled."""
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
             nursery.start_soon(self._saver.run)
+            await nursery.start(self._stopper.run)
             task_status.started()
             await trio.sleep_forever()
 
@@ -169,8 +170,7 @@ class JobCore:
         """Go on with a job that was found at start: ask for its start again, tell its stop again."""
         if launch:
             self._launch(live)
-        if live.stop is not None:
-            self._deliver_stop(live)
+        self._stopper.resume(live)
 
     def open_queue(self) -> None:
         """Let jobs leave the queue: everything that was found at start has its place."""
@@ -240,7 +240,7 @@ class JobCore:
         # Memory may be ahead of what is committed: never show a job older than another answer did. The end of one that
         # leaves memory during the read may have been committed just after it was read.
         before = self._live.copy()
-        found = await self.store.read(lambda connection: journal.page(connection, wanted, scan_limit_count=limit))
+        found = await self.store.read(lambda connection: listing.page(connection, wanted, scan_limit_count=limit))
         items = []
         for item in found.items:
             live = self._live.get(item.id) or before.get(item.id)
@@ -315,28 +315,11 @@ class JobCore:
             self._admission.leave(live)
             self._set(live, move(live.job, JobState.STOPPED, stop_requested=True, finished_us=now_us()))
         else:
-            stop = Stop(signal=signal, grace_s=live.job.grace_s if grace_s is None else grace_s)
-            if live.stop is None or signal == _SIGKILL or live.stop.signal != _SIGKILL:
-                live.stop = stop
             if not live.job.stop_requested:
                 self._set(live, replace(live.job, stop_requested=True))
-            self._deliver_stop(live)
+            self._stopper.ask(live, Stop(signal=signal, grace_s=live.job.grace_s if grace_s is None else grace_s))
         await self._saver.save_now(live)
         return live.job
-
-    def _deliver_stop(self, live: Live) -> None:
-        if not live.delivering:
-            live.delivering = True
-            assert self._nursery is not None
-            self._nursery.start_soon(self._keep_telling, live)
-
-    async def _keep_telling(self, live: Live) -> None:
-        """Tell the engine until what it was told is the last word."""
-        told = None
-        while live.stop is not None and live.stop != told and not live.job.ended:
-            told = live.stop
-            await self.engine.stop(live.job.id, told)
-        live.delivering = False
 
     async def signal(self, job_id: str, signum: int) -> None:
         """Send a signal to everything a running job started; no stop is implied. One that is starting is waited for.

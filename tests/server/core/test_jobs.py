@@ -25,7 +25,7 @@ from jobdeck_server.core.errors import (
     UnknownJobError,
 )
 from jobdeck_server.core.events import Event, Snapshot
-from jobdeck_server.core.journal import JobFilter
+from jobdeck_server.core.listing import JobFilter
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.requests import Idempotency, JobRequest, StepRequest
 from jobdeck_server.core.store import Store, StoreError

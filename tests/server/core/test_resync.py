@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from jobdeck_protocol.job import JobState
-from jobdeck_server.core.journal import JobFilter
+from jobdeck_server.core.listing import JobFilter
 from jobdeck_server.engines.base import Ended, Report, Started
 from tests.server.core.harness import FakeEngine, bench, shell, until
 

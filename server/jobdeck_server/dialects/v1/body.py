@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from jobdeck_protocol.job import JobState, time_us
 from jobdeck_server.core.errors import BadRequestError, TooLargeError
-from jobdeck_server.core.journal import JobFilter
+from jobdeck_server.core.listing import JobFilter
 from jobdeck_server.core.requests import Idempotency, JobRequest, StepRequest
 from jobdeck_server.dialects import parse
 
