@@ -97,7 +97,9 @@ class Life:
             self._began_s = self._step_s
 
     def _fork_stub(self) -> Stub:
-        return fork_stub(pipes.open_job_side(self._path), self.claim.get("cgroup"), self._around)
+        sides = pipes.open_job_side(self._path)
+        self.pump.settle()
+        return fork_stub(sides, self.claim.get("cgroup"), self._around)
 
     def go(self, shim: int, shim_ticks: int, descriptors: list[int], numbers: list[int]) -> None:
         """Write the start record, then let the program run.

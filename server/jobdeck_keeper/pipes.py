@@ -64,32 +64,69 @@ class ReadyList:
     intact: bool = True
 
     def take(self) -> list[int]:
-        """Take all ready pipes off the list, in order."""
+        """Take all pipes with bytes off the list, in order."""
         listed: list[int] = []
         while found := self.epoll.poll(0, 1):
-            fd = self.numbers[found[0][0]]
+            number, events = found[0]
+            fd = self.numbers[number]
             if fd in listed:
                 break
-            listed.append(fd)
+            if events & select.EPOLLIN:
+                listed.append(fd)
         return listed
 
 
-def inherited_order(ends: tuple[int, int], ready: ReadyList) -> tuple[list[int], bool]:
+def inherited_order(ends: tuple[int, int], ready: ReadyList, due: int | None = None) -> tuple[list[int], bool]:
     """Tell in which order to take what a dead pump left in the pipes.
 
-    A pipe that holds bytes and is not on the ready list was handed to the dead pump, which did not come to move
-    them: that comes first. If that is so of both, nobody knows.
+    Three things prove an order:
+
+    - one pipe held a packet while the other held none;
+    - the dead pump had announced, in ``runs``, which packet it was about to move;
+    - the ready list: a pipe that holds bytes and is not on it was handed to the dead pump, which did not come to
+      move them, so that comes first; if that is so of both, nobody knows.
+
+    The list is no proof once the writers are gone. Their going puts a pipe on the list that was handed out before,
+    behind the other one although its packet is the older.
+
+    Args:
+        ends: The read ends.
+        ready: Their ready list.
+        due: The pipe whose packet the dead pump was about to move, if it had said so.
 
     Returns:
         The pipes in order, and whether the order is known.
     """
-    full = [fd for fd in ends if waiting_bytes(fd)]
+    full = _full(ends)
     listed = ready.take()
     if any(fd not in listed for fd in full):
         time.sleep(0.003)  # the writer may stand between its write and its wake-up
         listed += [fd for fd in ready.take() if fd not in listed]
+    first = full[0] if len(full) == 1 else due
+    if first in full:
+        return [first, *(fd for fd in listed if fd != first), *(fd for fd in full if fd not in (first, *listed))], True
     handed = [fd for fd in full if fd not in listed]
-    return handed + listed, len(handed) < 2 and (ready.intact or len(full) < 2)
+    order = handed + listed
+    # Writers are looked for after the list was emptied: those that go later did not change it.
+    moved_up = not handed and len(full) > 1 and _no_writer(order[-1])
+    return order, len(full) < 2 or (len(handed) < 2 and ready.intact and not moved_up)
+
+
+def _full(ends: tuple[int, int]) -> list[int]:
+    """Tell which pipes hold bytes; if only one, then it did while the other was empty."""
+    one, two = ends
+    if waiting_bytes(one):
+        return [one, two] if waiting_bytes(two) else [one]
+    if not waiting_bytes(two):
+        return []
+    return [one, two] if waiting_bytes(one) else [two]  # it may have filled first, between the two looks
+
+
+def _no_writer(fd: int) -> bool:
+    """Tell whether nobody holds a pipe's write end any more."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
 
 
 def open_pipes(folder: str) -> tuple[int, int]:
@@ -112,7 +149,11 @@ def set_size(fd: int, size_bytes: int) -> None:
 
 
 def open_ready_list(ends: tuple[int, int], *, intact: bool = True) -> ReadyList:
-    """Make the ready list of two pipes; before anything can write, or not ``intact``."""
+    """Make the ready list of two pipes; before anything can write, or not ``intact``.
+
+    If it is there when the first writer opens a pipe, that puts the empty pipe on the list, where it keeps a place
+    that is not due to it until somebody asks. So make it after ``open_job_side``; see also ``Pump.settle``.
+    """
     epoll = select.epoll(2)
     for fd in ends:
         epoll.register(fd, EVENTS)

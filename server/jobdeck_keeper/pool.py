@@ -125,8 +125,8 @@ class Pool:
             # The shim inherits this open file and with it the lock: while the lock is held, somebody lives.
             fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
             ends = pipes.open_pipes(folder)
-            ready = pipes.open_ready_list(ends)
             sides = job_side = pipes.open_job_side(folder)
+            ready = pipes.open_ready_list(ends)  # after the writers: their coming puts empty pipes on it
             return self._fork(folder, group, locked, ends, ready, job_side, calm=calm)
         except OSError:
             _remove(folder)

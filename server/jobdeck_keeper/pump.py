@@ -85,6 +85,7 @@ class Pump:
         self._suspects: set[int] = set()
         self._touch_due = False
         self._heir = heir
+        self._due: int | None = None  # the pipe whose packet a predecessor was about to move
 
     def begin(self, folder: str, limits: Limits, boot_id: str) -> None:
         """A job has come for files that are open already, or are to be opened in its folder."""
@@ -114,7 +115,7 @@ class Pump:
             return False
         self.trouble = None
         if self._heir:
-            self._held, known = inherited_order(self._ends, self._ready)
+            self._held, known = inherited_order(self._ends, self._ready, self._due)
             if not known:
                 self.order_unknown = True
                 self._flags |= records.FLAG_ORDER_UNKNOWN
@@ -128,6 +129,8 @@ class Pump:
         self._runs = open_runs(self.folder, boot_id)
         self.size = os.fstat(self._output).st_size
         self._runs_size = os.fstat(self._runs).st_size
+        if self._heir:
+            self._flags = records.FLAG_TAKEN_OVER
         if self.size or self._runs_size > records.HEADER.size:
             self._recover()
 
@@ -140,6 +143,8 @@ class Pump:
                 self._append(records.KIND_UNKNOWN, 0, 0)
             return
         self._run_us = last.time_us
+        if last.offset == self.size and self._limits.exact:
+            self._due = {kind: fd for fd, kind in self._kinds.items()}.get(last.kind)
         if last.kind == records.KIND_GAP:
             self.dropping, self.dropped = True, last.before
             self._stdout = 0
@@ -170,6 +175,16 @@ class Pump:
                     return
             elif not self._later or not take(self._later.pop(0)):
                 return
+
+    def settle(self) -> None:
+        """New writers have opened the pipes, and none has written yet: rid the ready list of what is not ready.
+
+        If the former writers were gone, that has put both pipes on it, in no order. See ``pipes.open_ready_list``.
+        """
+        if self.trouble is None:
+            self.run()
+        else:
+            self._held += [fd for fd in self._ready.take() if fd not in self._held]
 
     def _take(self, fd: int) -> bool:
         """Move one packet, or in bulk mode what is there; False if it could not be written."""
@@ -304,7 +319,9 @@ class Pump:
         full = {fd for fd in self._ends if waiting_bytes(fd)}
         self._look_s = now_s + _LOOK_AGAIN_S if full else None
         if ready := self._ready.epoll.poll(0, 1):
-            self._held.append(self._ready.numbers[ready[0][0]])
+            number, events = ready[0]
+            if events & select.EPOLLIN:
+                self._held.append(self._ready.numbers[number])
             self._suspects = set()
             return
         self._held += sorted(full & self._suspects)
