@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from jobdeck_keeper import pipes, records
+from jobdeck_keeper.child import Surroundings
+from jobdeck_keeper.pool import Pool
 from jobdeck_keeper.pump import Pump
+from jobdeck_keeper.setup import Place
 
 BOOT = "00000000-0000-0000-0000-000000000001"
 LIMITS = pipes.Limits(output_bytes=1 << 20, index_bytes=1 << 20, exact=True)
@@ -38,8 +41,8 @@ class Job:
         while self.sides:
             os.close(self.sides.pop())
 
-    def order(self, due: int | None = None) -> tuple[list[int], bool]:
-        order, known = pipes.inherited_order(self.ends, self.ready, due)
+    def order(self) -> tuple[list[int], bool]:
+        order, known = pipes.inherited_order(self.ends, self.ready)
         return [self.ends.index(fd) + 1 for fd in order], known
 
     def pump(self, *, heir: bool) -> Pump:
@@ -75,6 +78,24 @@ def test_the_first_packets_of_a_job(job: Job, first: int, second: int) -> None:
     job.write(first, b"a")
     job.write(second, b"b")
     assert job.order() == ([first, second], True)
+
+
+@ORDERS
+def test_a_spare_is_born_with_an_empty_list(tmp_path: Path, first: int, second: int) -> None:
+    fifo = os.open(os.devnull, os.O_RDWR)
+    around = Surroundings(ignored=(), files=None, oom=None)
+    place = Place(
+        data=str(tmp_path), pid=os.getpid(), ticks=0, boot=BOOT, fifo=fifo, lock=-1, cgroup=None, around=around
+    )
+    pool = Pool(place)
+    pool.clean()
+    spare = pool.refill()
+    for kind in (first, second):
+        Path(spare.folder, f"pipe{kind}").write_bytes(b"x")
+    listed = [spare.ends.index(fd) + 1 for fd in spare.ready.take()]
+    pool.discard(spare)
+    os.close(fifo)
+    assert listed == [first, second]
 
 
 @ORDERS
