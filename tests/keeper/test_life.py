@@ -68,7 +68,8 @@ def test_a_job_sees_nothing_of_us(client: Client, keeper: KeeperProcess) -> None
     other = client.bash(line)
     client.exit(other)
     ignored, files, stdin = keeper.output(other).decode().splitlines()
-    assert ignored.split()[1] == "0000000000000000"
+    # The C library keeps 32 and 33 for itself: whoever inherits them ignored cannot change that.
+    assert int(ignored.split()[1], 16) & ~(0b11 << 31) == 0
     assert files == str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     assert stdin == "/dev/null"
 
