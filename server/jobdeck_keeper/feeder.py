@@ -32,17 +32,27 @@ class Feeder:
         """The open descriptors: file, held read end, write end."""
         return [fd for fd in (self._source, self._held, self.sink) if fd >= 0]
 
-    def feed(self) -> bool:
-        """Move what is there and fits into the pipe; True when this ended the input."""
+    def size(self) -> int:
+        """Tell how much input there is, in bytes."""
+        return os.fstat(self._source).st_size
+
+    def feed(self, size_bytes: int) -> bool:
+        """Move what fits into the pipe, up to a size of the input; True when this ended the input.
+
+        Args:
+            size_bytes: From ``size``, taken before ``ends_at`` was looked up: input beyond its end is only written once
+                the end is on record, so what was there by then is within it or is cut here.
+        """
+        upto = size_bytes if self.ends_at is None else min(size_bytes, self.ends_at)
         while self.sink >= 0:
-            count = _PIECE_BYTES
-            if self.ends_at is not None:
-                count = min(count, self.ends_at - os.lseek(self._source, 0, os.SEEK_CUR))
-                if count <= 0:
-                    self.end()
-                    return True
+            left = upto - os.lseek(self._source, 0, os.SEEK_CUR)
+            if left <= 0:
+                if self.ends_at is None or upto < self.ends_at:
+                    return False
+                self.end()
+                return True
             try:
-                if os.splice(self._source, self.sink, count, flags=_SPLICE_NONBLOCK) == 0:
+                if os.splice(self._source, self.sink, min(left, _PIECE_BYTES), flags=_SPLICE_NONBLOCK) == 0:
                     return False
             except BlockingIOError:
                 return False

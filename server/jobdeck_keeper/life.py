@@ -189,15 +189,18 @@ class Life:
     def poke(self) -> None:
         """Something in the record or the input may have changed."""
         self._look_for_stop()
-        if self.feeder is not None:
-            if self.feeder.ends_at is None:
-                eof = records.read_slot(self.record, "eof")
-                self.feeder.ends_at = None if eof is None else int(eof["size"])
-            self.feed()
+        self.feed()
 
     def feed(self) -> None:
         """Move input to the job."""
-        if self.feeder is not None and self.feeder.feed():
+        feeder = self.feeder
+        if feeder is None or feeder.sink < 0:
+            return
+        size_bytes = feeder.size()  # before the slot: see there
+        if feeder.ends_at is None:
+            eof = records.read_slot(self.record, "eof")
+            feeder.ends_at = None if eof is None else int(eof["size"])
+        if feeder.feed(size_bytes):
             self._host.tell("fed")
 
     def _look_for_stop(self) -> None:
