@@ -41,6 +41,8 @@ _OWN_COLUMN = ("bytes", "status", "ran twice", "left behind")
 def main(words: Sequence[str] | None = None) -> int:
     """Run a campaign for each target; returns the exit code."""
     options = _options(words)
+    if options.data is not None:
+        Path(options.data).mkdir(parents=True, exist_ok=True)
     reports = []
     for number, target in enumerate(options.target or TARGETS):
         folder = Path(tempfile.mkdtemp(prefix="jobdeck-soak-", dir=options.data)) / "campaign"

@@ -52,7 +52,6 @@ class Starter:
         Raises:
             OSError: It did not come up.
         """
-        self._started = [old for old in self._started if old.poll() is None]
         package = str(Path(jobdeck_keeper.__file__).parent)
         with (self._data_dir / "keeper.log").open("ab") as log:
             process = subprocess.Popen(
@@ -65,11 +64,17 @@ class Starter:
                 start_new_session=True,
             )
         self._started.append(process)
+        self._reap()
         assert process.stdout is not None
         with process.stdout as answer:
             word = _read_line(answer.fileno(), _START_LIMIT_S)
         if word not in (b"ready", b"busy"):
             raise OSError(f"the keeper did not start, see {self._data_dir / 'keeper.log'}")
+        self._reap()
+
+    def _reap(self) -> None:
+        """Let go of those that have ended: by now also of the one whose end made a new one necessary."""
+        self._started = [old for old in self._started if old.poll() is None]
 
     def let_go(self) -> None:
         """Leave the keepers to themselves: they are meant to outlive whoever started them."""
