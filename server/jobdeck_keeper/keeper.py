@@ -52,7 +52,7 @@ class Keeper:
         self._idle_exit_s = idle_exit_s
         self._idle_since_s: float | None = None
         self._ended_count = 0
-        self._between_jobs = True  # a good moment to make a spare
+        self._good_moment = True  # a good moment to make a spare
 
     # The loop
 
@@ -94,7 +94,7 @@ class Keeper:
     def _be_quiet(self) -> None:
         """Nothing has happened for a moment: prepare for what may come."""
         if not self.pool.is_full and not self._retired:
-            self._between_jobs = False
+            self._good_moment = False
             with contextlib.suppress(OSError):
                 self.loop.register(self.pool.refill().pidfd, select.EPOLLIN)
 
@@ -106,7 +106,7 @@ class Keeper:
     def _wait_s(self) -> float | None:
         wait_s = self._adopter.wait_s()
         if not self.pool.is_full and not self._retired:
-            quiet_s = 0.0 if self._between_jobs else EMPTY_QUIET_S if self.pool.is_empty else QUIET_S
+            quiet_s = 0.0 if self._good_moment else EMPTY_QUIET_S if self.pool.is_empty else QUIET_S
             wait_s = quiet_s if wait_s is None else min(wait_s, quiet_s)
         if self._idle_since_s is not None:
             left_s = max(0.0, self._idle_since_s + self._idle_exit_s - time.monotonic())
@@ -147,6 +147,7 @@ class Keeper:
             if job.main_fd >= 0:
                 self._adopter.pin_main(job)
             self._hub.tell({"ev": word, "id": job.ident, "facts": job.facts()})
+            self._good_moment = True
         elif word == "final":
             self._tell_exit(job)
 
@@ -182,7 +183,6 @@ class Keeper:
         self._forget_shim(job)
         job.close()
         del self.jobs[job.ident]
-        self._between_jobs = True
         self._ended_count += 1
         if self._ended_count % _SWEEP_EVERY_COUNT == 0:
             gc.collect()

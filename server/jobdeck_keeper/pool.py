@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from jobdeck_keeper.setup import Place
 
 SPARES_COUNT = 2
-# A spare is made when a job has ended, or when nothing has happened for so long: not while a program is just starting,
-# which would have to share the processor with it.
+# A spare is made once a program runs (before that, its start would have to share the processor; after its end, the next
+# request would have to wait for the keeper), or when nothing has happened for so long.
 QUIET_S = 0.02
 EMPTY_QUIET_S = 0.004
 _FOLDER = "spares"
