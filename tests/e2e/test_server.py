@@ -40,7 +40,8 @@ def test_jobs_of_all_kinds_over_a_restart(tmp_path: Path) -> None:
         ended = submitted(running, "echo ended; exit 3")
         running.wait(ended)
         long = submitted(running, f"echo begin; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo end; exit 4")
-        short = submitted(running, "echo one; sleep 0.5; echo two; kill -9 $$")
+        wait = f"until [ -e {tmp_path}/alone ]; do sleep 0.02; done"
+        short = submitted(running, f"echo one; {wait}; echo two; kill -9 $$")
         waiting = submitted(running, "echo at last; exit 5", labels=["late"])
         until(lambda: running.job(long)["state"] == running.job(short)["state"] == "running")
         assert running.job(waiting)["state"] == "queued"
@@ -48,6 +49,7 @@ def test_jobs_of_all_kinds_over_a_restart(tmp_path: Path) -> None:
         assert running.stop() == 0
         assert "3 jobs run on; the next server finds them; end them with: jobdeck stop --all" in running.log.read_text()
         assert not (data_dir / "server.json").exists()
+        (tmp_path / "alone").touch()
         until(lambda: "exit" in read_record(data_dir / "jobs" / short / "record"))
         running.start()
         assert re.search(
