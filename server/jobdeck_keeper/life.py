@@ -18,6 +18,7 @@ Rules, each of which cost a bug once:
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
@@ -367,8 +368,10 @@ class Life:
 
 
 def tidy(folder: str, claim: Payload) -> None:
-    """Remove what a job needed only while it ran."""
+    """Remove what a job needed only while it ran, and what whoever was killed had not finished."""
     pipes.remove_pipes(folder)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{folder}/runs.new")
     remove_group(claim)
 
 
