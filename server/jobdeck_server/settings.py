@@ -60,7 +60,6 @@ class Settings:
     output_runs_limit_count: int = 512
     stdin_window_bytes: int = 256 * KIB
     stdin_limit_bytes: int = 4 * GIB
-    events_queue_limit_count: int = 1000  # per subscriber; one who lags more is sent on to the table
 
     # jobs
     running_limit_count: int = 64  # per engine; the rest wait in order
@@ -77,7 +76,6 @@ class Settings:
     grace_limit_s: float = 3600.0
     time_limit_limit_s: float = 366 * 86400.0
     output_limit_bytes: int = 4 * GIB
-    start_slow_s: float = 10.0
     default_path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     cgroups: bool = True
 

@@ -8,11 +8,12 @@ of JSON; a request has ``op`` and ``n``, its answer ``re`` with the same number.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import struct
 from pathlib import Path
 from typing import Any, Self
+
+from jobdeck_server.engines.starting import dial
 
 __all__ = ["KeeperLink", "NoKeeperError"]
 
@@ -33,21 +34,11 @@ class KeeperLink:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(_TIMEOUT_S)
         self._last = 0
         try:
-            # A socket's path may have 108 bytes at most; the folder's own may be longer.
-            folder = os.open(data_dir, os.O_PATH | os.O_DIRECTORY)
-            try:
-                self._socket.connect(f"/proc/self/fd/{folder}/keeper.sock")
-            finally:
-                os.close(folder)
-        except OSError as error:
-            self._socket.close()
-            if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-                raise NoKeeperError(f"no keeper runs for {data_dir}") from error
-            raise
+            self._socket = dial(data_dir, timeout_s=_TIMEOUT_S)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NoKeeperError(f"no keeper runs for {data_dir}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -19,14 +19,14 @@ import jobdeck_keeper
 _START_LIMIT_S = 20.0
 
 
-def dial(data_dir: Path) -> socket.socket:
-    """Connect to the keeper. Does not block.
+def dial(data_dir: Path, *, timeout_s: float = 0.0) -> socket.socket:
+    """Connect to the keeper; the socket keeps the time-out, 0 for one that never blocks.
 
     Raises:
         OSError: There is none.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.setblocking(False)
+    sock.settimeout(timeout_s)
     folder = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         sock.connect(f"/proc/self/fd/{folder}/keeper.sock")

@@ -71,11 +71,6 @@ class FrameStream(trio.abc.Stream):
         self.torn = False
         self.close_sent = False
 
-    @property
-    def sent_bytes(self) -> int:
-        """Given to the kernel so far."""
-        return self._wire.sent_bytes
-
     # what trio-websocket calls
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
