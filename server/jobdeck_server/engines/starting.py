@@ -25,14 +25,15 @@ def dial(data_dir: Path, *, timeout_s: float = 0.0) -> socket.socket:
     Raises:
         OSError: There is none.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(timeout_s)
     folder = os.open(data_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        sock.connect(f"/proc/self/fd/{folder}/keeper.sock")
-    except OSError:
-        sock.close()
-        raise
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(timeout_s)
+            sock.connect(f"/proc/self/fd/{folder}/keeper.sock")
+        except OSError:
+            sock.close()
+            raise
     finally:
         os.close(folder)
     return sock
