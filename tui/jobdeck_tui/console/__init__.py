@@ -1,0 +1,1 @@
+"""The console: every job live in panes. ``main.run`` starts it."""

@@ -1,0 +1,242 @@
+"""The trio side of the console: keeps the state true, and asks the server for what the panes need.
+
+``run`` follows the server's events over a link that mends itself; what it hears, and what ``load`` and the other
+requests bring, goes through ``state.apply``, and at most every ``PAINT_INTERVAL_S`` the newest state is handed to
+``show``. No Textual here: tests drive it with pytest-trio and a real server.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import trio
+
+from jobdeck_client import ClientError, NotFoundError, UnreachableError
+from jobdeck_protocol import events as wire
+from jobdeck_protocol.job import JobState, from_wire
+from jobdeck_tui.console import state as told
+from jobdeck_tui.console.joblist import Place
+from jobdeck_tui.console.settings import EMPTY_PAGES_LIMIT_COUNT, PAINT_INTERVAL_S, ROWS_PAGE_COUNT
+from jobdeck_tui.console.state import State, apply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobdeck_client import Client, LinkState
+    from jobdeck_client.client import Page
+    from jobdeck_client.events import Events
+    from jobdeck_protocol.job import Job
+    from jobdeck_tui.console.joblist import JobList, Query
+    from jobdeck_tui.console.state import LogKey
+
+_REFUSED_RETRY_S = 5.0
+
+
+class Deck:
+    """State, and the link that keeps it true.
+
+    Args:
+        client: Entered by whoever made it.
+        show: Handed the newest state; must neither block nor raise.
+        read_only: See ``State``.
+    """
+
+    def __init__(self, client: Client, show: Callable[[State], None], *, read_only: bool = False) -> None:
+        self.client = client
+        self.state = State(url=client.base_url, read_only=read_only)
+        self._show = show
+        self._events: Events | None = None
+        self._watched: dict[str, LogKey] = {}
+        self._changed = trio.Event()
+        self._nursery: trio.Nursery | None = None
+
+    def tell(self, message: told.Message) -> None:
+        """Take a message into the state; it is shown soon."""
+        self.state = apply(self.state, message)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Keep the state true until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._paint)
+            self.load(Place.START)
+            while True:
+                try:
+                    await self._listen()
+                except ClientError as error:
+                    # A refusal, such as of a token that was revoked: told, and tried again, since it may be mended.
+                    self._on_link_error(str(error), _REFUSED_RETRY_S)
+                await trio.sleep(_REFUSED_RETRY_S)
+
+    # -- what the panes ask for --
+
+    def watch(self, owner: str, key: LogKey | None) -> None:
+        """Have the growth of one log told, as ``state.logs``; an owner watches one log, None for none."""
+        if key is None:
+            self._watched.pop(owner, None)
+        else:
+            self._watched[owner] = key
+        if self._events is not None:
+            self._events.watch(counts=True, jobs=set(self._watched.values()))
+
+    def query(self, query: Query) -> None:
+        """Show other jobs."""
+        self.tell(told.QueryAsked(query=query))
+        self.load(Place.START)
+
+    def load(self, place: Place) -> None:
+        """Have a page of the list read, if none is under way there."""
+        jobs = self.state.list
+        if self._nursery is None or place in jobs.loading:
+            return
+        self.tell(told.PageAsked(query=jobs.query, place=place))
+        self._nursery.start_soon(self._load, jobs, place)
+
+    async def open(self, job_id: str) -> Job:
+        """Have one job's record kept up to date in ``state.open``; ``job_id`` may be the beginning of an id.
+
+        Raises:
+            ClientError: It cannot be had.
+        """
+        job = await self.client.job(job_id)
+        self.tell(told.JobOpened(job=job))
+        return job
+
+    def close(self, job_id: str) -> None:
+        """No pane shows it any more."""
+        self.tell(told.JobClosed(id=job_id))
+
+    # -- the link --
+
+    async def _listen(self) -> None:
+        async with self.client.events(patient=True, on_link=self._on_link) as events:
+            self._events = events
+            events.watch(counts=True, jobs=set(self._watched.values()))
+            try:
+                async for message in events:
+                    await self._hear(message)
+            finally:
+                self._events = None
+
+    async def _hear(self, message: wire.ServerMessage) -> None:
+        match message:
+            case wire.Hello():
+                await self._greet(message.store)
+            case wire.Snapshot(more=more, jobs=jobs):
+                for record in jobs:
+                    self.tell(told.JobTold(job=from_wire(record)))
+                if not more:
+                    self.tell(told.Listened())
+                    self.load(Place.START)
+                    await self._refresh_open()
+            case wire.Event(event="job", data=data):
+                self.tell(told.JobTold(job=from_wire(data)))
+            case wire.Event(event="job_removed", data=data):
+                self.tell(told.JobGone(id=str(data["id"])))
+            case wire.Growth():
+                size = told.LogSize(
+                    size_bytes=message.size,
+                    line_count=message.lines,
+                    indexed_bytes=message.indexed,
+                    ended=message.ended,
+                )
+                self.tell(told.GrowthTold(key=(message.id, message.stream), size=size))
+            case wire.Counts(states=states):
+                self.tell(told.CountsTold(counts=_counts(states)))
+
+    async def _greet(self, store: str) -> None:
+        """A link is up: ask who we are to this server, which may be another one than before."""
+        try:
+            info = await self.client.info()
+        except ClientError:
+            return  # the link tells more of it
+        self.tell(told.ServerTold(version=str(info["version"]), role=str(info["role"]), store=store))
+        self.tell(told.CountsTold(counts=_counts(info["counts"])))
+
+    async def _refresh_open(self) -> None:
+        """Changes were missed: read the records of open jobs anew."""
+        for job_id in list(self.state.open):
+            try:
+                self.tell(told.JobTold(job=await self.client.job(job_id)))
+            except NotFoundError:
+                self.tell(told.JobGone(id=job_id))
+            except ClientError:
+                return
+
+    def _on_link(self, link: LinkState) -> None:
+        self.tell(told.LinkTold(up=link.up, at_us=_now_us(), error=link.error, retry_s=link.retry_s))
+        if link.up and self.state.list.error is not None:
+            self.load(Place.START)
+
+    def _on_link_error(self, error: str, retry_s: float) -> None:
+        self.tell(told.LinkTold(up=False, at_us=_now_us(), error=error, retry_s=retry_s))
+
+    # -- pages --
+
+    async def _load(self, jobs: JobList, place: Place) -> None:
+        query = jobs.query
+        try:
+            page = await self._page(jobs, place)
+        except ClientError as error:
+            self.tell(told.PageFailed(query=query, place=place, error=str(error)))
+            if isinstance(error, NotFoundError):
+                self.load(Place.START)  # the row at the window's end was removed: start anew
+            elif not isinstance(error, UnreachableError):
+                return
+            return
+        backward = place in (Place.ABOVE, Place.END)
+        found = tuple(reversed(page.items)) if backward else page.items
+        self.tell(told.PageCame(query=query, place=place, jobs=found, more=page.next is not None, cursor=page.next))
+
+    async def _page(self, jobs: JobList, place: Place) -> Page:
+        """One page, which a filter by text may have to be asked for several times."""
+        query, cursor, after = jobs.query, None, None
+        if place is Place.BELOW and jobs.cursor is not None:
+            cursor = jobs.cursor
+        elif place is Place.BELOW and jobs.rows:
+            after = jobs.rows[-1].id
+        elif place is Place.ABOVE and jobs.rows:
+            after = jobs.rows[0].id
+        sort = query.sort if place in (Place.START, Place.BELOW) else _flipped(query.sort)
+        found: list[Job] = []
+        for _ in range(EMPTY_PAGES_LIMIT_COUNT):
+            page = await self.client.jobs(
+                states=sorted(query.states),
+                dialect=query.dialect,
+                label=query.label,
+                text=query.text,
+                sort=sort,
+                limit=ROWS_PAGE_COUNT - len(found),
+                cursor=cursor,
+                after=after if cursor is None else None,
+            )
+            found += page.items
+            cursor = page.next
+            if cursor is None or len(found) >= ROWS_PAGE_COUNT:
+                break
+        return replace(page, items=tuple(found))
+
+    # -- pictures --
+
+    async def _paint(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            self._show(self.state)
+            await trio.sleep(PAINT_INTERVAL_S)
+
+
+def _flipped(sort: str) -> str:
+    return sort[1:] if sort.startswith("-") else "-" + sort
+
+
+def _counts(states: Mapping[str, int]) -> Mapping[JobState, int]:
+    known = {each.value: each for each in JobState}
+    return MappingProxyType({known[name]: count for name, count in states.items() if name in known})
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

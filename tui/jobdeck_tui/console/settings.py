@@ -1,0 +1,32 @@
+"""Limits and paces of the console, each with its unit in its name."""
+
+from __future__ import annotations
+
+KIB = 1024
+
+PAINT_INTERVAL_S = 0.04
+"""State changes are shown at most this often: two hundred changes a second are twenty-five pictures."""
+TICK_S = 1.0
+"""How often ages and durations are told anew."""
+
+ROWS_PAGE_COUNT = 200
+"""Jobs in one page of the list."""
+ROWS_LIMIT_COUNT = 2000
+"""Jobs of the list that are held; what is further away is fetched again when it is scrolled to."""
+FILTER_LIMIT_LENGTH = 200
+EMPTY_PAGES_LIMIT_COUNT = 40
+"""Pages without a hit that a text filter follows before it asks whether to go on."""
+
+LINES_PAGE_COUNT = 256
+LINES_PAGES_LIMIT_COUNT = 64
+"""Pages of a log that are held: some sixteen thousand lines."""
+LINES_ASKED_LIMIT_COUNT = 8
+LINE_CAP_BYTES = 4 * KIB
+"""What is held of one line; the rest of a longer one is fetched when it is looked at."""
+HITS_LIMIT_COUNT = 1000
+
+HISTORY_LIMIT_COUNT = 100
+TOAST_LIMIT_COUNT = 4
+REQUEST_LIMIT_S = 30.0
+CLOSE_LIMIT_S = 2.0
+"""How long leaving may wait for what is under way."""
