@@ -79,6 +79,15 @@ class Settings:
     default_path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     cgroups: bool = True
 
+    # lines of logs
+    line_index_limit_count: int = 256  # indexes in memory
+    line_memory_limit_bytes: int = 16 * MIB  # of their counts: 8 bytes for each 64 KiB of log
+    line_thread_limit_count: int = 2  # of indexing at the same time
+    line_sweep_s: float = 2.0
+    line_sweep_bytes: int = 16 * MIB  # a running job's index is extended after so much output
+    line_file_least_bytes: int = 4 * MIB  # the index of a shorter log is made anew sooner than it is read
+    line_idle_s: float = 60.0  # an index that nobody used for this long is dropped from memory
+
     # store
     sync: str = "full"  # or "normal": the last commits may be lost with the power
     commit_batch_limit_count: int = 2000

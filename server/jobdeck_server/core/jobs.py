@@ -26,6 +26,7 @@ from jobdeck_protocol.job import Job, JobState, move
 from jobdeck_server.core import journal, listing, requests
 from jobdeck_server.core.admission import Admission
 from jobdeck_server.core.errors import CapacityError, ConflictError, UnknownJobError
+from jobdeck_server.core.lines import Lines
 from jobdeck_server.core.live import Live, now_us
 from jobdeck_server.core.output import OutputReader
 from jobdeck_server.core.readers import Readers
@@ -71,6 +72,7 @@ class JobCore:
         self._admission = Admission(engine, settings, start=self._start)
         self.stdin = Stdin(self._live, engine, settings)
         self.readers = Readers(settings.attach_limit_count)
+        self.lines = Lines(settings, folder=engine.follow, running=self._running)
         self._thread_limiter = trio.CapacityLimiter(settings.thread_limit_count)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -78,6 +80,7 @@ class JobCore:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._saver.run)
             await nursery.start(self._stopper.run)
+            await nursery.start(self.lines.run)
             task_status.started()
             await trio.sleep_forever()
 
@@ -181,6 +184,9 @@ class JobCore:
     def active(self) -> list[Job]:
         """All jobs that were accepted and have not ended, in the order of their acceptance."""
         return [live.job for live in self._live.values() if not live.job.ended]
+
+    def _running(self) -> list[str]:
+        return [live.job.id for live in self._live.values() if live.job.state is JobState.RUNNING]
 
     def live(self, job_id: str) -> Live | None:
         """A job that is still in memory."""
@@ -364,6 +370,7 @@ class JobCore:
     async def bury(self, job_ids: list[str]) -> None:
         """Remove what the engine keeps of removed jobs, then their place on the list of the doomed."""
         for job_id in job_ids:
+            await self.lines.forget(job_id)
             await self.engine.forget(job_id)
         await self.store.write(lambda connection: journal.undoom(connection, job_ids), durable=False)
 
@@ -389,6 +396,7 @@ class JobCore:
             (self._saver.save if changed.ended else self._saver.save_later)(live)
         if changed.ended:
             self._admission.free_slot(job_id)
+            self.lines.ended(changed)
 
     async def resync(self) -> None:
         """Ask the engine about each job that it should know, and go on from what it says."""

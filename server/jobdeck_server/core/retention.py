@@ -73,5 +73,6 @@ async def _remove_outputs(core: JobCore) -> None:
     for job in await core.store.read(lambda connection: journal.kept_outputs(connection, keep_bytes=keep_bytes)):
         # The record says first that the output is gone: a reader must never be promised what is being removed.
         core.events.publish(await core.store.write(partial(journal.update_job, job=job)))
+        await core.lines.forget(job.id)
         await core.engine.forget_output(job.id)
         _log.info("output of job %s removed: %d bytes", job.id, job.output_bytes)
