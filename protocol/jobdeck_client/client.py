@@ -36,7 +36,7 @@ from jobdeck_protocol.runs import Stream
 from jobdeck_protocol.session import CREDIT_BYTES, ClientSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -217,7 +217,7 @@ class Client:
 
     async def output(
         self, job_id: str, *, stream: str | None = None, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes kept so far, in pieces; never waits for more.
 
         Args:

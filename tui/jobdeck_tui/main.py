@@ -10,6 +10,7 @@ the two are told apart; all others: 0, 1 for a refusal, 2 for wrong usage, 3 whe
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +18,12 @@ from importlib.metadata import version
 import click
 
 __all__ = ["main"]
+
+
+def _console() -> click.Command:
+    from jobdeck_tui.commands.console import console
+
+    return console
 
 
 def _run() -> click.Command:
@@ -83,6 +90,7 @@ class _Entry:
 
 
 _COMMANDS = {
+    "console": _Entry(_console, "Open the console: every job live in panes. jobdeck alone does it too."),
     "run": _Entry(_run, "Run a command as a job and see its output; Ctrl-C and the exit code are the job's."),
     "ls": _Entry(_ls, "List jobs: what runs and waits now, or all of them."),
     "show": _Entry(_show, "Show all that is known of one job."),
@@ -119,8 +127,9 @@ _HELP = """\
 Run commands as jobs that outlive the server, and see their output live and whole.
 
 \b
-Start a server in one terminal:   jobdeck serve
-and use it from another:          jobdeck run -- make test
+Open the console:                 jobdeck
+or start a server:                jobdeck serve
+and use it from another terminal: jobdeck run -- make test
                                   jobdeck run --detach -- ./train.sh
                                   jobdeck ls
                                   jobdeck attach JOB
@@ -138,7 +147,13 @@ Every command explains itself: jobdeck COMMAND --help.
 @click.version_option(version("jobdeck"), message="jobdeck %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Show the help, or let a command run."""
+    """Let a command run; alone, open the console in a terminal, and show the help elsewhere."""
     ctx.obj = stop_all
-    if ctx.invoked_subcommand is None:
+    if ctx.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         click.echo(ctx.get_help())
+        return
+    from jobdeck_tui.commands.console import open_console
+
+    open_console()

@@ -22,7 +22,7 @@ from __future__ import annotations
 import codecs
 import re
 
-__all__ = ["Sanitiser", "clean", "clean_line"]
+__all__ = ["Sanitiser", "bare", "clean", "clean_line"]
 
 _SGR_LIMIT_COUNT = 64  # characters between ``ESC [`` and ``m``; the longest real ones have about 40
 
@@ -40,6 +40,8 @@ _FOREIGN = re.compile(
     # line and paragraph separators, interlinear annotations, the byte order mark, tags; surrogates (undecodable bytes)
     "\u2028\u2029\ufff9-\ufffb\ufeff\U000e0000-\U000e007f\ud800-\udfff]"
 )
+
+_CONTROLS = re.compile(rf"{_FOREIGN.pattern}|[\t\n\r]")
 
 _RESET = "\x1b[0m"
 
@@ -110,6 +112,11 @@ def clean_line(text: str) -> str:
     """Return foreign text as one line without colours: newlines, tabs and returns are signs like all other controls."""
     text = _FOREIGN.sub(lambda match: "" if match["sgr"] is not None else _visible(match.group()), text)
     return re.sub(r"[\t\n\r]", lambda match: _visible(match.group()), text)
+
+
+def bare(text: str) -> str:
+    """Return text without any control at all, sequences included: the last net, under text that was cleaned before."""
+    return text if text.isascii() and text.isprintable() else _CONTROLS.sub("", text)
 
 
 def _visible(control: str) -> str:

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual.app import App
+from rich.traceback import Traceback
+from textual.app import App, SystemCommand
 from textual.binding import Binding
 
 from jobdeck_client import ClientError
+from jobdeck_tui.console.guard import Guard
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.messages import StateChanged
+from jobdeck_tui.console.palette import KeyCommands
+from jobdeck_tui.console.picture import svg_of
 from jobdeck_tui.console.screens.base import DeckScreen
-from jobdeck_tui.console.screens.help import HelpScreen
+from jobdeck_tui.console.screens.help import HelpScreen, rows_of
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.output import OutputScreen
+from jobdeck_tui.console.state import State
 from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterable, Sequence
     from typing import ClassVar, TypeVar
 
     from textual.binding import BindingType
+    from textual.filter import LineFilter
+    from textual.screen import Screen
 
     from jobdeck_tui.console.api import Api
     from jobdeck_tui.console.deck import Deck
     from jobdeck_tui.console.joblist import Place, Query
-    from jobdeck_tui.console.state import LogKey, State
+    from jobdeck_tui.console.state import LogKey
 
     T = TypeVar("T")
 
@@ -35,7 +46,7 @@ class ConsoleApp(App[int]):
 
     Attributes:
         state: The newest that is known.
-        api: What may be asked of the server; set before the app runs, as ``deck`` is.
+        api: What may be asked of the server; see ``connect``.
         deck: The trio side.
     """
 
@@ -44,20 +55,28 @@ class ConsoleApp(App[int]):
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]  # noqa: RUF012  # as App declares it
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012  # as App declares it
+    COMMANDS = App.COMMANDS | {KeyCommands}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "jobs", "Jobs", id="pane.jobs"),
-        Binding("2", "output", "Output", id="pane.output"),
-        Binding("question_mark", "help", "Help", id="app.help", key_display="?"),
-        Binding("q", "quit", "Quit", id="app.quit"),
+        Binding("1", "jobs", "Jobs", id="pane.jobs", show=False, tooltip="The list of jobs"),
+        Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="Every key that works here"),
+        Binding("ctrl+p", "command_palette", "Commands", id="app.palette", show=False, tooltip="Commands by name"),
+        Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the colours"),
+        Binding("ctrl+z", "suspend", "Suspend", id="app.suspend", show=False, tooltip="Back to the shell; fg returns"),
+        Binding("q,ctrl+q", "quit", "Quit", id="app.quit", tooltip="Leave; the jobs run on"),
     ]
 
-    def __init__(self, state: State, *, opened: str | None = None) -> None:
+    def __init__(self, url: str, *, opened: str | None = None) -> None:
         super().__init__()
-        self.state = state
+        self.state = State(url=url)
         self.api: Api
         self.deck: Deck
         self._opened = opened
         self._told = False
+        self._guard = Guard()
+
+    def connect(self, deck: Deck, api: Api) -> None:
+        """Give it its trio side, before it runs."""
+        self.deck, self.api, self.state = deck, api, deck.state
 
     def on_mount(self) -> None:
         """Start with the list, and above it the job that was named, if one was."""
@@ -123,4 +142,49 @@ class ConsoleApp(App[int]):
 
     def action_help(self) -> None:
         """Every key of the screen that is seen."""
-        self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen(rows_of(self.screen)))
+
+    def action_jobs(self) -> None:
+        """Back to the list."""
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+
+    def action_suspend(self) -> None:
+        """Hand the terminal back to the shell, as Ctrl-Z does everywhere else.
+
+        Textual's own action stops this process alone; whoever waits for it (make, uv, a script) would keep the
+        terminal. The shell waits for the whole process group, so that is what is stopped.
+        """
+        with self.suspend():
+            os.killpg(0, signal.SIGSTOP)
+
+    def action_picture(self) -> None:
+        """Write what is seen to a file."""
+        path = Path(f"jobdeck-{datetime.now().astimezone():%Y%m%d-%H%M%S}.svg").absolute()
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(svg_of(self))
+        except OSError as error:
+            self.tell_error(f"The picture could not be written: {error}")
+        else:
+            self.tell(f"The picture is in {path}")
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the palette offers beside the keys."""
+        del screen
+        yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand("Picture", "Write what is seen to an SVG file", self.action_picture)
+
+    # -- the way out --
+
+    def leave_by(self, number: signal.Signals) -> None:
+        """A signal asks for the end: give the terminal back, and tell the signal in the exit code as shells do."""
+        self.exit(return_code=128 + number)
+
+    def crashed(self, error: BaseException) -> None:
+        """The trio side ended by a fault of ours: nothing would be live any more."""
+        self.panic(Traceback.from_exception(type(error), error, error.__traceback__))
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Each line of each widget passes the guard last."""
+        return [*super().get_line_filters(), self._guard]
