@@ -183,7 +183,7 @@ class ConsoleApp(App[int]):
 
     def crashed(self, error: BaseException) -> None:
         """The trio side ended by a fault of ours: nothing would be live any more."""
-        self.panic(Traceback.from_exception(type(error), error, error.__traceback__))
+        self.exit(return_code=1, message=Traceback.from_exception(type(error), error, error.__traceback__))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Each line of each widget passes the guard last."""

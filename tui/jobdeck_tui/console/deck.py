@@ -75,10 +75,11 @@ class Deck:
 
     def watch(self, owner: str, key: LogKey | None) -> None:
         """Have the growth of one log told, as ``state.logs``; an owner watches one log, None for none."""
-        if key is None:
-            self._watched.pop(owner, None)
-        else:
+        former = self._watched.pop(owner, None)
+        if key is not None:
             self._watched[owner] = key
+        if former is not None and former not in self._watched.values():
+            self.tell(told.LogForgotten(key=former))
         if self._events is not None:
             self._events.watch(counts=True, jobs=set(self._watched.values()))
 
@@ -136,7 +137,7 @@ class Deck:
                 self.tell(told.JobTold(job=from_wire(data)))
             case wire.Event(event="job_removed", data=data):
                 self.tell(told.JobGone(id=str(data["id"])))
-            case wire.Growth():
+            case wire.Growth() if (message.id, message.stream) in self._watched.values():
                 size = told.LogSize(
                     size_bytes=message.size,
                     line_count=message.lines,

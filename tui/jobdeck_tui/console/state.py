@@ -27,6 +27,7 @@ __all__ = [
     "JobTold",
     "LinkTold",
     "Listened",
+    "LogForgotten",
     "LogKey",
     "LogSize",
     "Message",
@@ -102,6 +103,13 @@ class GrowthTold:
 
     key: LogKey
     size: LogSize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogForgotten:
+    """A log is watched no more: its size would soon be an old one."""
+
+    key: LogKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +193,7 @@ Message = (
     | ServerTold
     | CountsTold
     | GrowthTold
+    | LogForgotten
     | JobTold
     | JobGone
     | JobOpened
@@ -244,7 +253,9 @@ def apply(state: State, message: Message) -> State:
         case CountsTold(counts=counts):
             return replace(state, counts=counts)
         case GrowthTold(key=key, size=size):
-            return replace(state, logs=_with(state.logs, key, size)) if key[0] in state.open else state
+            return replace(state, logs=_with(state.logs, key, size))
+        case LogForgotten(key=key):
+            return replace(state, logs=_without(state.logs, key))
         case JobTold(job=job):
             known = _with(state.open, job.id, job) if job.id in state.open else state.open
             return replace(state, open=known, list=joblist.told(state.list, job))
@@ -254,11 +265,7 @@ def apply(state: State, message: Message) -> State:
         case JobOpened(job=job):
             return replace(state, open=_with(state.open, job.id, job))
         case JobClosed(id=job_id):
-            return replace(
-                state,
-                open=MappingProxyType({key: value for key, value in state.open.items() if key != job_id}),
-                logs=MappingProxyType({key: value for key, value in state.logs.items() if key[0] != job_id}),
-            )
+            return replace(state, open=_without(state.open, job_id))
         case QueryAsked(query=query):
             return replace(state, list=JobList(query=query))
         case Listened():
@@ -274,3 +281,7 @@ def apply(state: State, message: Message) -> State:
 
 def _with(values: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
     return MappingProxyType({**values, key: value})
+
+
+def _without(values: Mapping[K, V], key: K) -> Mapping[K, V]:
+    return MappingProxyType({each: value for each, value in values.items() if each != key})
