@@ -4,17 +4,20 @@ A server numbers every change of its jobs (later also of workers and blobs) with
 each once. The client says first from where on (``since``), the server answers ``hello``, and then:
 
     event       one change and its number
-    snapshot    the number asked for is not known here (too old, or of another store): the newest jobs as of number
-                ``n``, in one or more parts; what follows are the events after it
+    snapshot    the number asked for is not known here (too old, or of another store): the newest jobs and those
+                that have not ended, as of number ``n``, in one or more parts; what follows are the events after it
+
+What changes too often to be numbered is told to those who ask for it: ``watch``, and the pushes that it brings, are in
+the module of that name.
 
 With the subprotocol a message is one CBOR map (see ``codec``), without it the same map as one JSON text, and ``since``
-comes in the query. Numbers are only comparable within one ``store``.
+and ``watch`` come in the query. Numbers are only comparable within one ``store``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -22,6 +25,30 @@ from typing import Any, ClassVar
 from jobdeck_protocol import codec
 from jobdeck_protocol.errors import CLOSE_BAD_ORDER, CLOSE_BAD_TYPE, CLOSE_TOO_BIG, LocalWireError, RemoteWireError
 from jobdeck_protocol.message import Message, check, check_number, check_text, fitted, parse, wired
+from jobdeck_protocol.watch import Counts, Growth, Watch, Watched
+
+__all__ = [
+    "CLIENT_KINDS",
+    "SERVER_KINDS",
+    "SUBPROTOCOL",
+    "VERSION",
+    "ClientMessage",
+    "Counts",
+    "Event",
+    "EventsClient",
+    "EventsServer",
+    "Growth",
+    "Hello",
+    "ServerMessage",
+    "Since",
+    "Snapshot",
+    "Watch",
+    "Watched",
+    "decode",
+    "encode",
+    "event_of",
+    "snapshot_parts",
+]
 
 SUBPROTOCOL = "jobdeck.events.v1"
 VERSION = 1
@@ -33,7 +60,7 @@ _PART_BYTES = codec.MESSAGE_LIMIT_BYTES * 3 // 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Since(Message):
-    """The client's first and only message.
+    """The client's first message, said once.
 
     Attributes:
         since: The last number it has seen; None for what comes, with a snapshot before it.
@@ -83,7 +110,9 @@ def _records_of(wire: object) -> tuple[Mapping[str, Any], ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot(Message):
-    """The newest jobs' records as they stood at number ``n``, or a part of them.
+    """Records of jobs as they stood at number ``n``, newest first, or a part of them.
+
+    They are the newest jobs, and those that have not ended; but how many of either is bounded.
 
     Attributes:
         n: Number of the last event that they know of.
@@ -127,12 +156,13 @@ class Event(Message):
         check(isinstance(self.data, Mapping), "data must be a map")
 
 
-ServerMessage = Hello | Snapshot | Event
+ServerMessage = Hello | Snapshot | Event | Growth | Counts
+ClientMessage = Since | Watch
 
 SERVER_KINDS: Mapping[str, type[ServerMessage]] = MappingProxyType(
-    {each.kind: each for each in (Hello, Snapshot, Event)}
+    {each.kind: each for each in (Hello, Snapshot, Event, Growth, Counts)}
 )
-CLIENT_KINDS: Mapping[str, type[Since]] = MappingProxyType({Since.kind: Since})
+CLIENT_KINDS: Mapping[str, type[ClientMessage]] = MappingProxyType({each.kind: each for each in (Since, Watch)})
 
 
 def encode(message: Message, *, text: bool = False) -> bytes | str:
@@ -174,24 +204,23 @@ def event_of(n: int, event: str, data: Mapping[str, Any]) -> Event:
     return Event(n=n, event=event, data=fitted(data) if event == "job" else data)
 
 
-def snapshot_parts(n: int, jobs: tuple[Mapping[str, Any], ...]) -> list[Snapshot]:
+def snapshot_parts(n: int, jobs: Iterable[Mapping[str, Any]]) -> Iterator[Snapshot]:
     """A snapshot in parts that each fit a message; at least one, which may be empty."""
-    parts: list[list[Mapping[str, Any]]] = [[]]
-    room = _PART_BYTES
+    part: list[Mapping[str, Any]] = []
+    number, room = 0, _PART_BYTES
     for job in jobs:
         record = fitted(job)
         length = len(json.dumps(record))
-        if parts[-1] and (length > room or len(parts[-1]) >= SNAPSHOT_PART_COUNT):
-            parts.append([])
-            room = _PART_BYTES
-        parts[-1].append(record)
+        if part and (length > room or len(part) >= SNAPSHOT_PART_COUNT):
+            yield Snapshot(n=n, part=number, more=True, jobs=tuple(part))
+            part, number, room = [], number + 1, _PART_BYTES
+        part.append(record)
         room -= length
-    last = len(parts) - 1
-    return [Snapshot(n=n, part=part, more=part < last, jobs=tuple(each)) for part, each in enumerate(parts)]
+    yield Snapshot(n=n, part=number, jobs=tuple(part))
 
 
 class EventsServer:
-    """The server's end: takes one ``since``, then tells ``hello`` and what follows, in order.
+    """The server's end: takes one ``since``, then tells ``hello`` and what follows, in order; ``watch`` at any time.
 
     Args:
         store: Identity of the store.
@@ -199,22 +228,22 @@ class EventsServer:
 
     def __init__(self, store: str) -> None:
         self._store = store
-        self._asked: Since | None = None
+        self._asked = False
 
-    def receive(self, data: bytes | str) -> Since | None:
-        """The client's message; None for one of a kind that is not known.
+    def receive(self, data: bytes | str) -> ClientMessage | None:
+        """The client's message, a ``Since`` first; None for one of a kind that is not known.
 
         Raises:
-            RemoteWireError: It is malformed, a text, or a second ``since``.
+            RemoteWireError: It is malformed, a text, or out of order.
         """
         if isinstance(data, str):
             raise RemoteWireError("a text on a channel of binary messages", close_code=CLOSE_BAD_TYPE)
         message = parse(CLIENT_KINDS, codec.decode(data))
         if message is None:
             return None
-        if self._asked is not None:
-            raise RemoteWireError("since comes once", close_code=CLOSE_BAD_ORDER)
-        self._asked = message
+        if isinstance(message, Since) == self._asked:
+            raise RemoteWireError("since comes first, and once", close_code=CLOSE_BAD_ORDER)
+        self._asked = True
         return message
 
     def start(self, asked: Since) -> int | None:
@@ -228,11 +257,13 @@ class EventsClient:
     Attributes:
         store: The store that numbered ``last``, None before the first ``hello``.
         last: The last number that was seen; None before the first event or whole snapshot.
+        wanted: What is watched beside the events, None before the first ``watch``.
     """
 
     def __init__(self, *, since: int | None = None, store: str | None = None) -> None:
         self.store = store
         self.last = since
+        self.wanted: Watch | None = None
         self._greeted = False
         self._snapshot_n: int | None = None
 
@@ -242,8 +273,22 @@ class EventsClient:
         self._snapshot_n = None
         return codec.encode(Since(since=self.last, store=self.store).to_map())
 
+    def watch(self, wanted: Watch) -> None:
+        """Ask for something else than before, from now on: ``watching`` is to be sent once more."""
+        self.wanted = wanted
+
+    def watching(self) -> bytes | None:
+        """What follows ``begin`` on a new link, and each ``watch`` on an open one; None if nothing was ever asked for.
+
+        Raises:
+            LocalWireError: More is asked for than fits a message.
+        """
+        return None if self.wanted is None else codec.encode(self.wanted.to_map())
+
     def receive(self, data: bytes | str) -> ServerMessage | None:
-        """The message to hand on; None for one of an unknown kind and for an event that was seen before.
+        """The message to hand on.
+
+        None for one of an unknown kind, an event that was seen before, and what is no longer watched.
 
         Raises:
             RemoteWireError: It is malformed or out of order.
@@ -253,17 +298,31 @@ class EventsClient:
             return None
         if isinstance(message, Hello) == self._greeted:
             raise RemoteWireError("hello comes first, and once", close_code=CLOSE_BAD_ORDER)
-        if isinstance(message, Hello):
-            self._hello(message)
-        elif isinstance(message, Snapshot):
-            self._snapshot(message)
-        else:
-            if self._snapshot_n is not None:
-                raise RemoteWireError("an event within a snapshot", close_code=CLOSE_BAD_ORDER)
-            if self.last is not None and message.n <= self.last:
-                return None
-            self.last = message.n
+        match message:
+            case Hello():
+                self._hello(message)
+            case Snapshot():
+                self._snapshot(message)
+            case Event():
+                return message if self._is_new(message) else None
+            case Growth() | Counts():
+                return message if self._is_wanted(message) else None
         return message
+
+    def _is_new(self, event: Event) -> bool:
+        if self._snapshot_n is not None:
+            raise RemoteWireError("an event within a snapshot", close_code=CLOSE_BAD_ORDER)
+        if self.last is not None and event.n <= self.last:
+            return False
+        self.last = event.n
+        return True
+
+    def _is_wanted(self, message: Growth | Counts) -> bool:
+        if self.wanted is None:
+            return False
+        if isinstance(message, Counts):
+            return self.wanted.counts
+        return Watched(message.id, message.stream) in self.wanted.jobs
 
     def _hello(self, hello: Hello) -> None:
         self._greeted = True

@@ -55,6 +55,7 @@ class Settings:
     ws_ping_timeout_s: float = 30.0
     ws_close_timeout_s: float = 5.0  # for the other end's close frame
     attach_limit_count: int = 1000
+    watch_limit_count: int = 16  # outputs that one subscriber of the events has told of as they grow
     attach_credit_default_bytes: int = 4 * MIB
     output_message_limit_bytes: int = 256 * KIB
     output_runs_limit_count: int = 512
@@ -87,6 +88,15 @@ class Settings:
     line_sweep_bytes: int = 16 * MIB  # a running job's index is extended after so much output
     line_file_least_bytes: int = 4 * MIB  # the index of a shorter log is made anew sooner than it is read
     line_idle_s: float = 60.0  # an index that nobody used for this long is dropped from memory
+    lines_default_count: int = 256  # of a page
+    lines_limit_count: int = 1000
+    line_cap_default_bytes: int = 8 * KIB  # told of one line
+    line_cap_limit_bytes: int = 64 * KIB
+    lines_answer_limit_bytes: int = MIB  # of all lines of a page
+    lines_wait_s: float = 2.0  # for an index that has not come so far
+    find_limit_count: int = 4  # searches at work at the same time; others wait for their turn
+    find_hits_default_count: int = 100
+    find_hits_limit_count: int = 10_000
 
     # store
     sync: str = "full"  # or "normal": the last commits may be lost with the power

@@ -1,9 +1,9 @@
 """The numbered stream of changes, for everybody who wants to see them live and none twice.
 
 Events get their numbers in the transaction of the change that they tell, and come here after its commit, in order. A
-subscriber pulls: the newest events lie in memory, older ones in the table, and one who asks for a number that is no
-longer kept gets a snapshot instead and goes on from there. So a slow subscriber costs nothing, and none can be passed
-by. The ``store_id`` tells one database's numbers from another's.
+subscriber pulls, all that there is at once: the newest events lie in memory, older ones in the table, and one who asks
+for a number that is no longer kept gets a snapshot instead and goes on from there. So a slow subscriber costs nothing,
+and none can be passed by. The ``store_id`` tells one database's numbers from another's.
 """
 
 from __future__ import annotations
@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["Event", "EventLog", "Snapshot"]
 
 _MEMORY_COUNT = 4096
-_PAGE_COUNT = 500
+_PAGE_COUNT = 64
 _SNAPSHOT_COUNT = 500
+_SNAPSHOT_LIVE_COUNT = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The newest jobs' records as they stood at event number ``n``; what follows are the events after it."""
+    """Records of jobs as they stood at event number ``n``; what follows are the events after it.
+
+    They are, newest first, the newest 500, and beside them jobs that have not ended, 2,000 at most: all that run or are
+    about to, then those that wait, the next ones first.
+    """
 
     n: int
     jobs: Sequence[Mapping[str, Any]]
@@ -66,8 +71,8 @@ class EventLog:
         """Events before ``first`` are no longer in the table."""
         self.first = max(self.first, first)
 
-    async def subscribe(self, since: int | None = None) -> AsyncGenerator[Event | Snapshot, None]:
-        """All events after number ``since``, then what comes, without end.
+    async def subscribe(self, since: int | None = None) -> AsyncGenerator[Snapshot | Sequence[Event], None]:
+        """All events after number ``since``, then what comes, without end; those that are there come together.
 
         Args:
             since: The last number that was seen; None, an unknown or a too old one starts with a ``Snapshot``.
@@ -78,17 +83,27 @@ class EventLog:
                 snapshot = await self._snapshot()
                 at = snapshot.n
                 yield snapshot
-            bell = self._bell
             if at == self.last:
-                await bell.wait()
+                await self.beyond(at)
                 continue
-            for event in await self._after(at):
-                at = event.n
-                yield event
+            events = await self._after(at)
+            if events and events[0].n == at + 1:
+                at = events[-1].n
+                yield events
+            else:
+                at = None  # retention was quicker: some are in the table no more
+
+    async def beyond(self, n: int) -> None:
+        """Wait until there is an event after number ``n``."""
+        while self.last <= n:
+            await self._bell.wait()
 
     async def _after(self, n: int) -> Sequence[Event]:
-        if self._recent and self._recent[0].n <= n + 1:
-            return [event for event in self._recent if event.n > n]
+        """Some of the events that follow number ``n``: from memory, if those there follow it without a gap."""
+        recent = self._recent
+        at = len(recent) - (self.last - n)
+        if 0 <= at < len(recent) and recent[at].n == n + 1:
+            return [recent[i] for i in range(at, min(len(recent), at + _PAGE_COUNT))]
         return await self._store.read(lambda connection: journal.events_after(connection, n, _PAGE_COUNT))
 
     async def _snapshot(self) -> Snapshot:
@@ -96,7 +111,9 @@ class EventLog:
             connection.execute("begin")
             try:
                 last = journal.event_range(connection)[1]
-                return Snapshot(last, journal.newest(connection, _SNAPSHOT_COUNT))
+                return Snapshot(
+                    last, journal.shown(connection, newest_count=_SNAPSHOT_COUNT, live_count=_SNAPSHOT_LIVE_COUNT)
+                )
             finally:
                 connection.execute("commit")
 

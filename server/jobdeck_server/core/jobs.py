@@ -65,7 +65,7 @@ class JobCore:
         self.store = store
         self.boot_id = boot_id
         self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
-        self._growth = growth
+        self.growth = growth
         self._live: dict[str, Live] = {}
         self._saver = Saver(store, events, self._live, settings)
         self._stopper = Stopper(engine)
@@ -295,7 +295,7 @@ class JobCore:
         job = await self.get(job_id)
         live = self._live.get(job_id)
         return OutputReader(
-            self.engine.follow(job_id), self._growth, (lambda: job) if live is None else (lambda: live.job)
+            self.engine.follow(job_id), self.growth, (lambda: job) if live is None else (lambda: live.job)
         )
 
     # -- stopping and signals --
@@ -425,7 +425,7 @@ class JobCore:
         self.counts[job.state] += 1
         live.job = job
         live.ring()
-        self._growth.poke(job.id)
+        self.growth.poke(job.id)
 
 
 def _why_lost(live: Live, boot_id: str) -> str:

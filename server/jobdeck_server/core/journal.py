@@ -216,10 +216,22 @@ def states(connection: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, 
     return found
 
 
-def newest(connection: sqlite3.Connection, limit_count: int) -> list[Mapping[str, Any]]:
-    """Public records of the newest jobs, newest first."""
-    rows = connection.execute("select record from job order by seq desc limit ?", (limit_count,))
-    return [json.loads(row[0]) for row in rows]
+def shown(connection: sqlite3.Connection, *, newest_count: int, live_count: int) -> list[Mapping[str, Any]]:
+    """Public records of the newest jobs and of some that have not ended, newest first.
+
+    Args:
+        connection: A reading one, in a transaction.
+        newest_count: How many of the newest.
+        live_count: How many of those that have not ended: running ones before waiting ones, the oldest of each first.
+    """
+    seqs = {row[0] for row in connection.execute("select seq from job order by seq desc limit ?", (newest_count,))}
+    for state in (JobState.RUNNING, JobState.STARTING, JobState.QUEUED):
+        found = connection.execute("select seq from job where state = ? order by seq limit ?", (state, live_count))
+        before = len(seqs)
+        seqs.update(row[0] for row in found)
+        live_count -= len(seqs) - before
+    rows = (connection.execute("select record from job where seq = ?", (seq,)) for seq in sorted(seqs, reverse=True))
+    return [json.loads(row.fetchone()[0]) for row in rows]
 
 
 # -- retention --

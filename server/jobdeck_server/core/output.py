@@ -10,10 +10,13 @@ still unread only means that those are the last ones.
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import trio
 
 from jobdeck_server.core.errors import OffsetError, OutputGoneError
 from jobdeck_server.core.runs import Kind, Run, RunIndex
@@ -25,9 +28,10 @@ if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.growth import Growth, Watch
 
-__all__ = ["Extent", "Kind", "OutputReader", "Run"]
+__all__ = ["Extent", "Kind", "OutputBell", "OutputReader", "Run"]
 
 _RUNS_BATCH_COUNT = 256
+_DEAF_LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,49 @@ class Extent:
 
     offset: int
     length: int
+
+
+class OutputBell(AbstractContextManager["OutputBell"]):
+    """Rings when a job's output has grown or its record has changed; holds no file open. Leave it to take it down.
+
+    Args:
+        folder: The job's.
+        growth: Of the server.
+        job: The job's record as it stands now.
+    """
+
+    def __init__(self, folder: Path, growth: Growth, job: Callable[[], Job]) -> None:
+        self._path = folder / "output"
+        self._growth = growth
+        self._job = job
+        self._deaf = False
+        self._stack = ExitStack()
+        self._watch: Watch = self._stack.enter_context(growth.watch(job().id))
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stack.close()
+
+    @property
+    def job(self) -> Job:
+        """The job's record as it stands now."""
+        return self._job()
+
+    def event(self) -> trio.Event:
+        """To be taken **before** a look at the output: whatever happens after it sets this very event."""
+        event = self._watch.event
+        if not self.job.ended and not self._deaf:
+            try:
+                self._growth.attach(self._watch, self._path)
+            except FileNotFoundError:
+                pass  # the record changes when the job starts
+            except OSError:
+                self._deaf = True  # the user's limit of inotify watches is reached
+        return event
+
+    async def rung(self, event: trio.Event) -> None:
+        """Wait for an event that was taken; where inotify has no room for this job, no longer than a second."""
+        with trio.move_on_after(_DEAF_LOOK_S if self._deaf else math.inf):
+            await event.wait()
 
 
 class OutputReader(AbstractContextManager["OutputReader"]):

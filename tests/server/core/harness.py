@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
 
 from jobdeck_server.core import recovery
-from jobdeck_server.core.events import EventLog
+from jobdeck_server.core.events import Event, EventLog, Snapshot
 from jobdeck_server.core.growth import Growth
 from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.recovery import Recovery
@@ -103,6 +103,16 @@ async def bench(
 
 def shell(line: str, **fields: object) -> JobRequest:
     return JobRequest(dialect="v1", steps=(StepRequest(command_line=line),), **fields)  # type: ignore[arg-type]
+
+
+async def take(events: EventLog, since: int | None, count: int) -> list[Event | Snapshot]:
+    """The first so many of what is told after a number, one by one."""
+    taken: list[Event | Snapshot] = []
+    async with aclosing(events.subscribe(since)) as stream:
+        while len(taken) < count:
+            found = await anext(stream)
+            taken += [found] if isinstance(found, Snapshot) else found
+    return taken[:count]
 
 
 async def until(true: Callable[[], bool], limit_s: float = 5.0) -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,14 +22,14 @@ from jobdeck_server.core.errors import (
     TooLargeError,
     UnknownJobError,
 )
-from jobdeck_server.core.events import Event, Snapshot
+from jobdeck_server.core.events import Event
 from jobdeck_server.core.listing import JobFilter
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.requests import Idempotency, JobRequest, StepRequest
 from jobdeck_server.core.store import Store, StoreError
 from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Started
-from tests.server.core.harness import FakeEngine, bench, shell, until
+from tests.server.core.harness import FakeEngine, bench, shell, take, until
 
 DONE = Ended(how="exit", code=0, started_us=5, finished_us=9, output_bytes=3, step=0)
 
@@ -70,7 +68,7 @@ async def test_a_job_that_ends_at_once_is_committed_once_as_ended(tmp_path: Path
             b.core.report(job.id, Started(started_us=5, step=0))
         b.core.report(short.id, DONE)
         await until(lambda: b.core.events.last == 4)
-        told = await _take(b.core.events.subscribe(0), 4)
+        told = await take(b.core.events, 0, 4)
         states = [(event.data["id"], event.data["state"]) for event in told if isinstance(event, Event)]
         assert states[2:] == [(short.id, "succeeded"), (long.id, "running")]
 
@@ -234,36 +232,6 @@ async def test_retention_removes_the_longest_ended_and_never_what_runs(tmp_path:
         assert [job.id for job in left] == [ended[4].id, ended[3].id, running.id]
         assert [job.output_removed for job in left] == [False, True, False]
         assert b.engine.forgotten == [job.id for job in ended[:3]]
-
-
-async def test_events_are_numbered_in_order_and_resume_exactly(tmp_path: Path) -> None:
-    async with bench(tmp_path) as b:
-        job = await b.core.submit(shell("true"))
-        b.core.report(job.id, DONE)
-        seen: list[Event] = []
-        async with aclosing(b.core.events.subscribe(0)) as events:
-            async for each in events:
-                assert isinstance(each, Event)
-                seen.append(each)
-                if each.data["state"] == "succeeded":
-                    break
-        assert [event.n for event in seen] == list(range(1, len(seen) + 1))
-        last = b.core.events.last
-    async with bench(tmp_path) as b:
-        assert b.core.events.last == last
-        again = await _take(b.core.events.subscribe(1), last - 1)
-        assert [event.n for event in again] == list(range(2, last + 1))
-        fresh = await _take(b.core.events.subscribe(last + 5), 1)
-        assert isinstance(fresh[0], Snapshot)
-        assert (fresh[0].n, [each["id"] for each in fresh[0].jobs]) == (last, [job.id])
-
-
-async def _take(events: AsyncGenerator[Event | Snapshot, None], count: int) -> list[Event | Snapshot]:
-    taken: list[Event | Snapshot] = []
-    async with aclosing(events):
-        while len(taken) < count:
-            taken.append(await anext(events))
-    return taken
 
 
 async def test_pages_follow_each_other_without_gap_or_repeat(tmp_path: Path) -> None:
