@@ -16,6 +16,7 @@ from jobdeck_client.errors import (
 )
 from jobdeck_client.events import Events
 from jobdeck_client.find import BadAddressError, find_server, find_token
+from jobdeck_client.lines import Done, Hit, Line, LinePage, Progress
 from jobdeck_client.link import LinkState
 
 __all__ = [
@@ -24,14 +25,19 @@ __all__ = [
     "Client",
     "ClientError",
     "ConflictError",
+    "Done",
     "EndedError",
     "Events",
+    "Hit",
+    "Line",
+    "LinePage",
     "LinkClosed",
     "LinkState",
     "NotAllowedError",
     "NotFoundError",
     "OffsetError",
     "Page",
+    "Progress",
     "RefusedError",
     "ServerFaultError",
     "UnreachableError",

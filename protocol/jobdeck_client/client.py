@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -25,6 +25,7 @@ import trio
 from jobdeck_client.attach import Attach
 from jobdeck_client.errors import RefusedError, ServerFaultError, UnreachableError, refused
 from jobdeck_client.events import Events
+from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, page_arguments, page_of
 from jobdeck_client.link import Target
 from jobdeck_client.nursery import helpers
 from jobdeck_protocol import attach as attach_wire
@@ -243,6 +244,83 @@ class Client:
                     raise _refusal(response, await response.aread())
                 async for piece in response.aiter_raw():
                     yield piece
+            finally:
+                await response.aclose()
+
+    async def lines(
+        self,
+        job_id: str,
+        start: int | None = None,
+        *,
+        offset: int | None = None,
+        count: int = 256,
+        cap_bytes: int = 8192,
+        stream: str | None = None,
+    ) -> LinePage:
+        """Lines of a log, whatever its length.
+
+        Args:
+            job_id: See ``job``.
+            start: Number of the first; negative from the present end.
+            offset: A byte of the first, instead of ``start``; negative from the present end.
+            count: The most lines.
+            cap_bytes: The most bytes of each.
+            stream: ``stdout`` or ``stderr``, with numbers and offsets of its own; None for both in their order.
+
+        Raises:
+            OffsetError: The offset is beyond the end of an ended job's output.
+        """
+        query = page_arguments(start, offset, count, cap_bytes, stream)
+        with _seam(self.base_url):
+            response = await self._http.get(
+                self.base_url + _path(job_id, "/lines"), params=query, headers={"Accept": CBOR}
+            )
+        if response.status_code >= 300:
+            raise _refusal(response, response.content)
+        return page_of(response.content)
+
+    async def find(
+        self,
+        job_id: str,
+        pattern: str,
+        *,
+        regex: bool = False,
+        case: bool = True,
+        start: int | None = None,
+        backward: bool = False,
+        limit: int = 100,
+        stream: str | None = None,
+    ) -> AsyncGenerator[Found, None]:
+        """Search a log: each ``Hit``, now and then a ``Progress``, and ``Done`` at the end.
+
+        Leaving it early ends the search on the server; use ``aclosing``.
+
+        Args:
+            job_id: See ``job``.
+            pattern: Words, or a regular expression of RE2; a match lies within one line.
+            regex: It is a regular expression.
+            case: Upper and lower case are told apart.
+            start: Number of the line to begin with; negative from the end; None for all of the log.
+            backward: Go from there to smaller numbers.
+            limit: The most hits.
+            stream: See ``lines``.
+
+        Raises:
+            RefusedError: The pattern is none.
+            ServerFaultError: The search was broken off.
+        """
+        query = find_arguments(
+            pattern, regex=regex, case=case, start=start, backward=backward, limit=limit, stream=stream
+        )
+        with _seam(self.base_url):
+            request = self._http.build_request("GET", self.base_url + _path(job_id, "/find"), params=query)
+            response = await self._http.send(request, stream=True)
+            try:
+                if response.status_code >= 300:
+                    raise _refusal(response, await response.aread())
+                async with aclosing(found_in(response.aiter_raw())) as found:
+                    async for each in found:
+                        yield each
             finally:
                 await response.aclose()
 

@@ -13,118 +13,33 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_server.core import lineindex
-from jobdeck_server.core.errors import UnavailableError
-from jobdeck_server.core.lineindex import LineIndex
-from jobdeck_server.core.text import Text
+from jobdeck_server.core.errors import OutputGoneError, UnavailableError
+from jobdeck_server.core.find import Done, FindQuery, Hit, Pattern, Progress, Search
+from jobdeck_server.core.linelog import LineExtent, Log
+from jobdeck_server.core.linepage import LinePage, PageQuery, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from pathlib import Path
 
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.runs import Kind
     from jobdeck_server.settings import Settings
 
+__all__ = ["LineExtent", "Lines"]
+
 _log = logging.getLogger("jobdeck.lines")
-_LOOK_S = 0.02
-_PIECE_BYTES = 256 * 1024  # read at once; the interpreter's lock is given back with each
-_SAVE_BYTES = 64 * 1024 * 1024  # a long log's index is saved this often while it is made
+_PROGRESS_S = 0.5
+_PROGRESS_BYTES = 32 * 1024 * 1024
 
-
-@dataclass(frozen=True, slots=True)
-class LineExtent:
-    """How much of a log there is: ``line_count`` lines in the ``indexed_bytes`` that were looked through."""
-
-    size_bytes: int
-    indexed_bytes: int
-    line_count: int
-
-
-class Log:
-    """One log, as far as it is indexed.
-
-    Attributes:
-        index: Where its lines are; replaced when the log is shorter than it was.
-        size_bytes: Of the log, at the last look.
-        complete: The job had ended before the last look began, and all is indexed.
-    """
-
-    def __init__(self, folder: Path, stream: Kind | None) -> None:
-        self.folder = folder
-        self.stream = stream
-        self.index = LineIndex()
-        self.size_bytes = 0
-        self.complete = False
-        self.job_ended = False
-        self.forgotten = False
-        self.used_s = 0.0
-        self.building = False
-        self.looks_begun = 0
-        self.looks_done = 0
-        self.look_wanted = 0  # number of the look that somebody waits for
-        self.looked = trio.Event()  # set after each look and at the end of a build, then replaced
-        self.failure: OSError | None = None
-        self._loaded = False
-        self._saved_bytes = 0
-
-    @property
-    def behind(self) -> bool:
-        """There is more of it than is indexed."""
-        return self.index.mark.indexed_bytes < self.size_bytes
-
-    def extent(self) -> LineExtent:
-        """What is known."""
-        mark = self.index.mark
-        return LineExtent(max(self.size_bytes, mark.indexed_bytes), mark.indexed_bytes, mark.line_count)
-
-    def look(self, *, least_saved_bytes: int) -> None:
-        """Take in what is new, for ``_LOOK_S``. Blocks; the builder alone calls it.
-
-        Raises:
-            OSError: The log cannot be read.
-        """
-        ended = self.job_ended
-        deadline_s = time.monotonic() + _LOOK_S
-        with Text(self.folder, self.stream) as text:
-            index, size_bytes = self._index_for(text.size_bytes), text.size_bytes
-            while index.mark.indexed_bytes < size_bytes and time.monotonic() < deadline_s:
-                data = text.read(index.mark.indexed_bytes, _PIECE_BYTES)
-                index.feed(data)
-                if not data:  # the index of runs is damaged: what it does not tell is not there for us
-                    size_bytes = index.mark.indexed_bytes
-            self.index, self.size_bytes = index, size_bytes
-        self.complete = ended and not self.behind
-        if self.complete or index.mark.indexed_bytes - self._saved_bytes >= _SAVE_BYTES:
-            self._save(least_saved_bytes)
-
-    def _index_for(self, size_bytes: int) -> LineIndex:
-        if not self._loaded:
-            self._loaded = True
-            found = None if self.stream is not None else lineindex.load(self.folder / "lines", size_bytes)
-            if found is not None:
-                self._saved_bytes = found.mark.indexed_bytes
-                return found
-        if self.index.mark.indexed_bytes > size_bytes:  # removed, or cut by a loss of power
-            self._saved_bytes = 0
-            return LineIndex()
-        return self.index
-
-    def _save(self, least_bytes: int) -> None:
-        indexed = self.index.mark.indexed_bytes
-        if self.stream is not None or self.forgotten or indexed < least_bytes or indexed == self._saved_bytes:
-            return
-        with suppress(OSError):  # a cache: a full disk is told of by others
-            self.index.save(self.folder / "lines")
-        self._saved_bytes = indexed
+Found = list[Hit | Progress | Done]
 
 
 class Lines:
@@ -144,6 +59,8 @@ class Lines:
         self._running = running
         self._logs: OrderedDict[tuple[str, Kind | None], Log] = OrderedDict()  # used last at the end
         self._limiter = trio.CapacityLimiter(settings.line_thread_limit_count)
+        self._page_limiter = trio.CapacityLimiter(settings.thread_limit_count)
+        self._find_limiter = trio.CapacityLimiter(settings.find_limit_count)
         self._swept: dict[str, int] = {}  # sizes of running jobs' logs when they were indexed last
         self._nursery: trio.Nursery | None = None
 
@@ -171,6 +88,76 @@ class Lines:
         await self._look(log)
         return log.extent()
 
+    async def page(self, job: Job, query: PageQuery) -> LinePage:
+        """Some lines of a log. Waits for a moment if the index has not come so far, then tells what there is.
+
+        Args:
+            job: Its record, read before this call.
+            query: Which lines.
+
+        Raises:
+            OutputGoneError: The output is no longer kept.
+            OffsetError: The offset is beyond the end of an ended job's output.
+            UnavailableError: The log cannot be read.
+        """
+        log = self._open_of(job, query.stream)
+        with trio.move_on_after(self._settings.lines_wait_s):
+            await self._look(log)
+            while log.behind and log.building and not query.within(log.index.mark):
+                await log.looked.wait()
+        limit_bytes = self._settings.lines_answer_limit_bytes
+        try:
+            return await trio.to_thread.run_sync(
+                partial(read_page, log, job, query, limit_bytes=limit_bytes), limiter=self._page_limiter
+            )
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def find(self, job: Job, query: FindQuery) -> AsyncGenerator[Found, None]:
+        """Search a log as it is now: hits in the direction's order, how far it has come, and ``Done`` at the end.
+
+        Closing the generator ends the search, within the work on one slice.
+
+        Args:
+            job: Its record, read before this call.
+            query: What to search for.
+
+        Raises:
+            BadRequestError: The pattern is none.
+            OutputGoneError: The output is no longer kept.
+        """
+        pattern = Pattern(query)
+        return self._find(self._open_of(job, query.stream), query, pattern)
+
+    async def _find(self, log: Log, query: FindQuery, pattern: Pattern) -> AsyncGenerator[Found, None]:
+        await self._look(log)
+        end = log.size_bytes
+        said_s = trio.current_time()
+        while log.index.mark.indexed_bytes < end and log.building:
+            await log.looked.wait()
+            if trio.current_time() - said_s >= _PROGRESS_S:
+                yield [Progress(0, 0)]
+                said_s = trio.current_time()
+        index = log.index
+        search = Search(log.folder, index=index, mark=index.mark, query=query, pattern=pattern)
+        said_bytes = 0
+        try:
+            while True:
+                # What RE2 does cannot be broken off: when nobody waits for it any more, it is left to its thread.
+                hits = await trio.to_thread.run_sync(search.step, limiter=self._find_limiter, abandon_on_cancel=True)
+                found: Found = [*hits]
+                now_s = trio.current_time()
+                if search.done:
+                    yield [*found, Done(search.hits_count, search.more, search.line)]
+                    return
+                if now_s - said_s >= _PROGRESS_S or abs(search.offset - said_bytes) >= _PROGRESS_BYTES:
+                    found.append(Progress(search.line, search.offset))
+                    said_s, said_bytes = now_s, search.offset
+                if found:
+                    yield found
+        finally:
+            search.close()
+
     def ended(self, job: Job) -> None:
         """A job has ended: finish its index, if it is worth a file."""
         self._swept.pop(job.id, None)
@@ -189,6 +176,13 @@ class Lines:
                 await log.looked.wait()
 
     # -- looking --
+
+    def _open_of(self, job: Job, stream: Kind | None) -> Log:
+        if job.output_removed and job.output_bytes:
+            raise OutputGoneError(job.id)
+        log = self._open(job.id, stream)
+        log.job_ended = log.job_ended or job.ended
+        return log
 
     def _open(self, job_id: str, stream: Kind | None) -> Log:
         key = (job_id, stream)
@@ -212,7 +206,7 @@ class Lines:
         while log.looks_done < wanted and log.building:
             await log.looked.wait()
         if log.failure is not None and log.looks_done < wanted:
-            raise UnavailableError(f"The log cannot be read: {log.failure.strerror}.")
+            raise _unavailable(log.failure)
 
     def _want_look(self, log: Log) -> int:
         log.look_wanted = log.looks_begun + 1
@@ -228,13 +222,13 @@ class Lines:
                 log.looks_begun += 1
                 await trio.to_thread.run_sync(self._look_once, log, limiter=self._limiter)
                 log.looks_done = log.looks_begun
-                _ring(log)
+                log.ring()
         except OSError as error:
             _log.warning("%s cannot be indexed: %s", log.folder / "output", error)
             log.failure = error
         finally:
             log.building = False
-            _ring(log)
+            log.ring()
 
     def _look_once(self, log: Log) -> None:
         log.look(least_saved_bytes=self._settings.line_file_least_bytes)
@@ -274,6 +268,5 @@ class Lines:
                 del self._logs[key]
 
 
-def _ring(log: Log) -> None:
-    log.looked.set()
-    log.looked = trio.Event()
+def _unavailable(error: OSError) -> UnavailableError:
+    return UnavailableError(f"The log cannot be read: {error.strerror}.")

@@ -70,10 +70,26 @@ def offset_argument(query: Mapping[str, str]) -> int:
     Raises:
         BadRequestError: It is no number.
     """
-    text = query.get("offset", "0")
+    return signed_argument(query, "offset", of="bytes") or 0
+
+
+def signed_argument(query: Mapping[str, str], name: str, *, of: str = "") -> int | None:
+    """A whole number of a query, which may be negative; None if it is missing.
+
+    Args:
+        query: See there.
+        name: Of the field.
+        of: What it counts, for the sentence of a refusal.
+
+    Raises:
+        BadRequestError: It is no number, or one beyond all offsets.
+    """
+    text = query.get(name)
+    if text is None:
+        return None
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 19) or int(digits) > _OFFSET_LIMIT:
-        raise BadRequestError(f"offset must be a number of bytes, not {text!r}.", field="offset")
+        raise BadRequestError(f"{name} must be a number{of and ' of ' + of}, not {text!r}.", field=name)
     return int(text)
 
 

@@ -107,6 +107,87 @@ OUTPUT: Piece = {
     "parameters": [_STREAM, {"name": "Range", "in": "header", "required": False, "schema": _STRING}],
     "responses": _answers("200", "The bytes kept so far", _BYTES, mime="text/plain"),
 }
+_RUN: Piece = {"type": "array", "prefixItems": [_INTEGER, _STRING, _INTEGER]}
+_LINE_SCHEMA: Piece = {
+    "type": "object",
+    "properties": {
+        "n": _INTEGER,
+        "offset": _INTEGER,
+        "length": {"type": "integer", "description": "Of the whole line in bytes, without its newline"},
+        "newline": {"type": "boolean"},
+        "time": {"type": "integer", "description": "Of its first byte, microseconds since 1970 UTC; 0 if not known"},
+        "runs": {"type": "array", "items": _RUN, "description": "[length, stream, time] of what is in data"},
+        "data": {"type": "string", "contentEncoding": "base64"},
+    },
+}
+LINES: Piece = {
+    "parameters": [
+        _query("from", "Number of the first line; negative from the present end", _INTEGER),
+        _query("offset", "A byte of the first line, instead of from; negative from the present end", _INTEGER),
+        _query("count", "The most lines", _INTEGER),
+        _query("cap", "The most bytes of each line", _INTEGER),
+        _STREAM,
+    ],
+    "responses": _answers(
+        "200",
+        "Lines, fewer where the answer would be too long; in CBOR, data in bytes, for who accepts application/cbor",
+        {
+            "type": "object",
+            "properties": {
+                "from": _INTEGER,
+                "total": {"type": "integer", "description": "Lines in the first indexed bytes"},
+                "size": {"type": "integer", "description": "Of the log in bytes"},
+                "indexed": {"type": "integer", "description": "Bytes that were looked through for newlines"},
+                "ended": {"type": "boolean"},
+                "lines": {"type": "array", "items": _LINE_SCHEMA},
+            },
+        },
+    ),
+}
+FIND: Piece = {
+    "parameters": [
+        {
+            **_query("pattern", "Words, or a regular expression of RE2, matched within a line", _STRING),
+            "required": True,
+        },
+        _query("regex", "It is a regular expression", {"type": "boolean", "default": False}),
+        _query("case", "Upper and lower case are told apart", {"type": "boolean", "default": True}),
+        _query("from", "Number of the line to begin with; negative from the end", _INTEGER),
+        _query("direction", "Which way to go", {"enum": ["forward", "backward"]}),
+        _query("limit", "The most hits", _INTEGER),
+        _STREAM,
+    ],
+    "responses": _answers(
+        "200",
+        "A line each: hits as they are found, how far the search has come, and done at the end",
+        {
+            "oneOf": [
+                {
+                    "type": "object",
+                    "required": ["hit"],
+                    "properties": {
+                        "hit": {
+                            "type": "object",
+                            "properties": dict.fromkeys(("line", "offset", "column", "length"), _INTEGER),
+                        }
+                    },
+                },
+                {"type": "object", "required": ["at"], "properties": {"at": _INTEGER, "offset": _INTEGER}},
+                {
+                    "type": "object",
+                    "required": ["done"],
+                    "properties": {
+                        "done": {"const": True},
+                        "hits": _INTEGER,
+                        "more": {"type": "boolean"},
+                        "line": _INTEGER,
+                    },
+                },
+            ]
+        },
+        mime="application/x-ndjson",
+    ),
+}
 _NULLABLE = (
     "key",
     "time_limit_s",

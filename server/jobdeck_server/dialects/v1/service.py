@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jobdeck_server.dialects.base import Dialect, Route
 from jobdeck_server.dialects.v1 import openapi
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
+from jobdeck_server.dialects.v1.lines import LogLines
 from jobdeck_server.dialects.v1.problem import failure
 from jobdeck_server.http.message import Answer, Request, Response, Role
 
@@ -55,7 +56,7 @@ class Service:
         return Dialect(
             name="v1",
             segments=frozenset({"v1", "healthz", "openapi.json"}),
-            routes=(*Jobs(self._core).routes(), *routes),
+            routes=(*Jobs(self._core).routes(), *LogLines(self._core).routes(), *routes),
             failure=failure,
         )
 
