@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_protocol import events as wire
-from jobdeck_protocol.errors import CLOSE_NO_ATTACH, RemoteWireError
+from jobdeck_protocol.errors import CLOSE_NO_ATTACH, LocalWireError, RemoteWireError
 from jobdeck_server.channels.growth import Pushes, say
 from jobdeck_server.channels.streams import closing
 from jobdeck_server.core.errors import BadRequestError
@@ -176,4 +176,7 @@ def _watch(query: Mapping[str, str], limit_count: int) -> wire.Watch:
     if len(ids) > limit_count:
         raise BadRequestError(f"At most {limit_count} jobs can be watched.", field="watch")
     counts = parse.flag_argument(query, "counts", default=False)
-    return wire.Watch(counts=counts, jobs=tuple(wire.Watched(each) for each in ids))
+    try:
+        return wire.Watch(counts=counts, jobs=tuple(wire.Watched(each) for each in ids))
+    except LocalWireError as error:
+        raise BadRequestError(f"watch: {error}.", field="watch") from error
