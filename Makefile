@@ -1,14 +1,16 @@
 # jobdeck: everything is run from here. `make demo` and `make test` need python3, pip and make only.
 PY := .venv/bin/python
 
-.PHONY: help install demo test lint format bench soak lock clean
+.PHONY: help install demo test test-terminal lint format bench soak pictures lock clean
 help:
-	@echo "make demo     set up, start a server, run real jobs, kill and restart it, and tell what happened"
-	@echo "make test     all tests (less than five minutes)"
-	@echo "make lint     ruff, mypy --strict, import contracts"
-	@echo "make soak     the long crash test: hundreds of kill -9 at random moments"
-	@echo "make bench    throughput and latency, each beside a peer or limit of the same run"
-	@echo "make install  a .venv with everything"
+	@echo "make demo           set up, start a server, run real jobs, kill and restart it, and tell what happened"
+	@echo "make test           all tests (less than five minutes)"
+	@echo "make test-terminal  the console in a real terminal (tmux)"
+	@echo "make lint           ruff, mypy --strict, import contracts"
+	@echo "make soak           the long crash test: hundreds of kill -9 at random moments"
+	@echo "make bench          throughput and latency, each beside a peer or limit of the same run"
+	@echo "make pictures       the pictures of the README, made from runs and fixed data"
+	@echo "make install        a .venv with everything"
 
 .venv/bin/python:
 	python3 -m venv .venv
@@ -21,8 +23,14 @@ install: .venv/.installed
 demo: install
 	.venv/bin/jobdeck demo
 
+# Tests that need more than Python are lanes of their own: they bring what they need where they can.
 test: install
-	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile --ignore=tests/terminal
+
+test-terminal: install
+	@command -v tmux >/dev/null || sh -c 'apt-get update -q && apt-get install -q -y tmux' >/dev/null 2>&1 || true
+	@if command -v tmux >/dev/null; then $(PY) -m pytest -q tests/terminal; \
+	else echo "NOT RUN: terminal, there is no tmux and it could not be installed"; fi
 
 lint: install
 	$(PY) -m ruff check .
@@ -36,6 +44,9 @@ format: install
 
 bench: install
 	$(PY) -m benchmarks
+
+pictures: install
+	$(PY) -m assets.make
 
 soak: install
 	$(PY) -m tests.e2e.soak

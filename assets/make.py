@@ -44,7 +44,7 @@ _BACKGROUND = "#1d2128"
 def main() -> None:
     """Make all pictures."""
     here = Path(__file__).parent
-    command = [str(Path(sys.executable).with_name("jobdeck")), "demo"]
+    command = [str(Path(sys.executable).with_name("jobdeck")), "demo", "--no-console"]
     screen, code = run(command)
     if code != 0:
         sys.exit(f"jobdeck demo ended with {code}; no picture of that")

@@ -6,7 +6,8 @@
 4. Start the server again: the attached clients go on at the byte they had reached.
 5. Compare every byte, exit code and signal with what it must be; end the server; see that nothing is left.
 
-It prints what it saw. The exit code is 0 only if all of it was as it should be.
+It prints what it saw, and leaves a picture of the console. The exit code is 0 only if all of it was as it should be.
+In a terminal the console opens at the end, on the jobs of the demo and two live ones.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import httpx
 import trio
 
 from jobdeck_protocol.job import time_us
+from jobdeck_server.commands.demo_console import in_terminal, open_console, take_picture
 from jobdeck_server.commands.demo_scene import Check, DemoError, DemoServer, Watched, a_server, alive, clear_away, until
 
 __all__ = ["demo"]
 
+PICTURE = "console.svg"
 _LIMIT_S = 60.0
 _TICKS = 30
 _PARTS = 6
@@ -36,30 +39,48 @@ See it work, in about ten seconds.
 
 Starts a server of its own on a temporary folder and a free port, submits six real jobs over HTTP, attaches to them
 live, kills the server with kill -9 in the middle, starts it again, and compares every byte and exit code. It touches
-nothing else and leaves nothing behind.
+nothing else and leaves nothing behind but a picture of the console. In a terminal the console opens at the end.
 
 The exit code is 0 only if everything was seen to be as it should be.
 """
 
 
 @click.command(help=_HELP)
-def demo() -> None:
+@click.option("--no-console", is_flag=True, help="Do not open the console at the end.")
+def demo(no_console: bool) -> None:
     """Play the demo and tell whether all of it held."""
     started_s = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="jobdeck-demo-"))
+    data = folder / "data"
+    data.mkdir()
     checks: list[Check] = []
     failure = ""
+    shown = False
     try:
-        trio.run(_play, folder, checks)
+        failure = _run(data, folder / PICTURE, checks)
+        if not failure and not no_console and in_terminal():
+            shown = True
+            _tell(checks, failure, time.monotonic() - started_s)
+            open_console(data)
+    finally:
+        left = clear_away(data)
+    checks.append(Check("nothing is left behind", not left, "; ".join(left) or "no job, no keeper, only the picture"))
+    _tell(checks[-1:] if shown else checks, failure, time.monotonic() - started_s)
+    if (folder / PICTURE).exists():
+        click.echo(f"A picture of the console: {folder / PICTURE}")
+    sys.exit(0 if not failure and all(check.holds for check in checks) else 1)
+
+
+def _run(data: Path, picture: Path, checks: list[Check]) -> str:
+    """Play; returns why it could not go on, empty if it could."""
+    failure = ""
+    try:
+        trio.run(_play, data, picture, checks)
     except* (DemoError, httpx.HTTPError) as errors:
         failure = _first(errors)
     except* trio.TooSlowError:
         failure = f"it took more than {_LIMIT_S:g} s"
-    finally:
-        left = clear_away(folder)
-    checks.append(Check("nothing is left behind", not left, "; ".join(left) or "no job, no keeper, no file"))
-    _tell(checks, failure, time.monotonic() - started_s)
-    sys.exit(0 if not failure and all(check.holds for check in checks) else 1)
+    return failure
 
 
 def _first(errors: BaseExceptionGroup[Exception]) -> str:
@@ -82,7 +103,7 @@ def _tell(checks: list[Check], failure: str, took_s: float) -> None:
     if failure:
         click.secho(f"The demo could not go on: {failure}", fg="red", bold=True)
     elif held == len(checks):
-        click.secho(f"All {held} held, in {took_s:.1f} s. Now try: jobdeck serve", fg="green", bold=True)
+        click.secho(f"All {held} held, in {took_s:.1f} s. Now try: jobdeck", fg="green", bold=True)
     else:
         click.secho(f"{len(checks) - held} of {len(checks)} did not hold.", fg="red", bold=True)
 
@@ -272,8 +293,8 @@ class _Play:
         self.check(f"{name} {words}", holds, seen)
 
 
-async def _play(folder: Path, checks: list[Check]) -> None:
-    """The whole performance, what is seen put into ``checks``.
+async def _play(folder: Path, picture: Path, checks: list[Check]) -> None:
+    """The whole performance, what is seen put into ``checks``, and a picture of the console.
 
     Raises:
         DemoError, httpx.HTTPError, trio.TooSlowError: It cannot go on.
@@ -291,6 +312,8 @@ async def _play(folder: Path, checks: list[Check]) -> None:
                 await play.stop()
                 await play.kill()
                 await play.results()
+            await take_picture(server, picture)
+            say("console", f"a picture of it: {picture}")
             code = await server.end()
             say("SIGTERM", f"the server has ended with {code}")
             play.check("SIGTERM ends the server in order", code == 0, f"exit {code}")
