@@ -20,10 +20,25 @@ EMPTY_PAGES_LIMIT_COUNT = 40
 LINES_PAGE_COUNT = 256
 LINES_PAGES_LIMIT_COUNT = 64
 """Pages of a log that are held: some sixteen thousand lines."""
+LINES_HELD_LIMIT_BYTES = 8 * KIB * KIB
+"""Of their text, where lines are long."""
 LINES_ASKED_LIMIT_COUNT = 8
 LINE_CAP_BYTES = 4 * KIB
 """What is held of one line; the rest of a longer one is fetched when it is looked at."""
 HITS_LIMIT_COUNT = 1000
+"""Hits of a search that are counted; the next one is found however many there are."""
+SEARCH_WAIT_S = 0.25
+"""How long a pattern stands before it is searched for while it is typed."""
+OPEN_WAIT_S = 0.15
+"""How long a job stays selected before its output is fetched, when selections follow quickly."""
+RETRY_S = 1.0
+"""How long after a failure something that nobody asked for by a key is tried again."""
+COPY_LIMIT_COUNT = 5000
+"""Lines that are copied at most."""
+COPY_LIMIT_BYTES = KIB * KIB
+"""Of a copy; terminals take no more from a program, and many take less."""
+COPY_CAP_BYTES = 64 * KIB
+"""Of each of its lines."""
 
 HISTORY_LIMIT_COUNT = 100
 TOAST_LIMIT_COUNT = 4
