@@ -32,7 +32,12 @@ class Tmux:
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(
-            ["tmux", "-L", self._name, *words], env=self._env, capture_output=True, text=True, timeout=LIMIT_S, check=True
+            ["tmux", "-L", self._name, *words],
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=True,
         )
         return done.stdout
 

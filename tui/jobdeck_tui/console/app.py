@@ -62,7 +62,7 @@ class ConsoleApp(App[int]):
         Binding("ctrl+p", "command_palette", "Commands", id="app.palette", show=False, tooltip="Commands by name"),
         Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the colours"),
         Binding("ctrl+z", "suspend", "Suspend", id="app.suspend", show=False, tooltip="Back to the shell; fg returns"),
-        Binding("q,ctrl+q", "quit", "Quit", id="app.quit", tooltip="Leave; the jobs run on"),
+        Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; the jobs run on"),
     ]
 
     def __init__(self, url: str, *, opened: str | None = None) -> None:
