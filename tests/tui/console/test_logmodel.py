@@ -23,8 +23,8 @@ class FakeLine:
     offset: int = 0
     length: int = 1
     newline: bool = True
-    time_us: int | None = None
-    runs: tuple[tuple[int, str, int | None], ...] = ()
+    time_us: int = 0
+    runs: tuple[tuple[int, str, int], ...] = ()
     data: bytes = b"x"
 
 

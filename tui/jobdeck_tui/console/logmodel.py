@@ -44,11 +44,11 @@ class LogLine(Protocol):
         """Whether it is finished."""
 
     @property
-    def time_us(self) -> int | None:
-        """When its first byte was written, microseconds UTC; None if nobody knows."""
+    def time_us(self) -> int:
+        """When its first byte was written, microseconds UTC; 0 if nobody knows."""
 
     @property
-    def runs(self) -> Sequence[tuple[int, str, int | None]]:
+    def runs(self) -> Sequence[tuple[int, str, int]]:
         """Which streams wrote ``data``: bytes, stream, time."""
 
     @property
