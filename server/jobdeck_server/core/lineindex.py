@@ -6,8 +6,9 @@ and a look into one block; the line of an offset likewise. The index holds count
 One thread extends an index while others look into it. What is complete is told by ``mark``, one value that is replaced
 after everything it speaks of is in its place; who looks takes it once and trusts nothing beyond it.
 
-On disk (``jobs/<id>/lines``) it is a cache that may be removed at any time: a header, then the counts. It is rewritten
-at its end only, the header last, so that one left half written tells less than there is, and never what is not so.
+On disk (``jobs/<id>/lines``) it is a cache that may be removed at any time: a header, then the counts. What is new is
+added at its end, the header comes last, and checksums cover both, so a file left half written tells less than there is,
+and one that is damaged tells nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from zlib import crc32
 
 BLOCK_BYTES = 64 * 1024
 _NEWLINE = b"\n"
-_HEADER = Struct("<8sIIQQQ20s")
+_HEADER = Struct("<8sIIQQQ20s")  # magic, block size, checksum of the counts, then a Mark
 _CRC = Struct("<I")
 _HEADER_BYTES = _HEADER.size + _CRC.size
 _MAGIC = b"JDLINE1\0"
@@ -106,20 +107,27 @@ class LineIndex:
 
     # -- on disk --
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, saved_bytes: int) -> None:
         """Bring the file up to date.
+
+        Args:
+            path: Of the file.
+            saved_bytes: What its header said when this index was loaded from it or saved to it last; 0 for all anew.
 
         Raises:
             OSError: It cannot be written.
         """
         mark = self.mark
-        blocks = mark.indexed_bytes // BLOCK_BYTES
+        counts = _little(self._counts[: mark.indexed_bytes // BLOCK_BYTES])
+        done_bytes = saved_bytes // BLOCK_BYTES * _COUNT_BYTES
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            known = _read_header(fd)
-            done = 0 if known is None else min(known.indexed_bytes // BLOCK_BYTES, blocks)
-            os.pwrite(fd, _little(self._counts[done:blocks]), _HEADER_BYTES + done * _COUNT_BYTES)
-            os.pwrite(fd, _header(mark), 0)
+            if os.fstat(fd).st_size < _HEADER_BYTES + done_bytes:  # somebody removed it
+                done_bytes = 0
+            if not done_bytes:
+                os.ftruncate(fd, 0)
+            os.pwrite(fd, counts[done_bytes:], _HEADER_BYTES + done_bytes)
+            os.pwrite(fd, _header(mark, crc32(counts)), 0)
         finally:
             os.close(fd)
 
@@ -131,49 +139,40 @@ def load(path: str | os.PathLike[str], size_bytes: int) -> LineIndex | None:
     except OSError:
         return None
     try:
-        mark = _read_header(fd)
-        if mark is None or mark.indexed_bytes > size_bytes:
-            return None
+        mark, checksum = _read_header(os.pread(fd, _HEADER_BYTES, 0))
         blocks = mark.indexed_bytes // BLOCK_BYTES
         data = os.pread(fd, blocks * _COUNT_BYTES, _HEADER_BYTES)
+    except ValueError:
+        return None
     finally:
         os.close(fd)
-    counts = array("Q")
-    if len(data) != blocks * _COUNT_BYTES:
-        return None
-    counts.frombytes(data)
-    if sys.byteorder == "big":
-        counts.byteswap()
-    return _checked(counts, mark)
-
-
-def _checked(counts: array[int], mark: Mark) -> LineIndex | None:
-    """An index of counts that can be: none falls, or grows by more than a block can hold."""
-    before = 0
-    for count in counts:
-        if not before <= count <= before + BLOCK_BYTES:
-            return None
-        before = count
-    if not before <= mark.newline_count <= before + mark.indexed_bytes % BLOCK_BYTES:
+    if mark.indexed_bytes > size_bytes or len(data) != blocks * _COUNT_BYTES or crc32(data) != checksum:
         return None
     index = LineIndex()
-    index._counts, index.mark = counts, mark
+    index._counts.frombytes(data)
+    if sys.byteorder == "big":
+        index._counts.byteswap()
+    index.mark = mark
     return index
 
 
-def _header(mark: Mark) -> bytes:
-    body = _HEADER.pack(_MAGIC, BLOCK_BYTES, 0, mark.indexed_bytes, mark.newline_count, mark.open, b"")
+def _header(mark: Mark, checksum: int) -> bytes:
+    body = _HEADER.pack(_MAGIC, BLOCK_BYTES, checksum, mark.indexed_bytes, mark.newline_count, mark.open, b"")
     return body + _CRC.pack(crc32(body))
 
 
-def _read_header(fd: int) -> Mark | None:
-    raw = os.pread(fd, _HEADER_BYTES, 0)
+def _read_header(raw: bytes) -> tuple[Mark, int]:
+    """How far the counts reach, and their checksum.
+
+    Raises:
+        ValueError: This is no header of this version.
+    """
     if len(raw) != _HEADER_BYTES or _CRC.unpack_from(raw, _HEADER.size)[0] != crc32(raw[: _HEADER.size]):
-        return None
-    magic, block_bytes, _, indexed, count, is_open, _ = _HEADER.unpack_from(raw)
+        raise ValueError("the header is damaged")
+    magic, block_bytes, checksum, indexed, count, is_open, _ = _HEADER.unpack_from(raw)
     if magic != _MAGIC or block_bytes != BLOCK_BYTES:
-        return None
-    return Mark(indexed, count, bool(is_open))
+        raise ValueError("the header is not one of this version")
+    return Mark(indexed, count, bool(is_open)), checksum
 
 
 def _little(counts: array[int]) -> bytes:

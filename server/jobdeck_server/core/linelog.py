@@ -111,5 +111,5 @@ class Log:
         if self.stream is not None or self.forgotten or indexed < least_bytes or indexed == self._saved_bytes:
             return
         with suppress(OSError):  # a cache: a full disk is told of by others
-            self.index.save(self.folder / "lines")
+            self.index.save(self.folder / "lines", saved_bytes=self._saved_bytes)
         self._saved_bytes = indexed

@@ -7,8 +7,7 @@ as it is not to be seen nearby. Everything here blocks and belongs into threads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobdeck_server.core.lineindex import BLOCK_BYTES
 from jobdeck_server.core.runs import Kind
@@ -27,9 +26,8 @@ LineRun = tuple[int, Kind, int]
 """Length in bytes, stream, and time in microseconds UTC."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One line.
+class Line(NamedTuple):
+    """One line. A tuple, since a page has hundreds of them and is made while the server's loop waits for the lock.
 
     Attributes:
         n: Its number, from 0.
@@ -91,7 +89,8 @@ class LineReader:
         """
         if n >= self.mark.newline_count:
             return self.mark.indexed_bytes
-        at = self._window.find(NEWLINE, offset - self._window_offset) if self._has(offset) else -1
+        at = offset - self._window_offset
+        at = self._window.find(NEWLINE, at) if at >= 0 else -1
         if at < 0:
             self._window, self._window_offset = self._text.read(offset, BLOCK_BYTES), offset
             at = self._window.find(NEWLINE)
@@ -99,8 +98,8 @@ class LineReader:
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the text."""
-        if self._has(offset) and self._has(offset + length - 1):
-            at = offset - self._window_offset
+        at = offset - self._window_offset
+        if 0 <= at <= len(self._window) - length:
             return self._window[at : at + length]
         return self._text.read(offset, length)
 
@@ -115,31 +114,18 @@ class LineReader:
         """
         found: list[Line] = []
         offset, kept_bytes = self.start_of(n), 0
-        while n < self.mark.line_count and len(found) < limit_count:
-            end = self.end_of(n, offset)
+        newline_count = self.mark.newline_count
+        for number in range(n, min(n + limit_count, self.mark.line_count)):
+            end = self.end_of(number, offset)
             data = self.read(offset, min(end - offset, cap_bytes))
             kept_bytes += len(data)
             if found and kept_bytes > limit_bytes:
                 break
-            found.append(self._line(n, offset, end - offset, data))
-            n, offset = n + 1, end + 1
+            runs = self._runs.cover(offset, len(data))
+            time_us = runs[0][2] if runs else self._runs.time_at(offset)
+            found.append(Line(number, offset, end - offset, number < newline_count, time_us, runs, data))
+            offset = end + 1
         return found
-
-    def _line(self, n: int, offset: int, length: int, data: bytes) -> Line:
-        newline = n < self.mark.newline_count
-        runs = self._runs.cover(offset, len(data))
-        return Line(
-            n=n,
-            offset=offset,
-            length=length,
-            newline=newline,
-            time_us=runs[0][2] if runs else self._runs.time_at(offset),
-            runs=runs,
-            data=data,
-        )
-
-    def _has(self, offset: int) -> bool:
-        return 0 <= offset - self._window_offset < len(self._window)
 
 
 class _Runs:
@@ -154,6 +140,9 @@ class _Runs:
 
     def cover(self, position: int, length: int) -> tuple[LineRun, ...]:
         """Who wrote some bytes when. Neighbours of one stream are one run; what would be too many are ``UNKNOWN``."""
+        run = self._run
+        if run is not None and self._start <= position and position + length <= self._start + run[0]:
+            return ((length, run[1], run[2]),) if length else ()  # nearly always
         found: list[LineRun] = []
         left = length
         while left and (run := self._at(position + length - left, left)) is not None:

@@ -239,7 +239,7 @@ class Lines:
         """Extend the indexes of running jobs that wrote much; drop those that nobody used for a while."""
         running = set(self._running())
         self._swept = {job_id: size for job_id, size in self._swept.items() if job_id in running}
-        sizes = await trio.to_thread.run_sync(self._sizes, running, limiter=self._limiter)
+        sizes = await trio.to_thread.run_sync(self._sizes, running, limiter=self._limiter) if running else {}
         for job_id, size_bytes in sizes.items():
             if size_bytes - self._swept.get(job_id, 0) >= self._settings.line_sweep_bytes:
                 self._swept[job_id] = size_bytes

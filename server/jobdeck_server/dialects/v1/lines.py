@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CBOR = "application/cbor"
 _FRESH: Headers = (("Cache-Control", "no-store"),)
 _ANSWER_LIMIT_BYTES = 16 * 1024 * 1024  # far above what the limits of a page make
+_TOLD_AT_ONCE_COUNT = 128
 _DIRECTIONS = ("forward", "backward")
 
 
@@ -71,7 +72,12 @@ class LogLines:
 async def _ndjson(found: AsyncGenerator[Found, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(found):
         async for batch in found:
-            yield b"".join(json.dumps(found_wire(item), separators=(",", ":")).encode() + b"\n" for item in batch)
+            for start in range(0, len(batch), _TOLD_AT_ONCE_COUNT):  # others have their turn after each piece
+                yield _json_lines(batch[start : start + _TOLD_AT_ONCE_COUNT])
+
+
+def _json_lines(items: Found) -> bytes:
+    return "".join(json.dumps(found_wire(item), separators=(",", ":")) + "\n" for item in items).encode()
 
 
 def found_wire(item: Hit | Progress | Done) -> dict[str, Any]:
