@@ -98,6 +98,21 @@ class Settings:
     find_hits_default_count: int = 100
     find_hits_limit_count: int = 10_000
 
+    # blobs
+    blob_limit_bytes: int = 1024 * GIB  # of one upload
+    blob_reserve_bytes: int = 256 * MIB  # of the disk, left free for records and output: uploads stop before it
+    blob_upload_limit_count: int = 256  # at the same time
+    blob_backlog_bytes: int = (
+        MIB  # of an upload, received and not yet handed to a thread; as much again is in its hands
+    )
+    blob_thread_limit_count: int = 4  # that hash and write; others wait for their turn
+    blob_record_limit_bytes: int = 16 * MIB  # of one record's text: an artifact of some 100,000 files
+    blob_link_depth_limit_count: int = 16  # links that follow one another
+    blob_tag_limit_count: int = 64  # labels given to a record here
+    blob_tag_limit_bytes: int = 256
+    blob_grace_s: float = 3600.0  # what came within this time is never collected
+    blob_sweep_interval_s: float = 3600.0  # between collections of what nobody needs any more
+
     # store
     sync: str = "full"  # or "normal": the last commits may be lost with the power
     commit_batch_limit_count: int = 2000

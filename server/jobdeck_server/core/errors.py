@@ -2,6 +2,11 @@
 
     JobdeckError
         UnknownJobError         no job has this id or key
+        UnknownBlobError        no record has this hash
+        UnknownEntryError       the artifact has no such path in it
+        MissingContentError     the record is here, and the bytes or the record that it names are not
+        BlobLinkError           links lead in a circle, too far, or to something that is neither file nor link
+        NoSpaceError            the disk is full, or as full as it may get
         BadRequestError         what was sent cannot be understood or is not allowed
             UnsupportedError    it is understood, and this server does not do it
         TooLargeError           something is over a limit
@@ -31,6 +36,42 @@ class UnknownJobError(JobdeckError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} not found.")
         self.job_id = job_id
+
+
+class UnknownBlobError(JobdeckError):
+    """No record has this hash."""
+
+    def __init__(self, blob_hash: str) -> None:
+        super().__init__(f"Requested object does not exist: {blob_hash}")
+        self.blob_hash = blob_hash
+
+
+class UnknownEntryError(JobdeckError):
+    """The artifact has no such path in it; ``path`` is as the client wrote it."""
+
+    def __init__(self, blob_hash: str, path: str) -> None:
+        super().__init__(f"Blob {blob_hash} has no {path!r} in it.")
+        self.blob_hash = blob_hash
+        self.path = path
+
+
+class MissingContentError(JobdeckError):
+    """A record is here, and the bytes, or the record, that it names are not; ``wanted`` is what it names."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"What this blob refers to is not here: {wanted}")
+        self.wanted = wanted
+
+
+class BlobLinkError(JobdeckError):
+    """Links lead in a circle, too far, or to something that is neither a file nor a link."""
+
+
+class NoSpaceError(JobdeckError):
+    """The disk is full, or as full as it may get; nothing of what was sent is kept."""
+
+    def __init__(self, text: str = "There is no room left on the server's disk.") -> None:
+        super().__init__(text)
 
 
 class BadRequestError(JobdeckError):

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 STATUS: dict[type[Exception], int] = {
     errors.UnknownJobError: 404,
+    errors.UnknownBlobError: 404,
+    errors.UnknownEntryError: 404,
+    errors.MissingContentError: 404,
+    errors.BlobLinkError: 409,
+    errors.NoSpaceError: 507,
     errors.BadRequestError: 400,
     errors.UnsupportedError: 400,
     errors.TooLargeError: 413,

@@ -22,6 +22,7 @@ CLASSES = [
 ]
 MADE: dict[type[Exception], Exception] = {
     errors.UnknownJobError: errors.UnknownJobError("x"),
+    errors.UnknownEntryError: errors.UnknownEntryError("x", "a/b"),
     errors.TooLargeError: errors.TooLargeError("It", 5),
     errors.IdempotencyError: errors.IdempotencyError(),
     errors.UnauthorizedError: errors.UnauthorizedError(),
