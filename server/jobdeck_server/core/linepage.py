@@ -81,7 +81,7 @@ def read_page(log: Log, job: Job, query: PageQuery, *, limit_bytes: int) -> Line
     mark = index.mark
     size_bytes = max(log.size_bytes, mark.indexed_bytes)
     with Text(log.folder, log.stream) as text:
-        if text.size_bytes < mark.indexed_bytes:
+        if text.size_bytes < mark.indexed_bytes or (not text.file_bytes and job.output_bytes):
             raise OutputGoneError(job.id)  # removed a moment ago
         reader = LineReader(text, index, mark)
         start = _first(reader, query, size_bytes, ended=job.ended)

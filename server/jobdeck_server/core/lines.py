@@ -64,6 +64,10 @@ class Lines:
         self._swept: dict[str, int] = {}  # sizes of running jobs' logs when they were indexed last
         self._nursery: trio.Nursery | None = None
 
+    def __len__(self) -> int:
+        """Indexes in memory."""
+        return len(self._logs)
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the builders, extend what grows, drop what nobody uses, until cancelled."""
         async with trio.open_nursery() as self._nursery:

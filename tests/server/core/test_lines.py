@@ -1,0 +1,441 @@
+"""Lines of logs: exact whatever the log holds and however it grows, shared, bounded, forgotten in time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobdeck_protocol.job import Job, JobState
+from jobdeck_server.core import lineindex, retention
+from jobdeck_server.core.errors import OffsetError, OutputGoneError, UnavailableError
+from jobdeck_server.core.linelog import LineExtent, Log
+from jobdeck_server.core.linepage import LinePage, PageQuery, read_page
+from jobdeck_server.core.linereader import Line
+from jobdeck_server.core.lines import Lines
+from jobdeck_server.core.live import now_us
+from jobdeck_server.core.runs import Kind
+from jobdeck_server.engines.base import Ended, Started
+from jobdeck_server.settings import Settings
+from tests.server.core.harness import Bench, bench, shell, until
+from tests.server.core.logs import ENDED, RUNNING, LogWriter, indexed, split, tiny
+
+STREAMS = (None, Kind.STDOUT, Kind.STDERR)
+texts = st.one_of(
+    st.binary(min_size=1, max_size=12),
+    st.lists(st.sampled_from([b"\n", b"a", b"\r\n", b"\0", b"\xff", b"xyz"]), min_size=1, max_size=12).map(b"".join),
+)
+writes = st.lists(st.tuples(st.sampled_from([Kind.STDOUT, Kind.STDERR]), texts, st.integers(0, 2)), max_size=12)
+
+
+def page(log: Log, job: Job = RUNNING, *, limit_bytes: int = 1 << 20, **wanted: Any) -> LinePage:
+    query = PageQuery(**{"limit_count": 1000, "cap_bytes": 1000, "stream": log.stream, **wanted})
+    return read_page(log, job, query, limit_bytes=limit_bytes)
+
+
+# -- exactness --
+
+
+@given(st.data(), st.lists(writes, min_size=1, max_size=4))
+@settings(max_examples=80, deadline=None)
+def test_lines_are_those_of_a_naive_reader_while_the_log_grows(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, rounds: list[list[tuple[Kind, bytes, int]]]
+) -> None:
+    writer = LogWriter(tmp_path_factory.mktemp("job"))
+    with tiny():
+        logs = [Log(writer.folder, stream) for stream in STREAMS]
+        time_us = 1
+        for parts in rounds:
+            for kind, piece, later_us in parts:
+                time_us += later_us
+                writer.write(kind, piece, time_us)
+            for log in logs:
+                _compare(indexed(log), writer, data)
+
+
+def _compare(log: Log, writer: LogWriter, data: st.DataObject) -> None:
+    cap_bytes = data.draw(st.integers(1, 20))
+    whole = writer.lines(log.stream, cap_bytes)
+    size = len(writer.data(log.stream))
+    assert log.extent() == LineExtent(size, size, len(whole))
+    assert page(log, cap_bytes=cap_bytes) == LinePage(
+        start=0, total=len(whole), size_bytes=size, indexed_bytes=size, ended=False, lines=tuple(whole)
+    )
+    start, count = data.draw(st.integers(-len(whole) - 2, len(whole) + 2)), data.draw(st.integers(1, 5))
+    found = page(log, start=start, limit_count=count, cap_bytes=cap_bytes)
+    first = start if start >= 0 else max(0, len(whole) + start)
+    assert (found.start, list(found.lines)) == (first, whole[first : first + count])
+    offset = data.draw(st.integers(-size - 2, size + 2))
+    found = page(log, offset=offset, limit_count=count, cap_bytes=cap_bytes)
+    byte = offset if offset >= 0 else max(0, size + offset)
+    first = (
+        next((line.n for line in whole if byte <= line.offset + line.length), len(whole)) if byte < size else len(whole)
+    )
+    assert (found.start, list(found.lines)) == (first, whole[first : first + count])
+
+
+@given(st.lists(st.integers(0, 300_000), max_size=20), st.data())
+@settings(max_examples=25, deadline=None)
+def test_blocks_of_their_real_size(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("job")
+    text = b"\n".join(b"x" * length for length in lengths)
+    (folder / "output").write_bytes(text)
+    log = indexed(Log(folder, None))
+    lines = split(text)
+    assert log.extent() == LineExtent(len(text), len(text), len(lines))
+    for n in data.draw(st.lists(st.integers(0, len(lines)), max_size=5)):
+        found = page(log, start=n, limit_count=3, cap_bytes=10)
+        assert [(line.offset, line.length, line.newline) for line in found.lines] == [
+            (offset, len(line), newline) for offset, line, newline in lines[n : n + 3]
+        ]
+
+
+def test_more_runs_than_are_told_of_one_line(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path)
+    for number in range(100):
+        writer.write(Kind.STDOUT if number % 2 else Kind.STDERR, b"ab", number)
+    (line,) = page(indexed(Log(tmp_path, None))).lines
+    (naive,) = writer.lines()
+    assert line.runs[:63] == naive.runs[:63]
+    assert line.runs[63] == (2 * (100 - 63), Kind.UNKNOWN, naive.runs[63][2])
+
+
+def test_a_log_without_an_index_of_runs(tmp_path: Path) -> None:
+    (tmp_path / "output").write_bytes(b"a\nb")
+    for content in (None, b"rubbish"):
+        if content is not None:
+            (tmp_path / "runs").write_bytes(content)
+        found = page(indexed(Log(tmp_path, None)))
+        assert found.lines == (
+            Line(0, 0, 1, True, 0, ((1, Kind.UNKNOWN, 0),), b"a"),
+            Line(1, 2, 1, False, 0, ((1, Kind.UNKNOWN, 0),), b"b"),
+        )
+        assert page(indexed(Log(tmp_path, Kind.STDOUT))).total == 0
+
+
+def test_one_line_of_100_mb_among_others(tmp_path: Path) -> None:
+    length = 100_000_000
+    with (tmp_path / "output").open("wb") as output:
+        output.write(b"first\n")
+        output.seek(6 + length)  # NULs, and no block on disk
+        output.write(b"\nlast\r\xff")
+    log = indexed(Log(tmp_path, None))
+    found = page(log, cap_bytes=8192)
+    assert [(line.offset, line.length, line.newline) for line in found.lines] == [
+        (0, 5, True),
+        (6, length, True),
+        (length + 7, 6, False),
+    ]
+    assert [line.data for line in found.lines] == [b"first", bytes(8192), b"last\r\xff"]
+    assert page(log, offset=length // 2).start == 1
+    assert log.index.memory_bytes < 16_000
+
+
+def test_an_answer_has_a_limit_of_bytes_and_at_least_one_line(tmp_path: Path) -> None:
+    (tmp_path / "output").write_bytes(b"aaaa\nbbbb\ncccc\n")
+    log = indexed(Log(tmp_path, None))
+    for limit_bytes, count in ((1, 1), (7, 1), (8, 2), (11, 2), (12, 3)):
+        assert len(page(log, limit_bytes=limit_bytes).lines) == count
+
+
+def test_offsets_beyond_the_end(tmp_path: Path) -> None:
+    (tmp_path / "output").write_bytes(b"a\nb")
+    log = indexed(Log(tmp_path, None))
+    assert (page(log, offset=9).start, page(log, offset=9).lines) == (2, ())
+    assert page(log, ENDED, offset=3).start == 2
+    with pytest.raises(OffsetError):
+        page(log, ENDED, offset=4)
+
+
+# -- on disk --
+
+
+def saved(folder: Path, text: bytes) -> Log:
+    """A log whose index is on disk."""
+    (folder / "output").write_bytes(text)
+    log = Log(folder, None)
+    log.job_ended = True
+    assert indexed(log).complete
+    return log
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200), st.data())
+@settings(max_examples=80, deadline=None)
+def test_an_index_on_disk_is_right_or_made_anew(
+    tmp_path_factory: pytest.TempPathFactory, text: bytes, more: bytes, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("job")
+    with tiny():
+        saved(folder, text)
+        path = folder / "lines"
+        content = bytearray(path.read_bytes() if text else b"")
+        match data.draw(st.sampled_from(["whole", "cut", "damaged", "longer", "gone", "of a longer log"])):
+            case "cut":
+                del content[data.draw(st.integers(0, len(content))) :]
+            case "damaged" if content:
+                content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+            case "longer":
+                content += b"rubbish"
+            case "of a longer log":
+                text = text[: data.draw(st.integers(0, len(text)))]
+        path.write_bytes(content)
+        if data.draw(st.booleans()):
+            path.unlink()
+        again = saved(folder, text + more)
+        loaded = lineindex.load(path, len(text + more)) if text + more else lineindex.LineIndex()
+        assert loaded is not None
+        assert loaded.mark == again.index.mark
+        lines = split(text + more)
+        log = Log(folder, None)
+        assert indexed(log).extent().line_count == len(lines)
+        assert [line.offset for line in page(log).lines] == [offset for offset, _, _ in lines]
+
+
+def test_an_index_is_taken_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved(tmp_path, b"a\n" * 1_000_000)
+    assert (tmp_path / "lines").stat().st_size < 400
+    monkeypatch.setattr(lineindex.LineIndex, "feed", None)
+    assert indexed(Log(tmp_path, None)).extent() == LineExtent(2_000_000, 2_000_000, 1_000_000)
+
+
+def test_a_file_that_somebody_removed_is_written_whole(tmp_path: Path) -> None:
+    log = saved(tmp_path, b"a\n" * 100_000)
+    (tmp_path / "lines").unlink()
+    with (tmp_path / "output").open("ab") as output:
+        output.write(b"b\n" * 100_000)
+    assert indexed(log).extent().line_count == 200_000
+    found = lineindex.load(tmp_path / "lines", 400_000)
+    assert found is not None
+    assert found.mark == log.index.mark
+
+
+# -- all logs of a server --
+
+
+class Shelf:
+    """``Lines`` over folders that the test fills, with a count of what works at the same time."""
+
+    def __init__(self, folder: Path, **limits: Any) -> None:
+        self.folder = folder
+        self.running: list[str] = []
+        self.lines = Lines(
+            replace(Settings(data_dir=folder), **limits),
+            folder=lambda name: folder / name,
+            running=lambda: self.running,
+        )
+
+    def write(self, name: str, text: bytes) -> None:
+        (self.folder / name).mkdir(exist_ok=True)
+        with (self.folder / name / "output").open("ab") as output:
+            output.write(text)
+
+    async def page(self, job: Job, **wanted: Any) -> LinePage:
+        return await self.lines.page(job, PageQuery(**{"limit_count": 10, "cap_bytes": 100, **wanted}))
+
+
+@asynccontextmanager
+async def shelf(folder: Path, **limits: Any) -> AsyncIterator[Shelf]:
+    each = Shelf(folder, **limits)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(each.lines.run)
+        yield each
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Looks wait for it, at most 30 s."""
+    event = threading.Event()
+    look = Log.look
+
+    def slow(self: Log, **arguments: Any) -> None:
+        assert event.wait(30)
+        look(self, **arguments)
+
+    monkeypatch.setattr(Log, "look", slow)
+    yield event
+    event.set()
+
+
+async def test_a_job_that_is_not_known_or_has_not_started(tmp_path: Path) -> None:
+    async with shelf(tmp_path) as each:
+        assert await each.lines.extent("j") == LineExtent(0, 0, 0)
+        assert await each.lines.extent("j", Kind.STDERR) == LineExtent(0, 0, 0)
+        found = await each.page(RUNNING)
+        assert found == LinePage(start=0, total=0, size_bytes=0, indexed_bytes=0, ended=False, lines=())
+        assert (await each.page(RUNNING, start=-5)).start == 0
+        each.write("j", b"now\n")
+        assert await each.lines.extent("j") == LineExtent(4, 4, 1)
+        assert [line.data for line in (await each.page(ENDED, start=-1)).lines] == [b"now"]
+
+
+async def test_what_is_told_is_never_older_than_the_question(tmp_path: Path) -> None:
+    async with shelf(tmp_path) as each:
+        written = 0
+
+        async def ask() -> None:
+            for _ in range(50):
+                before = written
+                assert (await each.lines.extent("j")).line_count >= before
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(ask)
+            for _ in range(100):
+                each.write("j", b"x\n")
+                written += 1
+                await trio.lowlevel.checkpoint()
+
+
+async def test_all_who_ask_share_one_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobdeck_server.core.linelog._LOOK_S", 0.0)  # a build has many looks
+    monkeypatch.setattr("jobdeck_server.core.linelog._PIECE_BYTES", 1000)
+    look, looking, most = Log.look, 0, 0
+
+    def counted(self: Log, **arguments: Any) -> None:
+        nonlocal looking, most
+        looking += 1
+        most = max(most, looking)
+        monkeypatch.setattr("jobdeck_server.core.linelog._LOOK_S", 0.001)
+        look(self, **arguments)
+        looking -= 1
+
+    monkeypatch.setattr(Log, "look", counted)
+    async with shelf(tmp_path, line_thread_limit_count=8) as each:
+        each.write("j", b"line\n" * 20_000)
+        found: list[LinePage] = []
+
+        async def ask(start: int) -> None:
+            found.append(await each.page(RUNNING, start=start))
+
+        async with trio.open_nursery() as nursery:
+            for start in range(-10, 10):
+                nursery.start_soon(ask, start)
+        assert {each.total for each in found} == {20_000}
+        assert most == 1
+
+
+async def test_a_page_beyond_the_index_waits_for_a_while(tmp_path: Path, gate: threading.Event) -> None:
+    async with shelf(tmp_path, lines_wait_s=0.01) as each:
+        each.write("j", b"a\nb\n")
+        found = await each.page(RUNNING, start=1)
+        assert (found.total, found.indexed_bytes, found.lines) == (0, 0, ())
+        gate.set()
+    async with shelf(tmp_path, lines_wait_s=60.0) as each:
+        assert (await each.page(RUNNING, start=1)).lines[0].data == b"b"
+
+
+async def test_a_log_that_cannot_be_read(tmp_path: Path) -> None:
+    async with shelf(tmp_path) as each:
+        (tmp_path / "j" / "output").mkdir(parents=True)
+        with pytest.raises(UnavailableError):
+            await each.lines.extent("j")
+        (tmp_path / "j" / "output").rmdir()
+        each.write("j", b"a\n")
+        assert (await each.lines.extent("j")).line_count == 1
+
+
+async def test_growth_is_indexed_while_nobody_asks(tmp_path: Path) -> None:
+    limits = {"line_sweep_s": 0.01, "line_sweep_bytes": 1000, "line_file_least_bytes": 1}
+    async with shelf(tmp_path, **limits) as each:
+        each.write("j", b"x" * 2000)
+        each.write("small", b"x" * 10)
+        each.running = ["j", "small", "nothing yet"]
+        await until(lambda: len(each.lines) == 1)
+        job = replace(ENDED, output_bytes=2000)
+        each.running = []
+        each.lines.ended(job)
+        await until((tmp_path / "j" / "lines").exists)
+        assert len(each.lines) == 1
+
+
+async def test_what_was_not_used_for_long_is_dropped(tmp_path: Path) -> None:
+    async with shelf(tmp_path, line_sweep_s=0.01, line_idle_s=0.0) as each:
+        each.write("j", b"x")
+        await each.lines.extent("j")
+        await until(lambda: len(each.lines) == 0)
+
+
+async def test_memory_holds_the_ones_used_last(tmp_path: Path) -> None:
+    async with shelf(tmp_path, line_index_limit_count=3) as each:
+        for name in "abcda":
+            await each.lines.extent(name)
+        assert len(each.lines) == 3
+    async with shelf(tmp_path, line_memory_limit_bytes=30 * 8) as each:
+        for name in "abc":
+            each.write(name, b"x" * 16 * lineindex.BLOCK_BYTES)
+            await each.lines.extent(name)
+        assert len(each.lines) == 2  # the newest was opened before it had any
+
+
+async def test_what_is_forgotten_leaves_no_file(tmp_path: Path, gate: threading.Event) -> None:
+    async with shelf(tmp_path, line_file_least_bytes=1) as each:
+        each.write("j", b"a\n")
+        each.lines.ended(replace(ENDED, output_bytes=2))
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(each.lines.forget, "j")
+            await trio.testing.wait_all_tasks_blocked()
+            assert nursery.child_tasks  # it waits for the look that is under way
+            gate.set()
+        assert len(each.lines) == 0
+        assert os.listdir(tmp_path / "j") == ["output"]
+
+
+# -- with jobs --
+
+
+async def ended_job(bench: Bench, text: bytes) -> Job:
+    job = await bench.core.submit(shell("true"))
+    LogWriter(bench.engine.follow(job.id)).write(Kind.STDOUT, text)
+    bench.core.report(job.id, Started(started_us=1, step=0))
+    bench.core.report(job.id, Ended(how="exit", code=0, started_us=1, finished_us=now_us(), output_bytes=len(text)))
+    await until(lambda: bench.core.live(job.id) is None)
+    return await bench.core.get(job.id)
+
+
+async def test_the_end_of_a_job_is_indexed_and_its_removal_forgets(tmp_path: Path) -> None:
+    async with bench(tmp_path, line_file_least_bytes=1) as each:
+        job = await ended_job(each, b"a\nb\n")
+        folder = each.engine.follow(job.id)
+        await until((folder / "lines").exists)
+        assert len(each.core.lines) == 1
+        await each.core.remove(job.id)
+        assert len(each.core.lines) == 0
+        assert each.engine.forgotten == [job.id]
+
+
+async def test_output_removed_by_retention(tmp_path: Path) -> None:
+    query = PageQuery(limit_count=10, cap_bytes=10)
+    async with bench(tmp_path, retention_output_bytes=5, line_file_least_bytes=1) as each:
+        jobs = [await ended_job(each, b"a\nb\n") for _ in range(2)]
+        for job in jobs:
+            assert (await each.core.lines.page(job, query)).total == 2
+        await retention.sweep(each.core)
+        assert len(each.core.lines) == 1
+        old, new = [await each.core.get(job.id) for job in jobs]
+        assert (old.output_removed, new.output_removed) == (True, False)
+        with pytest.raises(OutputGoneError):
+            await each.core.lines.page(old, query)
+        with pytest.raises(OutputGoneError):
+            await each.core.lines.page(jobs[0], query)  # read before it was removed
+        assert (await each.core.lines.page(new, query)).total == 2
+
+
+async def test_a_job_that_was_lost_without_a_byte(tmp_path: Path) -> None:
+    async with bench(tmp_path) as each:
+        job = Job(id="x", dialect="v1", state=JobState.LOST, output_removed=True)
+        found = await each.core.lines.page(job, PageQuery(limit_count=10, cap_bytes=10))
+        assert (found.ended, found.total) == (True, 0)
