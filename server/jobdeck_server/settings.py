@@ -103,7 +103,7 @@ class Settings:
     blob_reserve_bytes: int = 256 * MIB  # of the disk, left free for records and output: uploads stop before it
     blob_upload_limit_count: int = 256  # at the same time
     blob_backlog_bytes: int = (
-        MIB  # of an upload, received and not yet handed to a thread; as much again is in its hands
+        MIB  # of an upload, received and waiting for a thread; a thread holds as much again
     )
     blob_thread_limit_count: int = 4  # that hash and write; others wait for their turn
     blob_record_limit_bytes: int = 16 * MIB  # of one record's text: an artifact of some 100,000 files
