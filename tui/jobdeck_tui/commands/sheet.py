@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from jobdeck_protocol.job import Job, Step
 
-__all__ = ["sheet"]
+__all__ = ["facts", "sheet"]
 
 _NAME_WIDTH = 10
 _NAMES_LIMIT = 8
@@ -22,17 +22,18 @@ _NAMES_LIMIT = 8
 
 def sheet(job: Job, *, now_us: int) -> list[str]:
     """Lines ``name      value``; what is not known, or as usual, is left out. Every value is safe for a terminal."""
-    return [f"{name:<{_NAME_WIDTH}}{shown(value)}" for name, value in _facts(job, now_us)]
+    return [f"{name:<{_NAME_WIDTH}}{shown(value)}" for name, value in facts(job, now_us)]
 
 
-def _facts(job: Job, now_us: int) -> Iterator[tuple[str, str]]:
+def facts(job: Job, now_us: int, *, names_limit: int = _NAMES_LIMIT) -> Iterator[tuple[str, str]]:
+    """Names and values, foreign text as it came; of more than ``names_limit`` variables only the number."""
     yield "id", job.id
     yield "state", _state(job)
     if job.error:
         yield "error", job.error
     if job.note:
         yield "note", job.note
-    yield from _steps(job)
+    yield from _steps(job, names_limit)
     if job.labels:
         yield "labels", ", ".join(job.labels)
     yield "made by", job.dialect + (f", as {job.key}" if job.key else "")
@@ -55,7 +56,7 @@ def _state(job: Job) -> str:
     return ", ".join([words, *flags])
 
 
-def _steps(job: Job) -> Iterator[tuple[str, str]]:
+def _steps(job: Job, names_limit: int) -> Iterator[tuple[str, str]]:
     for number, step in enumerate(job.steps):
         mark = "" if len(job.steps) == 1 else f"{number + 1} of {len(job.steps)}: "
         if job.step == number and len(job.steps) > 1:
@@ -63,7 +64,7 @@ def _steps(job: Job) -> Iterator[tuple[str, str]]:
         yield "command", mark + _command(step)
         if step.cwd is not None:
             yield "folder", step.cwd
-        if 0 < len(step.env_names) <= _NAMES_LIMIT:
+        if 0 < len(step.env_names) <= names_limit:
             yield "variables", " ".join(step.env_names)
         elif step.env_names:
             yield "variables", f"{len(step.env_names)}; their names are in --json"

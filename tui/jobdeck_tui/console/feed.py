@@ -21,16 +21,30 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from jobdeck_client.lines import LinePage
+    from jobdeck_protocol.job import Job
     from jobdeck_tui.console.api import Api
     from jobdeck_tui.console.logmodel import Ask
     from jobdeck_tui.console.logtext import Tail
     from jobdeck_tui.console.state import LogKey, LogSize
     from jobdeck_tui.console.widgets.log_window import LogWindow
 
-__all__ = ["Feed", "Owner"]
+__all__ = ["Feed", "Owner", "Trouble", "open_job"]
 
 T = TypeVar("T")
 _GONE = 410
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why something is not there.
+
+    Attributes:
+        words: A sentence, with foreign text in it.
+        final: It will never be there.
+    """
+
+    words: str
+    final: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +53,12 @@ class Owner:
 
     Attributes:
         run: Runs a coroutine for as long as the pane is there.
-        failed: Told why a question failed, as a sentence with foreign text in it, None when one was answered again. The
-            second value says that nothing will ever come.
+        failed: Told why a question failed, None when one was answered again.
         later: Calls something after the usual wait.
     """
 
     run: Callable[[Coroutine[None, None, None]], object]
-    failed: Callable[[str | None, bool], None]
+    failed: Callable[[Trouble | None], None]
     later: Callable[[Callable[[], None]], object]
 
 
@@ -104,12 +117,9 @@ class Feed:
 
     @property
     def _behind(self) -> bool:
-        """The window does not hold the end."""
-        pages = self._view.text.pages
-        if not self.begun or (self.size is not None and self.size.indexed_bytes > pages.size_bytes):
-            return True
-        count = pages.line_count
-        return not pages.holds(max(0, count - self._view.end_count), count - 1)
+        """The log was told to be longer than the window knows."""
+        known_bytes = self._view.text.pages.size_bytes
+        return not self.begun or (self.size is not None and self.size.indexed_bytes > known_bytes)
 
     # -- questions --
 
@@ -162,7 +172,7 @@ class Feed:
             if not self._closed:
                 if self._broken:
                     self._broken = False
-                    self._owner.failed(None, False)
+                    self._owner.failed(None)
                 return answer
         return None
 
@@ -171,10 +181,10 @@ class Feed:
     def _fail(self, error: ClientError) -> None:
         if self._closed:
             return
-        gone = isinstance(error, NotFoundError) or (isinstance(error, RefusedError) and error.status == _GONE)
+        trouble = _trouble(error)
         self._broken = True
-        self._owner.failed(str(error), gone)
-        if gone:
+        self._owner.failed(trouble)
+        if trouble.final:
             self.close()
         else:
             self._wait()
@@ -187,3 +197,18 @@ class Feed:
     def _again(self) -> None:
         self._waiting = False
         self.fill()
+
+
+async def open_job(api: Api, job_id: str) -> Job | Trouble:
+    """A job, kept up to date from now on; or why it cannot be had."""
+    try:
+        return await api.open(job_id)
+    except ClientError as error:
+        return _trouble(error)
+    except GuestEndedError:
+        return Trouble("", final=True)
+
+
+def _trouble(error: ClientError) -> Trouble:
+    gone = isinstance(error, NotFoundError) or (isinstance(error, RefusedError) and error.status == _GONE)
+    return Trouble(str(error), final=gone)

@@ -131,7 +131,8 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
     def needs(self) -> tuple[list[Ask], list[Tail]]:
         """What to ask the server for now: lines, and ends of long lines; the lines count as asked for from now on."""
         first, last = self.lines_seen
-        return self.text.asks(first, max(last, first), max(1, self.size.height)), self.text.tails(first, last)
+        around = 0 if self.follow else self.size.height  # nobody reads above an end that moves on
+        return self.text.asks(first, max(last, first), around), self.text.tails(first, last)
 
     # -- what comes from the owner --
 

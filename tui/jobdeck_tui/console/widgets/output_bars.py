@@ -1,0 +1,148 @@
+"""The two lines around a log: above it which job it is and how that stands, below it where one is in the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.reactive import Reactive
+from textual.widget import Widget
+
+from jobdeck_protocol.job import JobState
+from jobdeck_tui.console.marks import mark
+from jobdeck_tui.sanitise import clean_line
+from jobdeck_tui.words import bytes_text, ending
+
+if TYPE_CHECKING:
+    from jobdeck_protocol.job import Job
+
+__all__ = ["Foot", "Head", "Place"]
+
+_ID_CELLS = 8
+_LEAST_ROOM = 12
+
+
+class Head(Widget):
+    """Sign and state, what runs, the id's beginning; right which streams are shown.
+
+    Attributes:
+        job: None while it is not known.
+        stream: The only one that is shown, None for both.
+        brief: What the line below would tell, where there is no room for it.
+    """
+
+    DEFAULT_CSS = """
+    Head { height: 1; padding: 0 1; background: $panel; color: $foreground; }
+    """
+
+    job: Reactive[Job | None] = Reactive(None)
+    stream: Reactive[str | None] = Reactive(None)
+    brief: Reactive[str] = Reactive("")
+
+    def render(self) -> Content:
+        """Fitted to the width: the command is cut first."""
+        if self.job is None:
+            return Content("")
+        job, width = self.job, self.content_size.width
+        sign = mark(job.state)
+        state = Content.styled(f"{sign.sign} {_standing(job)}", f"${sign.colour}")
+        words = [self.brief] if self.brief else []
+        words += [f"only {self.stream}"] if self.stream is not None else []
+        right = Content.styled(" · ".join([*words, job.id[:_ID_CELLS]]), "$text-muted")
+        room = width - state.cell_length - right.cell_length - 4
+        if room < _LEAST_ROOM:
+            right, room = Content(""), width - state.cell_length - 2
+        command = Content(clean_line(job.command)).truncate(max(0, room), ellipsis=True)
+        gap = max(1, width - state.cell_length - 2 - command.cell_length - right.cell_length)
+        return Content.assemble(state, "  ", command, " " * gap, right)
+
+
+def _standing(job: Job) -> str:
+    """Its state, and how it ended if that says more."""
+    end = ending(job)
+    if job.state is JobState.FAILED and end.isdecimal():
+        return f"exit {end}"
+    if job.state in (JobState.FAILED, JobState.STOPPED) and end:
+        return f"{job.state.value}, {end}"
+    return job.state.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one is in a log.
+
+    Attributes:
+        line: The line where reading goes on, from 0; None if there is none.
+        line_count: As far as is known here.
+        size_bytes: Of the log, None while that is not known.
+        indexed: Which part of it was looked through for lines, 0 to 1.
+        behind_count: Lines that were written since following ended.
+        follow: The end is followed.
+        ended: The log will not grow any more.
+        chosen: What is selected, in words.
+        trouble: Why something could not be read.
+    """
+
+    line: int | None = None
+    line_count: int = 0
+    size_bytes: int | None = None
+    indexed: float = 1.0
+    behind_count: int = 0
+    follow: bool = True
+    ended: bool = False
+    chosen: str = ""
+    trouble: str = ""
+
+    @property
+    def going(self) -> tuple[str, str]:
+        """What happens at the end now, and the colour in which that is told."""
+        if self.trouble:
+            return clean_line(self.trouble), "$text-error"
+        if self.indexed < 1:
+            return f"indexing {self.indexed:.0%}", "$text-warning"
+        if self.follow:
+            return ("end", "$text-muted") if self.ended else ("● following", "$text-success")
+        more = f", {self.behind_count:,} new" if self.behind_count else ""
+        return ("", "") if self.ended else (f"paused{more}", "$text-warning")
+
+
+class Foot(Widget):
+    """Left where one is, right what goes on.
+
+    Attributes:
+        place: See there.
+        modes: Toggles that are on, in words.
+    """
+
+    DEFAULT_CSS = """
+    Foot { height: 1; padding: 0 1; background: $panel; color: $text-muted; }
+    """
+
+    place: Reactive[Place] = Reactive(Place())
+    modes: Reactive[str] = Reactive("")
+
+    def render(self) -> Content:
+        """Fitted to the width: what falls away first is least."""
+        width = self.content_size.width
+        place = self.place
+        going, colour = place.going
+        right = Content.styled(going, colour) if going else Content("")
+        left = [part for part in (_position(place), _size(place), place.chosen, self.modes) if part]
+        while left and sum(map(len, left)) + 3 * (len(left) - 1) + right.cell_length + 1 > width:
+            left.pop()
+        text = Content(" · ".join(left))
+        if right.cell_length > width:
+            right = right.truncate(width, ellipsis=True)
+        return Content.assemble(text, " " * max(0, width - text.cell_length - right.cell_length), right)
+
+
+def _position(place: Place) -> str:
+    if place.line is None:
+        return ""
+    part = (place.line + 1) / max(1, place.line_count)
+    return f"{place.line + 1:,} / {place.line_count:,} ({part:.0%})"
+
+
+def _size(place: Place) -> str:
+    return "" if not place.size_bytes else bytes_text(place.size_bytes)
