@@ -151,6 +151,8 @@ def _tags(value: object) -> tuple[object, ...]:
 
 def _entries(value: object) -> dict[str, object]:
     """The entries of a complex record in the order in which they are kept: indices first, then by code unit."""
+    if isinstance(value, list):  # which is an object there, and its indices are its keys
+        value = {str(index): entry for index, entry in enumerate(value)}
     if not isinstance(value, dict):
         raise BadRecordError("The content of a complex record must be an object.", field="content")
     for path, entry in value.items():
