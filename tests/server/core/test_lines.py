@@ -150,6 +150,13 @@ def test_an_answer_has_a_limit_of_bytes_and_at_least_one_line(tmp_path: Path) ->
         assert len(page(log, limit_bytes=limit_bytes).lines) == count
 
 
+def test_a_log_that_is_shorter_than_it_was_is_looked_through_anew(tmp_path: Path) -> None:
+    (tmp_path / "output").write_bytes(b"a\nb\nc")
+    log = indexed(Log(tmp_path, None))
+    (tmp_path / "output").write_bytes(b"aaa\n")
+    assert indexed(log).extent() == LineExtent(4, 4, 1)
+
+
 def test_offsets_beyond_the_end(tmp_path: Path) -> None:
     (tmp_path / "output").write_bytes(b"a\nb")
     log = indexed(Log(tmp_path, None))
