@@ -100,6 +100,7 @@ class Client:
         sort: str = "-created",
         limit: int = 50,
         cursor: str | None = None,
+        after: str | None = None,
     ) -> Page:
         """One page of the list of jobs.
 
@@ -112,6 +113,11 @@ class Client:
             sort: ``created``, ``ended`` or ``state``; ``-`` before it for the greatest first.
             limit: Longest page.
             cursor: ``next`` of the page before.
+            after: Id of a job instead: the page is what follows it in this order, whether or not it is on the list
+                itself. What stands above it is asked for with the flipped order.
+
+        Raises:
+            NotFoundError: The job ``after`` which to go on is not there any more.
         """
         given = {
             "state": ",".join(states) or None,
@@ -122,6 +128,7 @@ class Client:
             "sort": sort,
             "limit": str(limit),
             "cursor": cursor,
+            "after": after,
         }
         query = {name: value for name, value in given.items() if value is not None}
         wire = _object(await self._request("GET", "/v1/jobs", query=query))

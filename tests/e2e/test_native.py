@@ -78,6 +78,31 @@ def test_pages_hold_each_job_once(deck: Server, shelf: dict[str, str], sort: str
         assert found == (in_order[::-1] if sort.startswith("-") else in_order)
 
 
+@pytest.mark.parametrize("sort", ["created", "ended", "state"])
+def test_pages_behind_and_above_a_job(deck: Server, shelf: dict[str, str], sort: str) -> None:
+    until(lambda: len(ids(deck, "?label=shelf&state=failed,succeeded")) == len(shelf))
+    whole = ids(deck, f"?label=shelf&sort={sort}")
+    for at, job_id in enumerate(whole):
+        assert ids(deck, f"?label=shelf&sort={sort}&after={job_id}&limit=3") == whole[at + 1 : at + 4]
+        assert ids(deck, f"?label=shelf&sort=-{sort}&after={job_id}&limit=3") == whole[max(0, at - 3) : at][::-1]
+        assert ids(deck, f"?label=odd&sort={sort}&after={job_id}") == [
+            each for each in whole[at + 1 :] if each in [shelf[f"job{number}"] for number in (1, 3, 5)]
+        ]
+
+
+def test_a_page_behind_what_is_not_on_the_list(deck: Server) -> None:
+    gone, running = submitted(deck, "true"), submitted(deck, "sleep 100")
+    deck.wait(gone)
+    assert ask(deck.port, "GET", f"/v1/jobs?sort=ended&after={gone}").status == 200
+    until(lambda: ask(deck.port, "DELETE", f"/v1/jobs/{gone}").status == 204)
+    answer = ask(deck.port, "GET", f"/v1/jobs?after={gone}")
+    assert (answer.status, json.loads(answer.body)["detail"]) == (404, f"Job {gone} not found.")
+    answer = ask(deck.port, "GET", f"/v1/jobs?sort=ended&after={running}")
+    assert (answer.status, json.loads(answer.body)["field"]) == (400, "after")
+    assert "has not ended" in json.loads(answer.body)["detail"]
+    assert ask(deck.port, "POST", f"/v1/jobs/{running}/stop", b'{"signal": "KILL"}').status == 202
+
+
 @pytest.mark.parametrize(
     ("query", "numbers"),
     [

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jobdeck_protocol.job import ENDED, Job, JobState, from_wire, to_wire
+from jobdeck_server.core import ways
 from jobdeck_server.core.errors import IdempotencyError
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ def insert_job(
             *(_search(job), _dumps(wire), _dumps(spec)),
         ),
     )
-    connection.executemany("insert into label values (?, ?)", ((label, cursor.lastrowid) for label in job.labels))
+    seq = cursor.lastrowid
+    assert seq is not None
+    connection.executemany("insert into label values (?, ?)", ((label, seq) for label in job.labels))
+    ways.raise_tide(connection, seq)
     return [insert_event(connection, "job", wire)]
 
 
@@ -134,9 +138,10 @@ def undoom(connection: sqlite3.Connection, job_ids: Iterable[str]) -> None:
 
 
 def trim(connection: sqlite3.Connection, *, events_count: int, keys_before_us: int) -> None:
-    """Forget old events and idempotency keys."""
+    """Forget old events, idempotency keys, and what helped to find jobs that are gone."""
     connection.execute("delete from event where n <= (select max(n) from event) - ?", (events_count,))
     connection.execute("delete from idempotency where created_us < ?", (keys_before_us,))
+    connection.execute("delete from tide where seq < (select min(seq) from job)")
 
 
 # -- reading --

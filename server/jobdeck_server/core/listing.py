@@ -1,7 +1,8 @@
 """Lists of jobs: which, in what order, from where on.
 
-Pages go by keys, never by OFFSET, and never count: listing the newest fifty of a million jobs costs what it costs for a
-thousand. A text filter looks at a bounded slice of rows per call and hands back where to go on.
+Pages go by keys, never by OFFSET, and never count them all: the newest fifty of a million jobs cost what they cost of a
+thousand. ``ways`` finds an index for what is asked. Where none has just these jobs, or a text is sought, a page looks
+at a bounded slice of rows and hands back where to go on.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import Job, JobState, from_wire
-from jobdeck_server.core.errors import BadRequestError
+from jobdeck_server.core import ways
+from jobdeck_server.core.errors import BadRequestError, UnknownJobError
+from jobdeck_server.core.ways import Order, Row, Spot
 
 if TYPE_CHECKING:
     import sqlite3
 
-_SORTS = {"created": ("seq", None), "ended": ("finished_us", "finished_us is not null"), "state": ("state", None)}
+SORTS = ("created", "ended", "state")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +34,11 @@ class JobFilter:
         label: Only jobs with this label.
         text: Only jobs whose command, id or labels hold this, case folded.
         since_us: Only jobs created at or after this.
-        sort: ``created``, ``ended`` or ``state``, with ``-`` before it for the greatest first.
+        sort: ``created`` (the order of acceptance), ``ended`` (only jobs that have) or ``state`` (by its word, then by
+            acceptance), with ``-`` before it for the greatest first.
         limit_count: Longest page.
         cursor: Where the last page stopped, as given out with it.
+        after: Id of a job; the page begins with what follows it, whether or not it is on the list itself.
     """
 
     states: tuple[JobState, ...] = ()
@@ -44,6 +49,7 @@ class JobFilter:
     sort: str = "-created"
     limit_count: int = 50
     cursor: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,80 +78,67 @@ def page(connection: sqlite3.Connection, wanted: JobFilter, *, scan_limit_count:
 
     Args:
         connection: A reading one.
-        wanted: Filter, order, cursor.
-        scan_limit_count: How many rows a text filter may look at.
+        wanted: Filter, order, place.
+        scan_limit_count: How many rows may be looked at.
 
     Raises:
-        BadRequestError: An unknown sort, or a cursor that was not given out for it.
+        BadRequestError: An unknown sort, a cursor that was not given out for it, or a job that has no place in it.
+        UnknownJobError: There is no job ``after`` which to go on.
     """
-    column, descending = _sort(wanted)
-    where, values = _conditions(wanted)
-    if wanted.cursor is not None:
-        after = _cursor(wanted.cursor, wanted.sort)
-        sign = "<" if descending else ">"
-        where.append(f"seq {sign} ?" if column == "seq" else f"({column}, seq) {sign} (?, ?)")
-        values += after[-1:] if column == "seq" else after
-    order = " desc" if descending else ""
-    table = "label join job using (seq)" if wanted.label is not None else "job"
-    sql = (
-        f"select seq, {column}, id, record, search from {table}"
-        + (f" where {' and '.join(where)}" if where else "")
-        + (f" order by seq{order}" if column == "seq" else f" order by {column}{order}, seq{order}")
-        + " limit ?"
-    )
-    limit = wanted.limit_count + 1 if wanted.text is None else scan_limit_count
-    found: list[Listed] = []
-    last: tuple[Any, int] | None = None
-    looked = 0
-    for seq, value, job_id, record, search in connection.execute(sql, (*values, limit)):
-        if len(found) == wanted.limit_count:
-            return Page(tuple(found), _next(wanted.sort, last))
-        looked += 1
-        last = (value, seq)
-        if wanted.text is None or wanted.text.casefold() in search:
-            found.append(Listed(job_id, record))
-    more = wanted.text is not None and looked == limit
-    return Page(tuple(found), _next(wanted.sort, last) if more else None)
-
-
-def _sort(wanted: JobFilter) -> tuple[str, bool]:
-    descending = wanted.sort.startswith("-")
+    connection.execute("begin")  # all that is read sees the same
     try:
-        return _SORTS[wanted.sort.removeprefix("-")][0], descending
-    except KeyError:
-        raise BadRequestError(f"Jobs cannot be sorted by {wanted.sort!r}.", field="sort") from None
+        return _page(connection, wanted, scan_limit_count)
+    finally:
+        connection.execute("commit")
 
 
-def _conditions(wanted: JobFilter) -> tuple[list[str], list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
-    only = _SORTS[wanted.sort.removeprefix("-")][1]
-    if only is not None:
-        where.append(only)
-    if wanted.states:
-        where.append(f"state in ({','.join('?' * len(wanted.states))})")
-        values += [state.value for state in wanted.states]
-    for name, value in (("dialect", wanted.dialect), ("label", wanted.label)):
-        if value is not None:
-            where.append(f"{name} = ?")
-            values.append(value)
-    if wanted.since_us is not None:
-        where.append("created_us >= ?")
-        values.append(wanted.since_us)
-    return where, values
+def _page(connection: sqlite3.Connection, wanted: JobFilter, scan_limit_count: int) -> Page:
+    order = _order(wanted.sort)
+    start = _start(connection, wanted, order)
+    way = ways.find(connection, wanted, order, start=start, scan_limit_count=scan_limit_count)
+    found: list[Listed] = []
+    last: Row | None = None
+    for looked, row in enumerate(way.rows, start=1):
+        if len(found) == wanted.limit_count or looked == way.limit_count:
+            return Page(tuple(found), _cursor(wanted.sort, last))
+        last = row
+        if row.record is not None:
+            found.append(Listed(row.id, row.record))
+    return Page(tuple(found), None)
 
 
-def _next(sort: str, last: tuple[Any, int] | None) -> str | None:
+def _order(sort: str) -> Order:
+    name = sort.removeprefix("-")
+    if name not in SORTS:
+        raise BadRequestError(f"Jobs cannot be sorted by {sort!r}.", field="sort")
+    return Order(name, sort.startswith("-"))
+
+
+def _start(connection: sqlite3.Connection, wanted: JobFilter, order: Order) -> Spot | None:
+    if wanted.after is None:
+        return None if wanted.cursor is None else _read_cursor(wanted.cursor, wanted.sort)
+    if wanted.cursor is not None:
+        raise BadRequestError("Give one of cursor and after.", field="after")
+    spot = ways.spot(connection, wanted.after, order)
+    if spot is None:
+        raise UnknownJobError(wanted.after)
+    if spot.value is None:
+        raise BadRequestError(f"Job {wanted.after} has not ended and so has no place in this list.", field="after")
+    return spot
+
+
+def _cursor(sort: str, last: Row | None) -> str | None:
     if last is None:
         return None
-    return base64.urlsafe_b64encode(json.dumps([sort, *last]).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps([sort, last.value, last.seq]).encode()).decode().rstrip("=")
 
 
-def _cursor(text: str, sort: str) -> list[Any]:
+def _read_cursor(text: str, sort: str) -> Spot:
     try:
         made_for, value, seq = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
         raise BadRequestError("This cursor was not given out here.", field="cursor") from error
-    if made_for != sort or type(seq) is not int or type(value) not in (int, str):
+    kind = str if sort.removeprefix("-") == "state" else int
+    if made_for != sort or type(seq) is not int or type(value) is not kind:
         raise BadRequestError("This cursor was not given out for this list.", field="cursor")
-    return [value, seq]
+    return Spot(value, seq)

@@ -6,7 +6,8 @@ A migration is never edited once released; a change of the tables is a new one a
 Rows of ``job`` are keyed by ``seq``, the order in which jobs were accepted: keyset pages go by it. ``record`` is the
 public record (``jobdeck_protocol.job.to_wire``) as JSON, handed out as it is: a change of its fields is a migration;
 ``spec`` what the engine needs (with environment values, never shown). ``doomed`` holds ids whose row is gone and whose
-folder is still to be removed.
+folder is still to be removed. ``tide`` has the greatest ``created_us`` of all jobs up to a ``seq``, for each 64th (see
+``ways.floor``).
 """
 
 from __future__ import annotations
@@ -56,6 +57,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "create index idempotency_created on idempotency (created_us)",
         "create table doomed (id text primary key) strict, without rowid",
         "create table meta (name text primary key, value text not null) strict, without rowid",
+    ),
+    (
+        "create table tide (seq integer primary key, top_us integer not null) strict",
+        "create index tide_top on tide (top_us, seq)",
+        """insert into tide select seq, top_us from (
+            select seq, max(created_us) over (order by seq) as top_us from job
+        ) where seq % 64 = 0""",
     ),
 )
 

@@ -94,6 +94,7 @@ def job_filter(query: Mapping[str, str], settings: Settings) -> JobFilter:
             query, "limit", default=settings.page_default_count, limit=settings.page_limit_count
         ),
         cursor=query.get("cursor") or None,
+        after=query.get("after") or None,
     )
 
 

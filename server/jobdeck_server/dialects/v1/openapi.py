@@ -59,6 +59,7 @@ LIST: Piece = {
         ),
         _query("limit", "Longest page", _INTEGER),
         _query("cursor", "Where the last page stopped", _STRING),
+        _query("after", "Id of a job; the page is what follows it in this order", _STRING),
     ],
     "responses": _answers(
         "200",
