@@ -33,11 +33,6 @@ class Absent(Enum):
 
 
 ABSENT: Final = Absent.ABSENT
-JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
-
-
-class BadRecordError(BadRequestError):
-    """What was sent is no record; ``field`` says which part is to blame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +83,14 @@ def record_of(value: object) -> Record:
         value: As ``ecmascript.parse`` or ``json.loads`` gives it.
 
     Raises:
-        BadRecordError: It is no object, its tags are no list, or an entry of a complex record has no content hash.
+        BadRequestError: It is no object, its tags are no list, or an entry of a complex record has no content hash.
     """
     if not isinstance(value, dict | list):
-        raise BadRecordError("A record must be an object.")
+        raise BadRequestError("A record must be an object.")
     try:
         check_depth(value)
     except JsonError as error:
-        raise BadRecordError(str(error)) from None
+        raise BadRequestError(str(error)) from None
     sent = value if isinstance(value, dict) else {}
     content_type = _or(sent.get("contentType"), "object")
     content = sent.get("content", ABSENT)
@@ -145,7 +140,7 @@ def _or(value: object, default: object) -> object:
 
 def _tags(value: object) -> tuple[object, ...]:
     if not isinstance(value, list):
-        raise BadRecordError("tags must be a list.", field="tags")
+        raise BadRequestError("tags must be a list.", field="tags")
     return tuple(sorted(value, key=lambda tag: by_unit(text_of(tag))))
 
 
@@ -154,10 +149,10 @@ def _entries(value: object) -> dict[str, object]:
     if isinstance(value, list):  # which is an object there, and its indices are its keys
         value = {str(index): entry for index, entry in enumerate(value)}
     if not isinstance(value, dict):
-        raise BadRecordError("The content of a complex record must be an object.", field="content")
+        raise BadRequestError("The content of a complex record must be an object.", field="content")
     for path, entry in value.items():
         if not isinstance(entry, dict) or not is_hash(entry.get("content")):
-            raise BadRecordError(f"The entry {path!r} has no content hash.", field="content")
+            raise BadRequestError(f"The entry {path!r} has no content hash.", field="content")
     return {path: value[path] for path in sorted(value, key=_entry_order) if path != _PROTO}
 
 

@@ -21,7 +21,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
 DEPTH_LIMIT_COUNT = 64
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
@@ -57,24 +57,35 @@ def check_depth(value: object) -> None:
     Raises:
         JsonError: It is.
     """
-    level = [value]
-    for _ in range(DEPTH_LIMIT_COUNT + 1):
-        level = [inner for each in level for inner in _inside(each)]
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEPTH_LIMIT_COUNT):
         if not level:
             return
-    raise JsonError(f"The JSON is nested deeper than {DEPTH_LIMIT_COUNT} levels.")
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+    if level:
+        raise JsonError(f"The JSON is nested deeper than {DEPTH_LIMIT_COUNT} levels.")
 
 
 def stringify(value: object, indent_count: int = 0) -> str:
     """A JSON value as ``JSON.stringify(value, null, indent_count)`` writes it; it can always be encoded as UTF-8."""
     parts: list[str] = []
     _write(value, parts, "\n" if indent_count else "", " " * indent_count)
-    return "".join(parts)
+    text = "".join(parts)
+    if _SURROGATE.search(text) is None:
+        return text
+    # Two halves that stand together are one character there, since a string there is a row of 16-bit units
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", joined)
 
 
 def is_falsy(value: object) -> bool:
     """Whether a JSON value counts as false: null, false, 0, and the empty string, but no list and no object."""
-    return value is None or value == 0 if not isinstance(value, str | list | dict) else value == ""
+    return value in (None, 0, "")
 
 
 def text_of(value: object) -> str:
@@ -100,23 +111,22 @@ def by_unit(text: str) -> bytes:
 
 def index_of(key: str) -> int | None:
     """The number that a key is as an array index, None if it is none."""
-    if _INDEX.fullmatch(key) is None:
+    if not "0" <= key[:1] <= "9" or _INDEX.fullmatch(key) is None:
         return None
     number = int(key)
     return number if number <= _LAST_INDEX else None
 
 
-def in_order(value: dict[str, object]) -> Iterator[tuple[str, object]]:
+def in_order(value: dict[str, object]) -> Iterable[tuple[str, object]]:
     """The items of an object, indices first."""
-    if not any(key[:1].isdigit() for key in value):
-        yield from value.items()
-        return
+    for key in value:
+        if "0" <= key[:1] <= "9":
+            break
+    else:
+        return value.items()
     indices = {key: number for key in value if (number := index_of(key)) is not None}
-    for key in sorted(indices, key=indices.__getitem__):
-        yield key, value[key]
-    for key, each in value.items():
-        if key not in indices:
-            yield key, each
+    first = [(key, value[key]) for key in sorted(indices, key=indices.__getitem__)]
+    return first + [item for item in value.items() if item[0] not in indices]
 
 
 def number_text(number: float) -> str:
@@ -150,48 +160,36 @@ def _layout(digits: str, point: int) -> str:
 
 
 def _write(value: object, parts: list[str], line: str, indent: str) -> None:
-    match value:
-        case str():
-            parts.append(_quote(value))
-        case dict() if value:
-            inner = line + indent
-            colon = ": " if indent else ":"
-            before = "{" + inner
-            for key, each in in_order(value):
-                parts.append(f"{before}{_quote(key)}{colon}")
-                _write(each, parts, inner, indent)
-                before = "," + inner
-            parts.append(line + "}")
-        case list() if value:
-            before = "[" + line + indent
-            for each in value:
-                parts.append(before)
-                _write(each, parts, line + indent, indent)
-                before = "," + line + indent
-            parts.append(line + "]")
-        case dict():
-            parts.append("{}")
-        case list():
-            parts.append("[]")
-        case float() if not math.isfinite(value):
-            parts.append("null")
-        case _:
-            parts.append(text_of(value))
+    """Add a value's text to ``parts``; ``line`` begins a new one at its depth, and is empty without an indent."""
+    if isinstance(value, str):
+        parts.append(encode_basestring(value))
+    elif isinstance(value, dict):
+        _write_object(value, parts, line, indent)
+    elif isinstance(value, list):
+        before = "[" + line + indent
+        for each in value:
+            parts.append(before)
+            _write(each, parts, line + indent, indent)
+            before = "," + line + indent
+        parts.append(line + "]" if value else "[]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        parts.append("null")
+    else:
+        parts.append(text_of(value))
 
 
-def _quote(text: str) -> str:
-    quoted = encode_basestring(text)
-    if _SURROGATE.search(quoted) is None:
-        return quoted
-    # Two halves that stand together are one character there, since a string there is a row of 16-bit units
-    joined = quoted.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", joined)
-
-
-def _inside(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+def _write_object(value: dict[str, object], parts: list[str], line: str, indent: str) -> None:
+    inner = line + indent
+    colon = ": " if indent else ":"
+    before = "{" + inner
+    for key, each in in_order(value):
+        if isinstance(each, str):  # nearly all there is in a record: worth a way of its own
+            parts.append(f"{before}{encode_basestring(key)}{colon}{encode_basestring(each)}")
+        else:
+            parts.append(f"{before}{encode_basestring(key)}{colon}")
+            _write(each, parts, inner, indent)
+        before = "," + inner
+    parts.append(line + "}" if value else "{}")
 
 
 def _number(text: str) -> int | float:

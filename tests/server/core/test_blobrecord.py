@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from jobdeck_server.core.blobrecord import BadRecordError, file_record, metadata_hash, record_of, serialize
+from jobdeck_server.core.blobrecord import file_record, metadata_hash, record_of, serialize
+from jobdeck_server.core.errors import BadRequestError
 
 VECTORS = [
     ("hello.txt", b"Hello, blob!\n", "text/plain", "b4674eed089624de91111e9a9b7c8212d95fb6dc"),
@@ -110,5 +111,5 @@ def test_the_walkthroughs_job_has_the_result_that_the_original_gives_it() -> Non
     ],
 )
 def test_what_is_no_record_is_refused(sent: object) -> None:
-    with pytest.raises(BadRecordError):
+    with pytest.raises(BadRequestError):
         record_of(sent)
