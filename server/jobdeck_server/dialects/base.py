@@ -22,8 +22,9 @@ class Route:
 
     Attributes:
         method: Upper case. HEAD is answered by the GET route where there is no route of its own.
-        pattern: ``/v1/jobs/{id}``: literal segments, and ``{name}`` for exactly one non-empty segment. A literal
-            segment wins over a ``{name}``.
+        pattern: ``/v1/jobs/{id}``: literal segments, and ``{name}`` for exactly one non-empty segment, and at
+            the end ``{name*}`` for all that is left, slashes and all, be it empty. A literal segment wins over a
+            ``{name}``.
         handler: Called with the request, its ``params`` filled.
         role: The least role that may call it.
         summary: One line for the OpenAPI document.

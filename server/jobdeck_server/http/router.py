@@ -1,10 +1,11 @@
 """One table of routes, made of all dialects' tables, and the question which dialect a path belongs to.
 
 Rules: a path is matched by its segments, each percent-decoded on its own, so ``%2F`` stays inside one. A literal
-segment wins over a ``{name}``. The first segment decides for good: ``/v1/nonsense`` is never taken for
-``/{id}/nonsense``, and a job whose key clashes with a first segment is reached by its UUID. Deeper down a literal that
-leads nowhere gives way to a ``{name}`` beside it. HEAD is answered by GET, OPTIONS by the list of methods. A route that
-two claim is an error when the table is made, not when it is used.
+segment wins over a ``{name}``, and that over a ``{name*}``, which ends a pattern and takes all that is left of a path.
+The first segment decides for good: ``/v1/nonsense`` is never taken for ``/{id}/nonsense``, and a job whose key clashes
+with a first segment is reached by its UUID. Deeper down what leads nowhere gives way to what would win less. HEAD is
+answered by GET, OPTIONS by the list of methods. A route that two claim is an error when the table is made, not when it
+is used.
 """
 
 from __future__ import annotations
@@ -23,16 +24,25 @@ if TYPE_CHECKING:
     from jobdeck_server.dialects.base import Dialect, Route
 
 BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\*?)\}")
 
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One route where it hangs in the tree: whose it is, and its ``{name}`` segments by position."""
+    """One route where it hangs in the tree: whose it is, and its names by position; ``rest`` if the last is open."""
 
     dialect: Dialect
     route: Route
     names: dict[int, str]
+    rest: bool
+
+    def params(self, segments: tuple[str, ...]) -> dict[str, str]:
+        """What the names stand for in a path that has led here."""
+        params = {name: segments[at] for at, name in self.names.items()}
+        if self.rest:
+            at, name = max(self.names.items())
+            params[name] = "/".join(segments[at:])
+        return params
 
 
 @dataclass(slots=True)
@@ -41,6 +51,7 @@ class Node:
 
     literals: dict[str, Node] = field(default_factory=dict)
     named: Node | None = None
+    rest: Node | None = None
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def allow(self) -> tuple[str, ...]:
@@ -132,18 +143,24 @@ class Router:
             if method != "OPTIONS":
                 raise MethodNotAllowedError(path, allow)
             return Match(dialect=next(iter(found.entries.values())).dialect, route=None, params={}, allow=allow)
-        params = {name: segments[at] for at, name in entry.names.items()}
-        return Match(dialect=entry.dialect, route=entry.route, params=params, allow=allow)
+        return Match(dialect=entry.dialect, route=entry.route, params=entry.params(segments), allow=allow)
 
     def _add(self, dialect: Dialect, route: Route) -> None:
         node = self._root
         names: dict[int, str] = {}
+        rest = False
         for at, segment in enumerate(_pattern_segments(route.pattern)):
             named = NAME.fullmatch(segment)
+            if rest:
+                raise ValueError(f"{route.pattern} goes on after the rest of a path")
             if named is None:
                 node = node.literals.setdefault(segment, Node())
+                continue
+            names[at], rest = named[1], bool(named[2])
+            if rest:
+                node.rest = node.rest or Node()
+                node = node.rest
             else:
-                names[at] = named[1]
                 node.named = node.named or Node()
                 node = node.named
         if route.method in node.entries:
@@ -151,7 +168,7 @@ class Router:
             raise ValueError(f"{route.method} {route.pattern} belongs to {other} and {dialect.name}")
         if len(set(names.values())) != len(names):
             raise ValueError(f"{route.pattern} has a name twice")
-        node.entries[route.method] = Entry(dialect=dialect, route=route, names=names)
+        node.entries[route.method] = Entry(dialect=dialect, route=route, names=names, rest=rest)
 
     def _find(self, node: Node, segments: tuple[str, ...], at: int) -> Node | None:
         if at == len(segments):
@@ -161,9 +178,11 @@ class Router:
             found = self._find(literal, segments, at + 1)
             if found is not None or at == 0:
                 return found
-        if node.named is None or not segments[at]:
-            return None
-        return self._find(node.named, segments, at + 1)
+        if node.named is not None and segments[at]:
+            found = self._find(node.named, segments, at + 1)
+            if found is not None:
+                return found
+        return node.rest
 
     def _all_methods(self) -> tuple[str, ...]:
         return tuple(sorted({"HEAD", "OPTIONS"} | {route.method for _, route in self.routes()}))

@@ -33,6 +33,7 @@ ROUTER = Router(
         dialect("native", {"v1"}, "GET /v1/jobs", "POST /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/jobs/query/deep"),
         dialect("runner", {""}, "GET /", "GET /{id}/attach", "DELETE /{id}", "PUT /{key}/x/{key2}"),
         dialect("spark", {"jobs", "contexts"}, "GET /jobs", "OPTIONS /jobs/special", "GET /contexts/"),
+        dialect("files", {"files"}, "GET /files/{id}", "GET /files/{id}/{path*}", "GET /files/{id}/size"),
     ]
 )
 
@@ -58,6 +59,12 @@ def found(method: str, path: str) -> tuple[str, dict[str, str]]:
         ("GET", "/v1/jobs/query", "GET /v1/jobs/{id}", {"id": "query"}),
         ("GET", "/v1/jobs/query/deep", "GET /v1/jobs/query/deep", {}),
         ("GET", "/abc/attach", "GET /{id}/attach", {"id": "abc"}),
+        ("GET", "/files/a", "GET /files/{id}", {"id": "a"}),
+        ("GET", "/files/a/", "GET /files/{id}/{path*}", {"id": "a", "path": ""}),
+        ("GET", "/files/a/b", "GET /files/{id}/{path*}", {"id": "a", "path": "b"}),
+        ("GET", "/files/a/b%2Fc//d/", "GET /files/{id}/{path*}", {"id": "a", "path": "b/c//d/"}),
+        ("GET", "/files/a/size", "GET /files/{id}/size", {"id": "a"}),
+        ("GET", "/files/a/size/x", "GET /files/{id}/{path*}", {"id": "a", "path": "size/x"}),
         ("DELETE", "/abc", "DELETE /{id}", {"id": "abc"}),
         ("PUT", "/a/x/b", "PUT /{key}/x/{key2}", {"key": "a", "key2": "b"}),
         ("OPTIONS", "/jobs/special", "OPTIONS /jobs/special", {}),
@@ -149,6 +156,8 @@ def test_dialect_of_what_nobody_claims_is_the_firsts() -> None:
         [("a", {"x"}), ("b", {"x"})],
         [("a", {"x"}, "GET x")],
         [("a", {"x"}, "GET /x/{a}/{a}")],
+        [("a", {"x"}, "GET /x/{a*}/b")],
+        [("a", {"x"}, "GET /x/{a*}"), ("b", {"y"}, "GET /x/{b*}")],
     ],
 )
 def test_two_claims_are_an_error_when_the_table_is_made(tables: list[Any]) -> None:
@@ -159,7 +168,7 @@ def test_two_claims_are_an_error_when_the_table_is_made(tables: list[Any]) -> No
 def test_routes_can_be_walked() -> None:
     walked = [(dialect.name, route.summary) for dialect, route in ROUTER.routes()]
     assert walked[0] == ("native", "GET /v1/jobs")
-    assert len(walked) == 11
+    assert len(walked) == 14
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60))

@@ -40,7 +40,12 @@ _SECONDS: Piece = {"type": "number", "minimum": 0}
 _STRINGS: Piece = {"type": "array", "items": _STRING}
 _ENV: Piece = {"type": "object", "additionalProperties": _STRING}
 _BYTES: Piece = {"type": "string", "format": "binary"}
-_JOB: Piece = {"$ref": "#/components/schemas/Job"}
+_RERUN: Piece = {
+    "parameters": SUBMIT["parameters"],
+    "requestBody": _body({"type": "object", "additionalProperties": False}, required=False),
+    "responses": _answers("201", "Accepted: a new job from the same specification", _JOB),
+}
+JOB: Piece = {"$ref": "#/components/schemas/Job"}
 _STREAM = _query("stream", "Only this stream", {"enum": ["stdout", "stderr"]})
 
 LIST: Piece = {
@@ -92,6 +97,11 @@ SUBMIT: Piece = {
         required=True,
     ),
     "responses": _answers("201", "Accepted; it will run even if the server dies now", _JOB),
+}
+RERUN: Piece = {
+    "parameters": SUBMIT["parameters"],
+    "requestBody": _body({"type": "object", "additionalProperties": False}, required=False),
+    "responses": _answers("201", "Accepted: a new job from the same specification", _JOB),
 }
 JOB: Piece = {"responses": _answers("200", "The record", _JOB)}
 REMOVED: Piece = {"responses": _answers("204", "Record and output are gone")}
@@ -191,6 +201,7 @@ FIND: Piece = {
 }
 _NULLABLE = (
     "key",
+    "rerun_of",
     "time_limit_s",
     "worker",
     "exit_code",
@@ -214,7 +225,20 @@ _NUMBERS = (
     "dropped_bytes",
 )
 _FLAGS = ("stdin", "stop_requested", "output_removed", "held", "unreachable")
-_TEXTS = ("id", "dialect", "key", "command", "engine", "worker", "error", "note", "created", "started", "finished")
+_TEXTS = (
+    "id",
+    "dialect",
+    "key",
+    "rerun_of",
+    "command",
+    "engine",
+    "worker",
+    "error",
+    "note",
+    "created",
+    "started",
+    "finished",
+)
 _JOB_SCHEMA: Piece = {
     "type": "object",
     "properties": {
@@ -248,7 +272,7 @@ def document(dialects: Iterable[Dialect], *, version: str) -> Piece:
                 "responses": {"default": {"description": "See the documentation of this API"}},
                 **_parameters(route.pattern, route.doc),
             }
-            paths.setdefault(route.pattern, {})[route.method.lower()] = operation
+            paths.setdefault(route.pattern.replace("*}", "}"), {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "jobdeck", "version": version},
@@ -266,6 +290,6 @@ def document(dialects: Iterable[Dialect], *, version: str) -> Piece:
 
 
 def _parameters(pattern: str, doc: Mapping[str, Any]) -> Piece:
-    names = re.findall(r"\{(\w+)\}", pattern)
+    names = re.findall(r"\{(\w+)\*?\}", pattern)
     own = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in names]
     return {**doc, "parameters": [*own, *doc.get("parameters", ())]}
