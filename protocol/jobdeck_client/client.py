@@ -25,7 +25,7 @@ import trio
 from jobdeck_client.attach import Attach
 from jobdeck_client.errors import RefusedError, ServerFaultError, UnreachableError, refused
 from jobdeck_client.events import Events
-from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, page_arguments, page_of
+from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, leave, page_arguments, page_of
 from jobdeck_client.link import Target
 from jobdeck_client.nursery import helpers
 from jobdeck_protocol import attach as attach_wire
@@ -191,12 +191,25 @@ class Client:
             "order": order,
         }
         body = {name: value for name, value in given.items() if value is not None}
+        return await self._accepted("/v1/jobs", body, idempotency_key)
+
+    async def rerun(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+        """Run the same again: a new job with the same commands, environment, labels and limits.
+
+        Asked again like ``submit`` when the server goes away in the middle.
+
+        Raises:
+            ConflictError: It cannot be run again.
+        """
+        return await self._accepted(_path(job_id, "/rerun"), {}, idempotency_key)
+
+    async def _accepted(self, path: str, body: object, idempotency_key: str | None) -> Job:
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         deadline = trio.current_time() + SUBMIT_RETRY_S
         sent = False
         while True:
             try:
-                return _job(_object(await self._request("POST", "/v1/jobs", body=body, headers=headers)))
+                return _job(_object(await self._request("POST", path, body=body, headers=headers)))
             except UnreachableError as error:
                 # Nothing was sent to a server that never answered: the caller is told at once.
                 sent = sent or not isinstance(error.__cause__, httpx.ConnectError)
@@ -325,9 +338,13 @@ class Client:
             try:
                 if response.status_code >= 300:
                     raise _refusal(response, await response.aread())
-                async with aclosing(found_in(response.aiter_raw())) as found:
-                    async for each in found:
-                        yield each
+                pieces = response.aiter_raw()
+                try:
+                    async with aclosing(found_in(pieces)) as found:
+                        async for each in found:
+                            yield each
+                finally:
+                    await leave(pieces)
             finally:
                 await response.aclose()
 

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import trio
+
 from jobdeck_client.errors import ServerFaultError
 from jobdeck_protocol import codec
 from jobdeck_protocol.errors import RemoteWireError
@@ -141,9 +143,9 @@ def page_of(body: bytes) -> LinePage:
             size_bytes=_number(wire["size"]),
             indexed_bytes=_number(wire["indexed"]),
             ended=_typed(wire["ended"], bool),
-            lines=tuple(_line(line) for line in wire["lines"]),
+            lines=tuple(_line(line) for line in _typed(wire["lines"], list)),
         )
-    except (RemoteWireError, KeyError, TypeError, ValueError) as error:
+    except (RemoteWireError, LookupError, TypeError, ValueError) as error:
         raise ServerFaultError("The server's answer is no page of lines.") from error
 
 
@@ -154,7 +156,7 @@ def _line(wire: Any) -> Line:  # noqa: ANN401  # what came over the wire is anyt
         length=_number(wire["length"]),
         newline=_typed(wire["newline"], bool),
         time_us=_typed(wire["time"], int),
-        runs=tuple((_number(run[0]), _typed(run[1], str), _typed(run[2], int)) for run in wire["runs"]),
+        runs=tuple((_number(run[0]), _typed(run[1], str), _typed(run[2], int)) for run in _typed(wire["runs"], list)),
         data=_typed(wire["data"], bytes),
     )
 
@@ -165,18 +167,29 @@ async def found_in(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Found, None]:
     Raises:
         ServerFaultError: It tells something else, or ends before it is done.
     """
-    rest = b""
+    rest, found = b"", None
     async for piece in pieces:
         *texts, rest = (rest + piece).split(b"\n")
         if len(rest) > _FOUND_LIMIT_BYTES:
-            break
+            raise ServerFaultError("The server's answer is nothing that a search finds.")
         for text in texts:
             found = _found(text)
             if found is not None:
                 yield found
-            if isinstance(found, Done):
-                return
-    raise ServerFaultError("The search was broken off.")
+    if not isinstance(found, Done):
+        raise ServerFaultError("The search was broken off.")
+
+
+async def leave(pieces: AsyncIterator[bytes]) -> None:
+    """End an answer that may not have been read to its end.
+
+    httpx makes it of generators within generators, and those within stay open when the outermost is closed. A read that
+    is cancelled unwinds all of them; one at its end does nothing.
+    """
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async for _ in pieces:
+            pass
 
 
 def _found(text: bytes) -> Found | None:
