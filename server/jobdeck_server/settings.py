@@ -99,6 +99,7 @@ class Settings:
     find_hits_limit_count: int = 10_000
 
     # blobs
+    blob_list_all: bool = False  # whether GET /rest/blob/metadata lists records
     blob_limit_bytes: int = 1024 * GIB  # of one upload
     blob_reserve_bytes: int = 256 * MIB  # of the disk, left free for records and output: uploads stop before it
     blob_upload_limit_count: int = 256  # at the same time

@@ -158,6 +158,14 @@ OPTIONS: tuple[Option, ...] = (
         help="Output that is kept of all ended jobs together. Default 20GiB.",
     ),
     Option(
+        name="blob_list",
+        field="blob_list_all",
+        parse=a_flag,
+        metavar=None,
+        help="Let GET /rest/blob/metadata list blobs, as the original does in its debug mode. Without it, lists are "
+        "told by the native API alone.",
+    ),
+    Option(
         name="stop_jobs",
         field="stop_jobs",
         parse=a_flag,
