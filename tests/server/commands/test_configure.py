@@ -90,6 +90,7 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "retain_jobs": ("7", "7", 7),
         "retain_age": ("2d", '"2d"', 2 * 86400.0),
         "retain_output": ("5000", "5000", 5000),
+        "blob_list": ("true", "true", True),
         "stop_jobs": ("on", "true", True),
         "log_format": ("json", '"json"', "json"),
     }
