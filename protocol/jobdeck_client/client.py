@@ -83,6 +83,11 @@ class Client:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
+    @property
+    def has_token(self) -> bool:
+        """Whether requests show a token."""
+        return self._token is not None
+
     # -- jobs --
 
     async def info(self) -> dict[str, Any]:

@@ -78,6 +78,11 @@ class ConsoleApp(App[int]):
         """Give it its trio side, before it runs."""
         self.deck, self.api, self.state = deck, api, deck.state
 
+    @property
+    def has_token(self) -> bool:
+        """Whether requests to this server show a token."""
+        return self.deck.client.has_token
+
     def on_mount(self) -> None:
         """Start with the list, and above it the job that was named, if one was."""
         self.push_screen(JobsScreen())

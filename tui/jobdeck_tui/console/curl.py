@@ -1,0 +1,67 @@
+"""A request or a job as a line for a shell, so that what was done here can be done again by cron, by CI, by hand. Pure.
+
+A token never stands in it: the line reads it from a file where it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobdeck_protocol.job import Job, Step
+
+__all__ = ["curl_of", "curl_of_job"]
+
+_TOKEN = '-H "Authorization: Bearer $(cat "$JOBDECK_TOKEN_FILE")"'
+
+
+def curl_of(url: str, body: Mapping[str, Any], *, token: bool) -> str:
+    """``POST /v1/jobs`` with this body."""
+    words = ["curl", "-sS", shlex.quote(url + "/v1/jobs"), "-H 'Content-Type: application/json'"]
+    if token:
+        words.append(_TOKEN)
+    words.append("-d " + shlex.quote(_json(body)))
+    return " ".join(words)
+
+
+def curl_of_job(url: str, job: Job, *, token: bool) -> str:
+    """A job of the same kind. The values of its environment are the server's secret: only their names are told."""
+    body: dict[str, Any] = {}
+    if len(job.steps) == 1:
+        body |= _step(job.steps[0])
+    else:
+        body["steps"] = [_step(step) for step in job.steps]
+    if job.labels:
+        body["labels"] = list(job.labels)
+    for name, usual in (("time_limit_s", None), ("linger_s", 10.0), ("grace_s", 5.0), ("stdin", False)):
+        if getattr(job, name) != usual:
+            body[name] = getattr(job, name)
+    line = curl_of(url, body, token=token)
+    names = sorted({name for step in job.steps for name in step.env_names})
+    # As JSON, since a newline in a name would end the comment.
+    return f"{line}  # its environment had values for {json.dumps(names)}" if names else line
+
+
+def _json(body: Mapping[str, Any]) -> str:
+    """Readable where it can be: bytes that are no UTF-8 stand in commands as lone surrogates, which JSON escapes."""
+    text = json.dumps(body, ensure_ascii=False)
+    return text if _is_utf8(text) else json.dumps(body)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _step(step: Step) -> dict[str, Any]:
+    what: dict[str, Any] = (
+        {"command": step.command_line} if step.command_line is not None else {"argv": step.argv or ()}
+    )
+    return {**what, **({"cwd": step.cwd} if step.cwd is not None else {})}
