@@ -19,7 +19,7 @@ from jobdeck_server.core.journal import Event
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from jobdeck_server.core.store import Store
 
@@ -66,6 +66,33 @@ class EventLog:
             self.last = events[-1].n
             self._bell.set()
             self._bell = trio.Event()
+
+    async def commit(
+        self, work: Callable[[sqlite3.Connection], Sequence[Event]], *, durable: bool = True
+    ) -> Sequence[Event]:
+        """Run work that makes events, wait for its commit, and tell them in their order among all others.
+
+        Cancelled while waiting, the work is still done and its events are told.
+
+        Raises:
+            StoreError: The database would not take it.
+            Exception: What ``work`` raised; nothing of it was kept.
+        """
+        finished = trio.Event()
+        outcome: list[Sequence[Event] | Exception] = []
+
+        def done(events: Sequence[Event] | None, error: Exception | None) -> None:
+            # Here, and not in the task that waits: tasks wake up in any order.
+            if error is None:
+                self.publish(events or ())
+            outcome.append((events or ()) if error is None else error)
+            finished.set()
+
+        self._store.write_soon(work, done, durable=durable)
+        await finished.wait()
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
 
     def trimmed(self, first: int) -> None:
         """Events before ``first`` are no longer in the table."""
