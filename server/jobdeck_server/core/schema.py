@@ -15,6 +15,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from jobdeck_server.core import blobschema
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -65,6 +67,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             select seq, max(created_us) over (order by seq) as top_us from job
         ) where seq % 64 = 0""",
     ),
+    blobschema.TABLES,
 )
 
 
