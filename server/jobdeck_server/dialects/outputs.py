@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from jobdeck_server.dialects import parse
+from jobdeck_server.dialects.fileanswer import byte_range
 from jobdeck_server.http.message import FileSlice, Response
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ async def kept(core: JobCore, job_id: str, request: Request) -> Response:
         reader.start_of(0, stream)
         size = reader.stream_size(stream)
         headers: Headers = (*_TYPE, ("Accept-Ranges", "bytes"))
-        first, last, status = _range(request.header("range"), size)
+        first, last, status = byte_range(request.header("range"), size)
         if status == 416:
             reader.close()
             return Response(status=416, headers=(*headers, ("Content-Range", f"bytes */{size}")))
@@ -123,21 +124,3 @@ async def _some(reader: OutputReader, stream: Kind, first: int, last: int) -> As
             left -= length
             if not left:
                 return
-
-
-def _range(header: str | None, size: int) -> tuple[int, int, int]:
-    """First byte, end and status for a Range header; one that is not understood is ignored (RFC 9110 section 14.2)."""
-    whole = (0, size, 200)
-    unit, _, spec = (header or "").partition("=")
-    first, dash, last = spec.strip().partition("-")
-    if unit.strip().lower() != "bytes" or not dash or "," in spec:
-        return whole
-    if not all(part.isascii() and part.isdigit() for part in (first, last) if part) or not (first or last):
-        return whole
-    if not first:
-        begin, end = max(0, size - int(last)), size
-    else:
-        begin, end = int(first), min(size, int(last) + 1) if last else size
-        if last and int(last) < begin:
-            return whole
-    return (begin, end, 206) if begin < end else (0, 0, 416)

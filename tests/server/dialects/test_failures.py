@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from http import HTTPStatus
 
 import pytest
 
@@ -13,7 +14,8 @@ from jobdeck_server.core.store import StoreError
 from jobdeck_server.dialects import jobrunner
 from jobdeck_server.dialects.refusals import STATUS
 from jobdeck_server.dialects.v1 import problem
-from jobdeck_server.http.errors import NotFoundError
+from jobdeck_server.dialects.webgme import failure as webgme
+from jobdeck_server.http.errors import MethodNotAllowedError, NotFoundError, PathError
 
 CLASSES = [
     each
@@ -46,7 +48,7 @@ def test_each_refusal_has_a_status_and_words_in_each_dialect(kind: type[Exceptio
 
 
 def test_a_bug_tells_nothing() -> None:
-    for failure in (jobrunner.failure, problem.failure):
+    for failure in (jobrunner.failure, problem.failure, webgme.failure):
         answer = failure(RuntimeError("secret"))
         assert isinstance(answer.body, bytes)
         assert answer.status == 500
@@ -55,3 +57,27 @@ def test_a_bug_tells_nothing() -> None:
 
 def test_unknown_paths_have_the_originals_words() -> None:
     assert jobrunner.failure(NotFoundError("/x/y")).body == b"404 page not found\n"
+
+
+@pytest.mark.parametrize("kind", [*CLASSES, StoreError], ids=lambda kind: kind.__name__)
+def test_each_refusal_has_a_status_in_the_words_of_the_blob_store(kind: type[Exception]) -> None:
+    error = MADE.get(kind) or kind("These words.")
+    told = webgme.failure(error)
+    lost = kind in (errors.MissingContentError, errors.BlobLinkError)
+    assert told.status == (500 if lost else STATUS[kind])
+    assert isinstance(told.body, bytes)
+    assert told.body.decode() in (str(error), HTTPStatus(told.status).phrase)
+
+
+def test_the_blob_store_has_the_originals_words() -> None:
+    for error, status, words in (
+        (NotFoundError("/rest/x"), 404, b"Not Found"),
+        (MethodNotAllowedError("/rest/blob/metadata", ("GET",)), 404, b"Not Found"),
+        (PathError("a broken escape"), 400, b"Bad Request"),
+        (errors.ForbiddenError("no"), 403, b"Forbidden"),
+        (errors.UnknownEntryError("f" * 40, "nope.txt"), 404, b"Not Found"),
+        (errors.UnknownBlobError("f" * 40), 404, b"Requested object does not exist: " + b"f" * 40),
+        (errors.UnknownBlobError("<script>"), 404, b"Not Found"),
+    ):
+        told = webgme.failure(error)
+        assert (told.status, told.body) == (status, words)

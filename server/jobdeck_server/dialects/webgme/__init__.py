@@ -1,0 +1,1 @@
+"""The WebGME blob store and executor, below ``/rest``."""
