@@ -106,6 +106,7 @@ class Job:
         engine: What runs it: ``local``, ...
         worker: The worker on which it runs, None until one is chosen.
         attempt: 1 for the first run of this work.
+        rerun_of: Id of the job that this one repeats because somebody asked for it, else None.
         created_us: When it was accepted.
         started_us: When its program was started, None before.
         finished_us: When its end was recorded, None before.
@@ -135,6 +136,7 @@ class Job:
     engine: str = "local"
     worker: str | None = None
     attempt: int = 1
+    rerun_of: str | None = None
     state: JobState = JobState.QUEUED
     created_us: int = 0
     started_us: int | None = None

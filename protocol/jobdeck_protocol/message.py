@@ -44,6 +44,7 @@ _JOB_TYPES: Mapping[str, tuple[type, ...]] = {
     "engine": (str,),
     "worker": _OPTIONAL_TEXT,
     "attempt": (int,),
+    "rerun_of": _OPTIONAL_TEXT,
     "exit_code": _OPTIONAL_INT,
     "signal": _OPTIONAL_INT,
     "error": _OPTIONAL_TEXT,

@@ -37,6 +37,15 @@ async def test_a_day_with_jobs(url: str) -> None:
         assert [job.id async for job in client.all_jobs(limit=5, sort="created", label="day")] == ids[:5]
         assert [job.id async for job in client.all_jobs(label="day1", sort="created")] == ids[1::2]
         assert (await client.jobs(states=[JobState.RUNNING], label="day")).items == ()
+        assert [job.id for job in (await client.jobs(label="day", after=ids[4], limit=2)).items] == [ids[3], ids[2]]
+        above = await client.jobs(label="day", after=ids[4], sort="created")
+        assert [job.id for job in above.items] == ids[5:]
+        with pytest.raises(NotFoundError):
+            await client.jobs(after="00000000-0000-4000-8000-000000000000")
+        again = await client.rerun(ids[5])
+        await ended(client, again.id)
+        assert (again.rerun_of, again.labels) == (ids[5], ("day", "day1"))
+        assert b"".join([piece async for piece in client.output(again.id)]) == b"5\n"
         one = await client.job(ids[3][:8])
         assert (one.id, one.state, one.exit_code) == (ids[3], JobState.SUCCEEDED, 0)
         assert b"".join([piece async for piece in client.output(ids[3])]) == b"3\n"

@@ -93,7 +93,7 @@ def test_pages_behind_and_above_a_job(deck: Server, shelf: dict[str, str], sort:
 def test_a_page_behind_what_is_not_on_the_list(deck: Server) -> None:
     gone, running = submitted(deck, "true"), submitted(deck, "sleep 100")
     deck.wait(gone)
-    assert ask(deck.port, "GET", f"/v1/jobs?sort=ended&after={gone}").status == 200
+    until(lambda: ask(deck.port, "GET", f"/v1/jobs?sort=ended&after={gone}").status == 200)  # its end is committed
     until(lambda: ask(deck.port, "DELETE", f"/v1/jobs/{gone}").status == 204)
     answer = ask(deck.port, "GET", f"/v1/jobs?after={gone}")
     assert (answer.status, json.loads(answer.body)["detail"]) == (404, f"Job {gone} not found.")

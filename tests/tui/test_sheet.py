@@ -28,6 +28,7 @@ def test_a_job_of_two_steps_that_failed() -> None:
         output_bytes=2048,
         dropped_bytes=3,
         time_limit_s=90,
+        rerun_of="87654321-0000-4000-8000-000000000000",
     )
     assert sheet(job, now_us=NOW_US) == [
         "id        12345678-0000-4000-8000-000000000000",
@@ -45,6 +46,7 @@ def test_a_job_of_two_steps_that_failed() -> None:
         "finished  2027-01-15T07:59:59.000000Z  (1.0s ago)",
         "took      58s",
         "limit     90 s",
+        "repeats   87654321-0000-4000-8000-000000000000",
         "output    2.0 KiB, and 3 B more over the limit",
     ]
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_protocol.job import Job, JobState, move
-from jobdeck_server.core import journal, listing, requests
+from jobdeck_server.core import journal, listing, recovery, removal, requests
 from jobdeck_server.core.admission import Admission
 from jobdeck_server.core.errors import CapacityError, ConflictError, UnknownJobError
 from jobdeck_server.core.lines import Lines
@@ -37,7 +37,7 @@ from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Launch, Noted, Report, Started, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator
 
     from jobdeck_server.core.events import EventLog
     from jobdeck_server.core.growth import Growth
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from jobdeck_server.settings import Settings
 
 
-_COMMIT_LIMIT_S = 10.0
 _PREFIX_LENGTH = 8
 
 
@@ -107,6 +106,18 @@ class JobCore:
             live.job, live.boot_id = move(job, JobState.STARTING), self.boot_id
         earlier = await self._insert(live, idempotency)
         return live.job if earlier is None else await self.get(earlier)
+
+    async def rerun(self, job_id: str, *, idempotency: Idempotency | None = None) -> Job:
+        """Accept a new job that is what another one was when it was submitted; see ``submit``.
+
+        Raises:
+            UnknownJobError: There is no such job.
+            ConflictError: It cannot be run again.
+        """
+        job = await self.get(job_id)
+        live = self._live.get(job_id)
+        spec = live.spec if live is not None else await self.store.read(lambda c: journal.find_spec(c, job_id))
+        return await self.submit(requests.again(job, spec, self.settings), idempotency=idempotency)
 
     async def _insert(self, live: Live, idempotency: Idempotency | None) -> str | None:
         """Commit a new job and set it going; the id of an earlier one if the key was used before."""
@@ -350,29 +361,7 @@ class JobCore:
             UnknownJobError: There is no such job.
             ConflictError: It has not ended.
         """
-        job = await self.get(job_id)
-        live = self._live.get(job_id)
-        with trio.move_on_after(_COMMIT_LIMIT_S):
-            while live is not None and live.job.ended and job_id in self._live:
-                await live.changed.wait()  # seen as ended a moment before its end is committed
-        if not job.ended or job_id in self._live:
-            raise ConflictError(f"Job {job_id} has not ended.")
-        events = await self.store.write(lambda connection: journal.delete_jobs(connection, [job_id]))
-        self.forget({job_id: job.state}, events)
-        await self.bury([job_id])
-
-    def forget(self, states: Mapping[str, JobState], events: list[Event]) -> None:
-        """Tell that ended jobs were removed from the database; ``states`` are those in which they stood."""
-        for event in events:
-            self.counts[states[event.data["id"]]] -= 1
-        self.events.publish(events)
-
-    async def bury(self, job_ids: list[str]) -> None:
-        """Remove what the engine keeps of removed jobs, then their place on the list of the doomed."""
-        for job_id in job_ids:
-            await self.lines.forget(job_id)
-            await self.engine.forget(job_id)
-        await self.store.write(lambda connection: journal.undoom(connection, job_ids), durable=False)
+        await removal.remove(self, job_id)
 
     # -- what the engine tells --
 
@@ -400,23 +389,7 @@ class JobCore:
 
     async def resync(self) -> None:
         """Ask the engine about each job that it should know, and go on from what it says."""
-        asked = {
-            live.job.id: live.job.state
-            for live in self._live.values()
-            if live.job.state in (JobState.STARTING, JobState.RUNNING)
-        }
-        for job_id, report in (await self.engine.status(asked)).items():
-            live = self._live.get(job_id)
-            if live is None or live.job.ended:
-                continue
-            if report is not None:
-                self.report(job_id, report)
-            elif live.job.state is not asked[job_id]:
-                continue  # it has moved while the engine looked: that it was not known is out of date
-            elif live.job.state is JobState.STARTING and live.boot_id == self.boot_id:
-                self.resume(live, launch=True)
-            else:
-                self.report(job_id, Ended(how="lost", text=_why_lost(live, self.boot_id), finished_us=now_us()))
+        await recovery.resync(self)
 
     # -- changing and saving --
 
@@ -426,9 +399,3 @@ class JobCore:
         live.job = job
         live.ring()
         self.growth.poke(job.id)
-
-
-def _why_lost(live: Live, boot_id: str) -> str:
-    if live.boot_id != boot_id:
-        return "the machine was restarted while it ran"
-    return "its record is gone from the data directory"

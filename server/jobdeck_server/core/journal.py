@@ -153,6 +153,12 @@ def find_job(connection: sqlite3.Connection, job_id: str) -> Job | None:
     return None if found is None else _job(found[0])
 
 
+def find_spec(connection: sqlite3.Connection, job_id: str) -> dict[str, Any]:
+    """What the engine was given to run a job; empty if it is not known."""
+    found = connection.execute("select spec from job where id = ?", (job_id,)).fetchone()
+    return {} if found is None else dict(json.loads(found[0]))
+
+
 def find_prefix(connection: sqlite3.Connection, prefix: str) -> list[str]:
     """At most two ids that start with a prefix of hexadecimal digits and dashes."""
     rows = connection.execute("select id from job where id >= ? and id < ? limit 2", (prefix, prefix + "g"))

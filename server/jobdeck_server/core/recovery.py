@@ -1,4 +1,4 @@
-"""What a server does about the jobs that it finds when it starts, before it serves anybody.
+"""What a server does about the jobs that it finds: when it starts, before it serves anybody, and when it lost sight.
 
 For each job that had not ended when the last server went away (protocol decisions B.6):
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import Job, JobState, move
-from jobdeck_server.core import journal
+from jobdeck_server.core import journal, removal
 from jobdeck_server.core.live import Live, now_us
 from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import Ended, Started, Stop
@@ -54,7 +54,7 @@ async def recover(core: JobCore) -> Recovery:
         else:
             core.adopt(live)
             core.resume(live, launch=False)
-    await core.resync()
+    await resync(core)
     imported_count = await _folders(core)
     states = [core_live.job.state for row in rows if (core_live := core.live(row.job.id))]
     found = Recovery(
@@ -72,6 +72,29 @@ async def recover(core: JobCore) -> Recovery:
     return found
 
 
+async def resync(core: JobCore) -> None:
+    """Ask the engine about each job that it should know, and go on from what it says."""
+    asked = {job.id: job.state for job in core.active() if job.state is not JobState.QUEUED}
+    for job_id, report in (await core.engine.status(asked)).items():
+        live = core.live(job_id)
+        if live is None or live.job.ended:
+            continue
+        if report is not None:
+            core.report(job_id, report)
+        elif live.job.state is not asked[job_id]:
+            continue  # it has moved while the engine looked: that it was not known is out of date
+        elif live.job.state is JobState.STARTING and live.boot_id == core.boot_id:
+            core.resume(live, launch=True)
+        else:
+            core.report(job_id, Ended(how="lost", text=_why_lost(live, core.boot_id), finished_us=now_us()))
+
+
+def _why_lost(live: Live, boot_id: str) -> str:
+    if live.boot_id != boot_id:
+        return "the machine was restarted while it ran"
+    return "its record is gone from the data directory"
+
+
 def _live(row: Row) -> Live:
     stop = None if row.stop is None else Stop(signal=row.stop[0], grace_s=row.stop[1])
     return Live(row.job, row.spec, boot_id=row.boot_id, stop=stop)
@@ -82,7 +105,7 @@ async def _folders(core: JobCore) -> int:
     known = await core.store.read(lambda connection: journal.known(connection, names))
     doomed = await core.store.read(journal.doomed)
     if doomed:
-        await core.bury(doomed)
+        await removal.bury(core, doomed)
     strangers = [name for name in names if name not in known and name not in doomed]
     reports = await core.engine.status(strangers)
     imported_count = 0

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jobdeck_protocol.job import Job, JobState, Step
-from jobdeck_server.core.errors import BadRequestError, TooLargeError
+from jobdeck_server.core.errors import BadRequestError, ConflictError, TooLargeError
 
 if TYPE_CHECKING:
     from jobdeck_server.settings import Settings
@@ -36,7 +36,7 @@ class StepRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """A job to be run. None means the server's default; times in seconds."""
+    """A job to be run. None means the server's default; times in seconds. ``rerun_of`` is the job that it repeats."""
 
     dialect: str
     steps: tuple[StepRequest, ...]
@@ -48,6 +48,7 @@ class JobRequest:
     grace_s: float | None = None
     on_limit: str = "drop"
     order: str = "exact"
+    rerun_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
         grace_s=grace_s,
         state=JobState.QUEUED,
         created_us=now_us,
+        rerun_of=request.rerun_of,
     )
     spec = {
         "id": job_id,
@@ -102,6 +104,49 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
         "order": request.order,
     }
     return job, spec
+
+
+def again(job: Job, spec: Mapping[str, Any], settings: Settings) -> JobRequest:
+    """The request for a job that is what another one was: what its client said then, values of its environment too.
+
+    What the client left open is the server's as it is set up now: the limit of output, PATH, what is allowed.
+
+    Args:
+        job: The record of the other one.
+        spec: Its specification, as ``plan`` made it.
+        settings: Of the server.
+
+    Raises:
+        ConflictError: What it ran is not known, or it belongs to an API with a name of its own for it.
+    """
+    if job.key is not None:
+        raise ConflictError(f"Job {job.id} can only be run again through the API that made it.")
+    private = spec.get("steps", ())
+    if not job.steps or len(private) != len(job.steps):
+        raise ConflictError(f"Job {job.id} cannot be run again: what it ran is not known.")
+    return JobRequest(
+        dialect=job.dialect,
+        steps=tuple(_step_again(step, ran, settings) for step, ran in zip(job.steps, private, strict=True)),
+        labels=job.labels,
+        stdin=job.stdin,
+        time_limit_s=job.time_limit_s,
+        linger_s=job.linger_s,
+        grace_s=job.grace_s,
+        on_limit=spec["on_limit"],
+        order=spec["order"],
+        rerun_of=job.id,
+    )
+
+
+def _step_again(step: Step, ran: Mapping[str, Any], settings: Settings) -> StepRequest:
+    # A step without a folder ran in the server's start folder, which may be another one today.
+    moved = step.cwd is None and ran["cwd"] != _default_cwd(settings)
+    return StepRequest(
+        command_line=step.command_line,
+        argv=step.argv,
+        env={name: ran["env"][name] for name in step.env_names},
+        cwd=ran["cwd"] if moved else step.cwd,
+    )
 
 
 def check_folders(request: JobRequest, settings: Settings) -> None:
@@ -219,10 +264,14 @@ def _public(step: StepRequest) -> Step:
 def _private(step: StepRequest, settings: Settings) -> dict[str, Any]:
     env = dict(step.env)
     env.setdefault("PATH", settings.default_path)
-    cwd = step.cwd or settings.work_root or settings.start_dir
+    cwd = step.cwd or _default_cwd(settings)
     if step.command_line is None:
         return {"argv": list(step.argv or ()), "executable": None, "env": env, "cwd": cwd}
     return {"argv": ["bash", "-c", step.command_line], "executable": _bash(), "env": env, "cwd": cwd}
+
+
+def _default_cwd(settings: Settings) -> str:
+    return settings.work_root or settings.start_dir
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_server.core import journal
+from jobdeck_server.core import journal, removal
 from jobdeck_server.core.live import now_us
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ async def _remove_some(core: JobCore, ended_before_us: int) -> bool:
     if not job_ids:
         return False
     states = await core.store.read(lambda connection: journal.states(connection, job_ids))
-    events = await core.store.write(lambda connection: journal.delete_jobs(connection, job_ids))
-    core.forget(states, events)
-    await core.bury(job_ids)
+    await removal.remove_all(core, states)
     for job_id in job_ids:
         _log.info("job %s removed: too old, or too many", job_id)
     return len(job_ids) == _BATCH_COUNT

@@ -68,6 +68,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) where seq % 64 = 0""",
     ),
     blobschema.TABLES,
+    ("update job set record = json_insert(record, '$.rerun_of', null)",),
 )
 
 

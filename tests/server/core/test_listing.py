@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobdeck_protocol.job import ENDED, Job, JobState, Step
+from jobdeck_protocol.job import ENDED, Job, JobState, Step, to_wire
 from jobdeck_server.core import journal, schema, ways
 from jobdeck_server.core.errors import BadRequestError, UnknownJobError
 from jobdeck_server.core.listing import SORTS, JobFilter, page
@@ -211,15 +212,21 @@ def test_a_page_behind_a_job_that_is_not_there() -> None:
                 page(found.connection, JobFilter(sort=sort, cursor="WyJzdGF0ZSIsIDEsIDJd"), scan_limit_count=10)
 
 
-def test_what_was_stored_before_there_was_a_tide_is_found_by_it() -> None:
-    """The migration gives old databases what new jobs bring with them."""
+def _to_wire_of_old(job: Job) -> dict[str, Any]:
+    return {name: value for name, value in to_wire(job).items() if name != "rerun_of"}
+
+
+def test_migrations_give_old_jobs_what_new_ones_bring_with_them() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     with mock.patch.object(schema, "MIGRATIONS", schema.MIGRATIONS[:1]):
         schema.migrate(connection)
-    with mock.patch.object(ways, "raise_tide"):
+    with mock.patch.object(ways, "raise_tide"), mock.patch.object(journal, "to_wire", _to_wire_of_old):
         for job in JOBS:
             journal.insert_job(connection, job, {}, boot_id=None, idempotency=None)
     schema.migrate(connection)
+    listed = page(connection, JobFilter(sort="created", limit_count=1000), scan_limit_count=1)
+    assert list(listed.jobs) == JOBS
+    assert all(json.loads(item.record).keys() == to_wire(JOBS[0]).keys() for item in listed.items)
     migrated = connection.execute("select * from tide").fetchall()
     assert migrated == [(seq, 1000 + seq - 1) for seq in range(64, 301, 64)]
     with shelf([], set()) as fresh:

@@ -88,6 +88,8 @@ def _limits(job: Job) -> Iterator[tuple[str, str]]:
         yield "limit", f"{job.time_limit_s:g} s"
     if job.attempt > 1:
         yield "attempt", str(job.attempt)
+    if job.rerun_of is not None:
+        yield "repeats", job.rerun_of
 
 
 def _output(job: Job) -> str:

@@ -1,4 +1,4 @@
-"""Jobs in the native API: list, show, submit, stop, signal, remove, output."""
+"""Jobs in the native API: list, show, submit, run again, stop, signal, remove, output."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from jobdeck_server.http.message import Request, Response, Role
 if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.requests import Idempotency
     from jobdeck_server.http.message import Headers
 
 _JSON = (("Content-Type", "application/json"),)
@@ -38,6 +39,7 @@ class Jobs:
             ("POST", many, self.submit, run, "Submit a job", openapi.SUBMIT),
             ("GET", one, self.show, view, "Show a job", openapi.JOB),
             ("DELETE", one, self.remove, run, "Remove an ended job", openapi.REMOVED),
+            ("POST", one + "/rerun", self.rerun, run, "Run the same again as a new job", openapi.RERUN),
             ("POST", one + "/stop", self.stop, run, "Stop a job", openapi.STOP),
             ("POST", one + "/signal", self.signal, run, "Send a signal to a job", openapi.SIGNAL),
             ("GET", one + "/output", self.output, view, "Kept output, with Range", openapi.OUTPUT),
@@ -56,12 +58,16 @@ class Jobs:
 
     async def submit(self, request: Request) -> Response:
         """201 with the record; with a known Idempotency-Key, the first job again."""
-        settings = self._core.settings
-        data = await request.body.read(settings.body_limit_bytes)
-        key = body.idempotency(
-            request.header("idempotency-key"), request.identity.token_id, hashlib.sha256(data).digest(), settings
-        )
-        job = await self._core.submit(body.job_request(parse.json_value(data)), idempotency=key)
+        data = await request.body.read(self._core.settings.body_limit_bytes)
+        job = await self._core.submit(body.job_request(parse.json_value(data)), idempotency=self._key(request, data))
+        return answer(to_wire(job), status=201, location=f"/v1/jobs/{job.id}")
+
+    async def rerun(self, request: Request) -> Response:
+        """201 with the record of a new job; with a known Idempotency-Key, the first new job again."""
+        former = await self._job(request)
+        await self._small(request, frozenset())
+        key = self._key(request, b"rerun of " + former.id.encode())
+        job = await self._core.rerun(former.id, idempotency=key)
         return answer(to_wire(job), status=201, location=f"/v1/jobs/{job.id}")
 
     async def show(self, request: Request) -> Response:
@@ -99,6 +105,15 @@ class Jobs:
     async def _small(self, request: Request, allowed: frozenset[str]) -> dict[str, object]:
         data = await request.body.read(self._core.settings.body_limit_bytes)
         return body.fields_of(parse.json_value(data) if data.strip() else {}, allowed)
+
+    def _key(self, request: Request, asked: bytes) -> Idempotency | None:
+        """The client's key, if it sent one, for what is asked."""
+        return body.idempotency(
+            request.header("idempotency-key"),
+            request.identity.token_id,
+            hashlib.sha256(asked).digest(),
+            self._core.settings,
+        )
 
     def _grace(self, fields: dict[str, object]) -> float | None:
         grace_s = body.seconds_of(fields, "grace_s")

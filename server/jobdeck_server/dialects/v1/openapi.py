@@ -40,12 +40,7 @@ _SECONDS: Piece = {"type": "number", "minimum": 0}
 _STRINGS: Piece = {"type": "array", "items": _STRING}
 _ENV: Piece = {"type": "object", "additionalProperties": _STRING}
 _BYTES: Piece = {"type": "string", "format": "binary"}
-_RERUN: Piece = {
-    "parameters": SUBMIT["parameters"],
-    "requestBody": _body({"type": "object", "additionalProperties": False}, required=False),
-    "responses": _answers("201", "Accepted: a new job from the same specification", _JOB),
-}
-JOB: Piece = {"$ref": "#/components/schemas/Job"}
+_JOB: Piece = {"$ref": "#/components/schemas/Job"}
 _STREAM = _query("stream", "Only this stream", {"enum": ["stdout", "stderr"]})
 
 LIST: Piece = {
