@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
 __all__ = ["ConfirmScreen"]
+
+_AROUND_ROWS = 6
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -35,10 +37,10 @@ class ConfirmScreen(ModalScreen[bool]):
     DEFAULT_CSS = """
     ConfirmScreen { align: center middle; }
     ConfirmScreen > #box {
-        width: 90%; max-width: 100; min-width: 50; height: auto; max-height: 90%;
+        width: 90%; max-width: 100; min-width: 50; height: auto; max-height: 100%;
         padding: 0 1; border: round $error; border-title-color: $text-error; background: $surface;
     }
-    ConfirmScreen #list { height: auto; max-height: 1fr; min-height: 1; }
+    ConfirmScreen #list { height: auto; }
     ConfirmScreen #list Static { text-wrap: nowrap; text-overflow: ellipsis; width: 100%; }
     ConfirmScreen #note { color: $text-muted; }
     ConfirmScreen #buttons { height: auto; align-horizontal: right; padding-top: 1; }
@@ -49,6 +51,8 @@ class ConfirmScreen(ModalScreen[bool]):
         Binding("y", "answer(True)", "Yes"),
         Binding("n,escape,q", "answer(False)", "No"),
         Binding("left,right,h,l", "app.focus_next", show=False),
+        Binding("down,j", "scroll(1)", show=False),
+        Binding("up,k", "scroll(-1)", show=False),
     ]
 
     def __init__(self, title: str, lines: Sequence[str], *, verb: str, note: str = "") -> None:
@@ -60,10 +64,11 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         """The list scrolls when it is long; the buttons are always seen."""
-        with VerticalScroll(id="box", can_focus=False) as box:
+        with Vertical(id="box") as box:
             box.border_title = self._title
             text = Content("\n").join(Content(clean_line(line)) for line in self._lines)
-            yield VerticalScroll(Static(text), id="list", can_focus=False)
+            self._list = VerticalScroll(Static(text), id="list", can_focus=False)
+            yield self._list
             if self._note:
                 yield Static(Content(clean_line(self._note)), id="note")
             with Horizontal(id="buttons"):
@@ -74,9 +79,17 @@ class ConfirmScreen(ModalScreen[bool]):
         """A stray Enter must not do it."""
         self.query_one("#cancel", Button).focus()
 
+    def on_resize(self) -> None:
+        """The list has what title, note and buttons leave of the screen."""
+        self._list.styles.max_height = max(1, self.size.height - _AROUND_ROWS)
+
     def action_answer(self, yes: bool) -> None:
         """End with an answer."""
         self.dismiss(yes)
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll the list."""
+        self._list.scroll_relative(y=lines, animate=False)
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:

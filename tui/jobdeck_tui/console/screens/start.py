@@ -59,6 +59,8 @@ class StartScreen(ModalScreen[Job | None]):
     StartScreen TextArea { height: 3; border: none; padding: 0; background: $boost; }
     StartScreen TextArea:focus { border: none; background: $foreground 10%; }
     StartScreen Input { background: $boost; }
+    StartScreen Checkbox > .toggle--button { color: $panel; background: $panel; }
+    StartScreen Checkbox.-on > .toggle--button { color: $text-success; background: $panel; }
     StartScreen Input:focus { background: $foreground 10%; }
     StartScreen .wrong { color: $text-error; padding-left: 13; display: none; height: auto; }
     StartScreen .wrong.-told { display: block; }
@@ -95,9 +97,7 @@ class StartScreen(ModalScreen[Job | None]):
             box.border_title = "Start a job"
             box.border_subtitle = "up and down: what was started before"
             yield from self._row("command", Input(id="command", compact=True, placeholder="make test"))
-            yield from self._row(
-                None, Checkbox("a program and its arguments, without a shell", id="plain", compact=True)
-            )
+            yield from self._row(None, Checkbox("no shell: a program, its arguments", id="plain", compact=True))
             yield from self._row("cwd", Input(id="cwd", compact=True, placeholder="the server's own"))
             yield from self._row("labels", Input(id="labels", compact=True, placeholder="none; nightly tests"))
             yield from self._row("time_limit", Input(id="time_limit", compact=True, placeholder="none; 90s, 15m, 2h"))
