@@ -8,13 +8,12 @@ requests bring, goes through ``state.apply``, and at most every ``PAINT_INTERVAL
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_client import ClientError, NotFoundError, UnreachableError
+from jobdeck_client import ClientError, NotFoundError, Page
 from jobdeck_protocol import events as wire
 from jobdeck_protocol.job import JobState, from_wire
 from jobdeck_tui.console import state as told
@@ -26,13 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobdeck_client import Client, LinkState
-    from jobdeck_client.client import Page
     from jobdeck_client.events import Events
     from jobdeck_protocol.job import Job
-    from jobdeck_tui.console.joblist import JobList, Query
+    from jobdeck_tui.console.joblist import Ask, Query
     from jobdeck_tui.console.state import LogKey
 
 _REFUSED_RETRY_S = 5.0
+_ROWS_AT_ONCE_COUNT = 500
+"""Rows in one answer: reading them must not hold up the keys."""
+_BACKWARD = frozenset({Place.ABOVE, Place.END})
 
 
 class Deck:
@@ -52,11 +53,13 @@ class Deck:
         self._watched: dict[str, LogKey] = {}
         self._changed = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self._loads: set[trio.CancelScope] = set()
 
     def tell(self, message: told.Message) -> None:
         """Take a message into the state; it is shown soon."""
         self.state = apply(self.state, message)
         self._changed.set()
+        self._mend()
 
     async def run(self) -> None:
         """Keep the state true until cancelled."""
@@ -85,8 +88,9 @@ class Deck:
 
     def query(self, query: Query) -> None:
         """Show other jobs."""
+        for scope in self._loads:
+            scope.cancel()
         self.tell(told.QueryAsked(query=query))
-        self.load(Place.START)
 
     def load(self, place: Place) -> None:
         """Have a page of the list read, if none is under way there."""
@@ -94,7 +98,9 @@ class Deck:
         if self._nursery is None or place in jobs.loading:
             return
         self.tell(told.PageAsked(query=jobs.query, place=place))
-        self._nursery.start_soon(self._load, jobs, place)
+        scope = trio.CancelScope()
+        self._loads.add(scope)
+        self._nursery.start_soon(self._load, jobs.query, place, self.state.list.asks[place], scope)
 
     async def open(self, job_id: str) -> Job:
         """Have one job's record kept up to date in ``state.open``; ``job_id`` may be the beginning of an id.
@@ -131,7 +137,6 @@ class Deck:
                     self.tell(told.JobTold(job=from_wire(record)))
                 if not more:
                     self.tell(told.Listened())
-                    self.load(Place.START)
                     await self._refresh_open()
             case wire.Event(event="job", data=data):
                 self.tell(told.JobTold(job=from_wire(data)))
@@ -170,55 +175,75 @@ class Deck:
     def _on_link(self, link: LinkState) -> None:
         self.tell(told.LinkTold(up=link.up, at_us=_now_us(), error=link.error, retry_s=link.retry_s))
         if link.up and self.state.list.error is not None:
-            self.load(Place.START)
+            self.load(Place.AGAIN)
 
     def _on_link_error(self, error: str, retry_s: float) -> None:
         self.tell(told.LinkTold(up=False, at_us=_now_us(), error=error, retry_s=retry_s))
 
     # -- pages --
 
-    async def _load(self, jobs: JobList, place: Place) -> None:
-        query = jobs.query
-        try:
-            page = await self._page(jobs, place)
-        except ClientError as error:
-            self.tell(told.PageFailed(query=query, place=place, error=str(error)))
-            if isinstance(error, NotFoundError):
-                self.load(Place.START)  # the row at the window's end was removed: start anew
-            elif not isinstance(error, UnreachableError):
-                return
-            return
-        backward = place in (Place.ABOVE, Place.END)
-        found = tuple(reversed(page.items)) if backward else page.items
+    def _mend(self) -> None:
+        """Have a list that may not be true any more read anew; after a failure only once that is over."""
+        jobs = self.state.list
+        if jobs.stale and not jobs.asks and jobs.error is None:
+            self.load(Place.AGAIN if jobs.known else Place.START)
+
+    async def _load(self, query: Query, place: Place, ask: Ask, scope: trio.CancelScope) -> None:
+        """Read a page, and further ones while a filter by text finds little: what it found is shown meanwhile."""
+        found_count = 0
+        with scope:
+            for _ in range(EMPTY_PAGES_LIMIT_COUNT):
+                page = await self._read(query, place, ask)
+                if page is None or scope.cancel_called:
+                    break  # other jobs may be wanted by now
+                self._take(query, place, page)
+                found_count += len(page.items)
+                place = Place.ABOVE if place in _BACKWARD else Place.BELOW
+                if page.next is None or found_count >= ROWS_PAGE_COUNT or place in self.state.list.loading:
+                    break
+                self.tell(told.PageAsked(query=query, place=place))
+                ask = self.state.list.asks[place]
+        self._loads.discard(scope)
+
+    def _take(self, query: Query, place: Place, page: Page) -> None:
+        found = tuple(reversed(page.items)) if place in _BACKWARD else page.items
         self.tell(told.PageCame(query=query, place=place, jobs=found, more=page.next is not None, cursor=page.next))
 
-    async def _page(self, jobs: JobList, place: Place) -> Page:
-        """One page, which a filter by text may have to be asked for several times."""
-        query, cursor, after = jobs.query, None, None
-        if place is Place.BELOW and jobs.cursor is not None:
-            cursor = jobs.cursor
-        elif place is Place.BELOW and jobs.rows:
-            after = jobs.rows[-1].id
-        elif place is Place.ABOVE and jobs.rows:
-            after = jobs.rows[0].id
-        sort = query.sort if place in (Place.START, Place.BELOW) else _flipped(query.sort)
+    async def _read(self, query: Query, place: Place, ask: Ask) -> Page | None:
+        """A page; None if it cannot be had, which is told."""
+        try:
+            return await self._page(query, ask, whole=place is Place.AGAIN)
+        except NotFoundError:
+            if ask.after is not None:
+                self.tell(told.JobGone(id=ask.after))
+            self.tell(told.PageFailed(query=query, place=place, error=None))
+        except ClientError as error:
+            self.tell(told.PageFailed(query=query, place=place, error=str(error)))
+            await trio.sleep(_REFUSED_RETRY_S)
+            if self.state.list.error is not None:
+                self.load(Place.AGAIN)
+        return None
+
+    async def _page(self, query: Query, ask: Ask, *, whole: bool) -> Page:
+        """One page; with ``whole`` as many as it takes to get all rows that are wanted."""
         found: list[Job] = []
+        cursor, after = ask.cursor, ask.after
         for _ in range(EMPTY_PAGES_LIMIT_COUNT):
             page = await self.client.jobs(
                 states=sorted(query.states),
                 dialect=query.dialect,
                 label=query.label,
                 text=query.text,
-                sort=sort,
-                limit=ROWS_PAGE_COUNT - len(found),
+                sort=ask.sort,
+                limit=min(ask.limit_count - len(found), _ROWS_AT_ONCE_COUNT),
                 cursor=cursor,
-                after=after if cursor is None else None,
+                after=after,
             )
             found += page.items
-            cursor = page.next
-            if cursor is None or len(found) >= ROWS_PAGE_COUNT:
+            cursor, after = page.next, None
+            if cursor is None or len(found) >= ask.limit_count or not whole:
                 break
-        return replace(page, items=tuple(found))
+        return Page(tuple(found), cursor)
 
     # -- pictures --
 
@@ -228,10 +253,6 @@ class Deck:
             self._changed = trio.Event()
             self._show(self.state)
             await trio.sleep(PAINT_INTERVAL_S)
-
-
-def _flipped(sort: str) -> str:
-    return sort[1:] if sort.startswith("-") else "-" + sort
 
 
 def _counts(states: Mapping[str, int]) -> Mapping[JobState, int]:

@@ -142,7 +142,7 @@ class JobClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryAsked:
-    """The user wants other jobs on the list, or in another order: it starts empty."""
+    """The user wants other jobs on the list, or in another order."""
 
     query: Query
 
@@ -181,11 +181,11 @@ class PageCame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageFailed:
-    """A page could not be had."""
+    """A page could not be had; without ``error`` since the job it was asked after is gone."""
 
     query: Query
     place: Place
-    error: str
+    error: str | None
 
 
 Message = (
@@ -267,7 +267,7 @@ def apply(state: State, message: Message) -> State:
         case JobClosed(id=job_id):
             return replace(state, open=_without(state.open, job_id))
         case QueryAsked(query=query):
-            return replace(state, list=JobList(query=query))
+            return replace(state, list=joblist.queried(state.list, query))
         case Listened():
             return replace(state, list=joblist.doubted(state.list))
         case PageAsked(query=query, place=place):
