@@ -11,13 +11,14 @@ Writers return what the trio thread needs to know after the commit.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jobdeck_protocol.blob import ARTIFACT, LINK, Blob, to_wire
 from jobdeck_server.core import ecmascript
-from jobdeck_server.core.blobrecord import is_hash, record_of
+from jobdeck_server.core.blobrecord import is_hash, record_of, serialize
 from jobdeck_server.core.blobtypes import Stored
 from jobdeck_server.core.errors import BadRequestError, ConflictError, TooLargeError, UnknownBlobError
 from jobdeck_server.core.journal import insert_event
@@ -57,8 +58,10 @@ class Put:
     links: tuple[tuple[str, int], ...]
 
 
-def prepare(record: Record, text: bytes, blob_hash: str) -> Put:
+def prepare(record: Record) -> Put:
     """What is to be written of a record. Pure, and may take a while for a large one."""
+    text = serialize(record)
+    blob_hash = hashlib.sha1(text, usedforsecurity=False).hexdigest()
     links = tuple(dict.fromkeys(_links(record)))
     tags = sorted({tag for tag in map(_tag, record.tags[:_TAGS_LIMIT_COUNT]) if tag})
     blob = Blob(
@@ -78,7 +81,9 @@ def prepare(record: Record, text: bytes, blob_hash: str) -> Put:
     return Put(blob=blob, text=text.decode(), search="\n".join(words).casefold(), links=links)
 
 
-def put(connection: sqlite3.Connection, new: Put, *, job_id: str | None, now_us: int) -> list[Event]:
+def put(
+    connection: sqlite3.Connection, new: Put, *, job_id: str | None, own_tags: Sequence[str], now_us: int
+) -> list[Event]:
     """Keep a record, or renew it; what it leads to counts as used again."""
     blob = new.blob
     connection.execute(
@@ -97,6 +102,8 @@ def put(connection: sqlite3.Connection, new: Put, *, job_id: str | None, now_us:
     )
     if job_id is not None:
         connection.execute("insert or ignore into blob_job values (?, ?)", (seq, job_id))
+    if own_tags:
+        _add_tags(connection, seq, own_tags)
     _use(connection, blob.hash, now_us)
     return [_told(connection, blob.hash)]
 
@@ -127,9 +134,7 @@ def set_tags(connection: sqlite3.Connection, blob_hash: str, tags: Sequence[str]
     """
     seq = _seq(connection, blob_hash)
     connection.execute("delete from blob_tag where seq = ? and own = 1", (seq,))
-    connection.executemany("insert or ignore into blob_tag values (?, ?, 1)", ((tag, seq) for tag in tags))
-    own = [row[0] for row in connection.execute("select tag from blob_tag where seq = ? and own = 1", (seq,))]
-    connection.execute("update blob set own_tags = ? where seq = ?", (_dumps(sorted(own)), seq))
+    _add_tags(connection, seq, tags)
     return [_told(connection, blob_hash)]
 
 
@@ -265,6 +270,12 @@ def blob_of(row: Sequence[Any]) -> Blob:
 
 
 # -- parts --
+
+
+def _add_tags(connection: sqlite3.Connection, seq: int, tags: Sequence[str]) -> None:
+    connection.executemany("insert or ignore into blob_tag values (?, ?, 1)", ((tag, seq) for tag in tags))
+    own = [row[0] for row in connection.execute("select tag from blob_tag where seq = ? and own = 1", (seq,))]
+    connection.execute("update blob set own_tags = ? where seq = ?", (_dumps(sorted(own)), seq))
 
 
 def _use(connection: sqlite3.Connection, blob_hash: str, now_us: int) -> None:

@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_server.core import artifacts, bloblist, blobrecord, blobrows
+from jobdeck_protocol.blob import Blob, from_wire
+from jobdeck_server.core import artifacts, bloblist, blobrows
+from jobdeck_server.core.aside import Aside
 from jobdeck_server.core.blobfiles import BlobFiles
 from jobdeck_server.core.blobgc import Collector
 from jobdeck_server.core.bloblinks import Links
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
     from pathlib import Path
 
-    from jobdeck_protocol.blob import Blob
     from jobdeck_server.core.blobrecord import Record
     from jobdeck_server.core.events import EventLog
     from jobdeck_server.core.store import Store
@@ -78,6 +79,7 @@ _log = logging.getLogger("jobdeck.blobs")
 _PREFIX_LENGTH = 8
 _HASH_LENGTH = 40
 _EVERY_COUNT = 200
+_ENTRY_BYTES = 128  # of an artifact's entry as text, about
 
 
 class Blobs:
@@ -97,6 +99,7 @@ class Blobs:
         self._files = BlobFiles(folder, sync=settings.sync == "full", reserve_bytes=settings.blob_reserve_bytes)
         self._writers = trio.CapacityLimiter(settings.blob_thread_limit_count)
         self._readers = trio.CapacityLimiter(settings.blob_thread_limit_count)
+        self._aside = Aside(settings.thread_limit_count)
         self._upload_count = 0
         self._collector = Collector(
             store, self._files, events, grace_us=int(settings.blob_grace_s * 1e6), limiter=self._readers
@@ -157,14 +160,32 @@ class Blobs:
             TooLargeError: Its text is too long.
             StoreError: The database would not take it.
         """
-        text = blobrecord.serialize(record)
-        if len(text) > self.settings.blob_record_limit_bytes:
+        blob = await self.keep(record, job_id=job_id)
+        return Stored(
+            hash=blob.hash,
+            record=record,
+            created_us=blob.created_us,
+            modified_us=blob.modified_us,
+            own_tags=blob.own_tags,
+            pinned=blob.pinned,
+            uploaded=blob.uploaded,
+        )
+
+    async def keep(self, record: Record, *, job_id: str | None = None, own_tags: Iterable[str] = ()) -> Blob:
+        """The same, and tags of its own are added to those that it has; returns what is told of it.
+
+        Raises:
+            BadRequestError, TooLargeError: See ``put`` and ``set_tags``.
+        """
+        tags = blobrows.check_tags(own_tags, self.settings)
+        new = await self._aside.run(_text_bytes(record), lambda: blobrows.prepare(record))
+        if len(new.text) > self.settings.blob_record_limit_bytes:
             raise TooLargeError("The record", self.settings.blob_record_limit_bytes)
-        blob_hash = blobrecord.metadata_hash(record)
-        new = blobrows.prepare(record, text, blob_hash)
         when = now_us()
-        await self._events.commit(lambda connection: blobrows.put(connection, new, job_id=job_id, now_us=when))
-        return await self.get(blob_hash)
+        told = await self._events.commit(
+            lambda connection: blobrows.put(connection, new, job_id=job_id, own_tags=tags, now_us=when)
+        )
+        return from_wire(told[0].data)
 
     # -- looking --
 
@@ -276,6 +297,11 @@ class Blobs:
             made.close()
             release()
 
+    async def archive_bytes(self, target: ArchiveTarget) -> int:
+        """How long that zip will be."""
+        entries = target.entries
+        return await self._aside.run(_ENTRY_BYTES * len(entries), lambda: artifacts.archive_bytes(entries))
+
     def _links(self, connection: sqlite3.Connection) -> Links:
         return Links(connection, self._files.size, depth_limit_count=self.settings.blob_link_depth_limit_count)
 
@@ -335,3 +361,8 @@ class Blobs:
         return await self._collector.collect(
             dry_run=dry_run, unused_us=None if unused_s is None else int(unused_s * 1e6)
         )
+
+
+def _text_bytes(record: Record) -> int:
+    """How long a record's text will be, about."""
+    return _ENTRY_BYTES * len(record.content) if isinstance(record.content, dict) else 0

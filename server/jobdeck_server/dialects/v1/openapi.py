@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 Piece = dict[str, Any]
 
 
-def _query(name: str, text: str, schema: Piece) -> Piece:
+def query(name: str, text: str, schema: Piece) -> Piece:
+    """A field of the query."""
     return {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
 
 
-def _body(schema: Piece, *, required: bool) -> Piece:
+def json_body(schema: Piece, *, required: bool) -> Piece:
+    """A request body of JSON."""
     return {"required": required, "content": {"application/json": {"schema": schema}}}
 
 
-def _answers(status: str, text: str, schema: Piece | None = None, *, mime: str = "application/json") -> Piece:
+def answers(status: str, text: str, schema: Piece | None = None, *, mime: str = "application/json") -> Piece:
+    """The good answer, and the problem that every other one is."""
     good: Piece = {"description": text}
     if schema is not None:
         good["content"] = {mime: {"schema": schema}}
@@ -34,34 +37,32 @@ def _answers(status: str, text: str, schema: Piece | None = None, *, mime: str =
     return {status: good, "default": {"description": "A problem (RFC 9457)", "content": problem}}
 
 
-_STRING: Piece = {"type": "string"}
-_INTEGER: Piece = {"type": "integer"}
-_SECONDS: Piece = {"type": "number", "minimum": 0}
-_STRINGS: Piece = {"type": "array", "items": _STRING}
-_ENV: Piece = {"type": "object", "additionalProperties": _STRING}
-_BYTES: Piece = {"type": "string", "format": "binary"}
+STRING: Piece = {"type": "string"}
+INTEGER: Piece = {"type": "integer"}
+SECONDS: Piece = {"type": "number", "minimum": 0}
+STRINGS: Piece = {"type": "array", "items": STRING}
+_ENV: Piece = {"type": "object", "additionalProperties": STRING}
+BYTES: Piece = {"type": "string", "format": "binary"}
 _JOB: Piece = {"$ref": "#/components/schemas/Job"}
-_STREAM = _query("stream", "Only this stream", {"enum": ["stdout", "stderr"]})
+_STREAM = query("stream", "Only this stream", {"enum": ["stdout", "stderr"]})
 
 LIST: Piece = {
     "parameters": [
-        _query("state", "States, separated by commas", _STRING),
-        _query("dialect", "Only jobs made through this API", _STRING),
-        _query("label", "Only jobs with this label", _STRING),
-        _query("text", "Only jobs whose command, id or labels hold this", _STRING),
-        _query(
-            "since", "Only jobs created at or after this time (RFC 3339)", {"type": "string", "format": "date-time"}
-        ),
-        _query(
+        query("state", "States, separated by commas", STRING),
+        query("dialect", "Only jobs made through this API", STRING),
+        query("label", "Only jobs with this label", STRING),
+        query("text", "Only jobs whose command, id or labels hold this", STRING),
+        query("since", "Only jobs created at or after this time (RFC 3339)", {"type": "string", "format": "date-time"}),
+        query(
             "sort",
             "Order; - for the greatest first",
             {"enum": [s + n for n in ("created", "ended", "state") for s in ("", "-")]},
         ),
-        _query("limit", "Longest page", _INTEGER),
-        _query("cursor", "Where the last page stopped", _STRING),
-        _query("after", "Id of a job; the page is what follows it in this order", _STRING),
+        query("limit", "Longest page", INTEGER),
+        query("cursor", "Where the last page stopped", STRING),
+        query("after", "Id of a job; the page is what follows it in this order", STRING),
     ],
-    "responses": _answers(
+    "responses": answers(
         "200",
         "A page; it may be short or empty while next is not null",
         {
@@ -70,20 +71,20 @@ LIST: Piece = {
         },
     ),
 }
-_STEP_PROPERTIES: Piece = {"command": _STRING, "argv": _STRINGS, "env": _ENV, "cwd": _STRING}
+_STEP_PROPERTIES: Piece = {"command": STRING, "argv": STRINGS, "env": _ENV, "cwd": STRING}
 SUBMIT: Piece = {
-    "parameters": [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": _STRING}],
-    "requestBody": _body(
+    "parameters": [{"name": "Idempotency-Key", "in": "header", "required": False, "schema": STRING}],
+    "requestBody": json_body(
         {
             "type": "object",
             "additionalProperties": False,
             "properties": {
                 **_STEP_PROPERTIES,
                 "steps": {"type": "array", "items": {"type": "object", "properties": _STEP_PROPERTIES}},
-                "labels": _STRINGS,
-                "time_limit_s": _SECONDS,
-                "linger_s": _SECONDS,
-                "grace_s": _SECONDS,
+                "labels": STRINGS,
+                "time_limit_s": SECONDS,
+                "linger_s": SECONDS,
+                "grace_s": SECONDS,
                 "stdin": {"type": "boolean"},
                 "on_limit": {"enum": ["drop", "stop"]},
                 "order": {"enum": ["exact", "bulk"]},
@@ -91,34 +92,36 @@ SUBMIT: Piece = {
         },
         required=True,
     ),
-    "responses": _answers("201", "Accepted; it will run even if the server dies now", _JOB),
+    "responses": answers("201", "Accepted; it will run even if the server dies now", _JOB),
 }
 RERUN: Piece = {
     "parameters": SUBMIT["parameters"],
-    "requestBody": _body({"type": "object", "additionalProperties": False}, required=False),
-    "responses": _answers("201", "Accepted: a new job from the same specification", _JOB),
+    "requestBody": json_body({"type": "object", "additionalProperties": False}, required=False),
+    "responses": answers("201", "Accepted: a new job from the same specification", _JOB),
 }
-JOB: Piece = {"responses": _answers("200", "The record", _JOB)}
-REMOVED: Piece = {"responses": _answers("204", "Record and output are gone")}
+JOB: Piece = {"responses": answers("200", "The record", _JOB)}
+REMOVED: Piece = {"responses": answers("204", "Record and output are gone")}
 _SIGNAL: Piece = {"description": "15, TERM or SIGTERM", "type": ["integer", "string"]}
 STOP: Piece = {
-    "requestBody": _body({"type": "object", "properties": {"signal": _SIGNAL, "grace_s": _SECONDS}}, required=False),
-    "responses": _answers("202", "The stop is durable", _JOB),
+    "requestBody": json_body({"type": "object", "properties": {"signal": _SIGNAL, "grace_s": SECONDS}}, required=False),
+    "responses": answers("202", "The stop is durable", _JOB),
 }
 SIGNAL: Piece = {
-    "requestBody": _body({"type": "object", "properties": {"signal": _SIGNAL}, "required": ["signal"]}, required=True),
-    "responses": _answers("202", "The signal was sent", _JOB),
+    "requestBody": json_body(
+        {"type": "object", "properties": {"signal": _SIGNAL}, "required": ["signal"]}, required=True
+    ),
+    "responses": answers("202", "The signal was sent", _JOB),
 }
 OUTPUT: Piece = {
-    "parameters": [_STREAM, {"name": "Range", "in": "header", "required": False, "schema": _STRING}],
-    "responses": _answers("200", "The bytes kept so far", _BYTES, mime="text/plain"),
+    "parameters": [_STREAM, {"name": "Range", "in": "header", "required": False, "schema": STRING}],
+    "responses": answers("200", "The bytes kept so far", BYTES, mime="text/plain"),
 }
-_RUN: Piece = {"type": "array", "prefixItems": [_INTEGER, _STRING, _INTEGER]}
+_RUN: Piece = {"type": "array", "prefixItems": [INTEGER, STRING, INTEGER]}
 _LINE_SCHEMA: Piece = {
     "type": "object",
     "properties": {
-        "n": _INTEGER,
-        "offset": _INTEGER,
+        "n": INTEGER,
+        "offset": INTEGER,
         "length": {"type": "integer", "description": "Of the whole line in bytes, without its newline"},
         "newline": {"type": "boolean"},
         "time": {"type": "integer", "description": "Of its first byte, microseconds since 1970 UTC; 0 if not known"},
@@ -128,19 +131,19 @@ _LINE_SCHEMA: Piece = {
 }
 LINES: Piece = {
     "parameters": [
-        _query("from", "Number of the first line; negative from the present end", _INTEGER),
-        _query("offset", "A byte of the first line, instead of from; negative from the present end", _INTEGER),
-        _query("count", "The most lines", _INTEGER),
-        _query("cap", "The most bytes of each line", _INTEGER),
+        query("from", "Number of the first line; negative from the present end", INTEGER),
+        query("offset", "A byte of the first line, instead of from; negative from the present end", INTEGER),
+        query("count", "The most lines", INTEGER),
+        query("cap", "The most bytes of each line", INTEGER),
         _STREAM,
     ],
-    "responses": _answers(
+    "responses": answers(
         "200",
         "Lines, fewer where the answer would be too long; in CBOR, data in bytes, for who accepts application/cbor",
         {
             "type": "object",
             "properties": {
-                "from": _INTEGER,
+                "from": INTEGER,
                 "total": {"type": "integer", "description": "Lines in the first indexed bytes"},
                 "size": {"type": "integer", "description": "Of the log in bytes"},
                 "indexed": {"type": "integer", "description": "Bytes that were looked through for newlines"},
@@ -153,17 +156,17 @@ LINES: Piece = {
 FIND: Piece = {
     "parameters": [
         {
-            **_query("pattern", "Words, or a regular expression of RE2, matched within a line", _STRING),
+            **query("pattern", "Words, or a regular expression of RE2, matched within a line", STRING),
             "required": True,
         },
-        _query("regex", "It is a regular expression", {"type": "boolean", "default": False}),
-        _query("case", "Upper and lower case are told apart", {"type": "boolean", "default": True}),
-        _query("from", "Number of the line to begin with; negative from the end", _INTEGER),
-        _query("direction", "Which way to go", {"enum": ["forward", "backward"]}),
-        _query("limit", "The most hits", _INTEGER),
+        query("regex", "It is a regular expression", {"type": "boolean", "default": False}),
+        query("case", "Upper and lower case are told apart", {"type": "boolean", "default": True}),
+        query("from", "Number of the line to begin with; negative from the end", INTEGER),
+        query("direction", "Which way to go", {"enum": ["forward", "backward"]}),
+        query("limit", "The most hits", INTEGER),
         _STREAM,
     ],
-    "responses": _answers(
+    "responses": answers(
         "200",
         "A line each: hits as they are found, how far the search has come, and done at the end",
         {
@@ -174,19 +177,19 @@ FIND: Piece = {
                     "properties": {
                         "hit": {
                             "type": "object",
-                            "properties": dict.fromkeys(("line", "offset", "column", "length"), _INTEGER),
+                            "properties": dict.fromkeys(("line", "offset", "column", "length"), INTEGER),
                         }
                     },
                 },
-                {"type": "object", "required": ["at"], "properties": {"at": _INTEGER, "offset": _INTEGER}},
+                {"type": "object", "required": ["at"], "properties": {"at": INTEGER, "offset": INTEGER}},
                 {
                     "type": "object",
                     "required": ["done"],
                     "properties": {
                         "done": {"const": True},
-                        "hits": _INTEGER,
+                        "hits": INTEGER,
                         "more": {"type": "boolean"},
-                        "line": _INTEGER,
+                        "line": INTEGER,
                     },
                 },
             ]
@@ -238,7 +241,7 @@ _JOB_SCHEMA: Piece = {
     "type": "object",
     "properties": {
         "state": {"enum": [state.value for state in JobState]},
-        "labels": _STRINGS,
+        "labels": STRINGS,
         "steps": {"type": "array", "items": {"type": "object"}},
         "results": {"type": "object"},
         **{
@@ -250,7 +253,7 @@ _JOB_SCHEMA: Piece = {
 }
 _PROBLEM_SCHEMA: Piece = {
     "type": "object",
-    "properties": {"type": _STRING, "title": _STRING, "status": _INTEGER, "detail": _STRING, "field": _STRING},
+    "properties": {"type": STRING, "title": STRING, "status": INTEGER, "detail": STRING, "field": STRING},
 }
 
 
@@ -286,5 +289,5 @@ def document(dialects: Iterable[Dialect], *, version: str) -> Piece:
 
 def _parameters(pattern: str, doc: Mapping[str, Any]) -> Piece:
     names = re.findall(r"\{(\w+)\*?\}", pattern)
-    own = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in names]
+    own = [{"name": name, "in": "path", "required": True, "schema": STRING} for name in names]
     return {**doc, "parameters": [*own, *doc.get("parameters", ())]}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobdeck_server.dialects.base import Dialect, Route
 from jobdeck_server.dialects.v1 import openapi
+from jobdeck_server.dialects.v1.blobs import BlobRoutes
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
 from jobdeck_server.dialects.v1.lines import LogLines
 from jobdeck_server.dialects.v1.problem import failure
@@ -16,6 +17,7 @@ from jobdeck_server.http.message import Answer, Request, Response, Role
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobdeck_server.core.blobs import Blobs
     from jobdeck_server.core.jobs import JobCore
 
 EventsSocket = Callable[[Request], Awaitable[Answer]]
@@ -34,9 +36,16 @@ class Service:
     """The handlers beside ``/v1/jobs``. ``dialects`` is asked when the OpenAPI document is, and holds all of them."""
 
     def __init__(
-        self, core: JobCore, about: About, *, events_socket: EventsSocket, dialects: Callable[[], Sequence[Dialect]]
+        self,
+        core: JobCore,
+        blobs: Blobs,
+        about: About,
+        *,
+        events_socket: EventsSocket,
+        dialects: Callable[[], Sequence[Dialect]],
     ) -> None:
         self._core = core
+        self._blobs = blobs
         self._about = about
         self._events_socket = events_socket
         self._dialects = dialects
@@ -56,7 +65,12 @@ class Service:
         return Dialect(
             name="v1",
             segments=frozenset({"v1", "healthz", "openapi.json"}),
-            routes=(*Jobs(self._core).routes(), *LogLines(self._core).routes(), *routes),
+            routes=(
+                *Jobs(self._core).routes(),
+                *LogLines(self._core).routes(),
+                *BlobRoutes(self._blobs).routes(),
+                *routes,
+            ),
             failure=failure,
         )
 
