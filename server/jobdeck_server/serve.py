@@ -20,6 +20,7 @@ import trio
 from jobdeck_server.channels.attach import AttachChannel
 from jobdeck_server.channels.events import EventsChannel
 from jobdeck_server.core import errors, recovery, retention
+from jobdeck_server.core.blobs import Blobs
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.growth import Growth, hears_splice
@@ -103,7 +104,9 @@ async def serve(
         await trio.to_thread.run_sync(store.open, trio.lowlevel.current_trio_token())
         async with trio.open_nursery() as nursery:
             core = await _start_core(settings, store, growth, nursery)
-            await _serve_http(settings, core, tokens, listeners, data_dir, ready)
+            blobs = Blobs(settings, store=store, events=core.events, folder=settings.data_dir / "blobs")
+            await nursery.start(blobs.run)
+            await _serve_http(settings, core, blobs, tokens, listeners, data_dir, ready)
             await _say_goodbye(core, stop_jobs=stop_jobs)
             nursery.cancel_scope.cancel()
     finally:
@@ -149,13 +152,14 @@ async def _start_core(settings: Settings, store: Store, growth: Growth, nursery:
 async def _serve_http(
     settings: Settings,
     core: JobCore,
+    blobs: Blobs,
     tokens: TokenStore,
     listeners: Sequence[socket.socket],
     data_dir: DataDir,
     ready: Callable[[list[str]], None] | None,
 ) -> None:
     urls = [_url(host, port) for host, port in addresses(listeners)]
-    front = Front(settings, core, Guard(settings, tokens, addresses(listeners)), urls)
+    front = Front(settings, core, blobs, Guard(settings, tokens, addresses(listeners)), urls)
     server = HttpServer(
         app=front.answer, failure=front.failure, settings=settings, log=logging.getLogger("jobdeck.http")
     )
@@ -183,13 +187,14 @@ def _say_who_may(settings: Settings, bound: Sequence[tuple[str, int]]) -> None:
 class Front:
     """From a request to a dialect's answer: who may, which route, and whose words for what is refused."""
 
-    def __init__(self, settings: Settings, core: JobCore, guard: Guard, urls: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, core: JobCore, blobs: Blobs, guard: Guard, urls: Sequence[str]) -> None:
         self._guard = guard
         about = About(version=version("jobdeck"), urls=tuple(urls), data_dir=str(settings.data_dir))
         self._dialects: tuple[Dialect, ...] = (
             Jobrunner(core, attach_socket=AttachChannel(core).answer).dialect(),
             Service(
                 core,
+                blobs,
                 about,
                 events_socket=EventsChannel(core).answer,
                 dialects=lambda: self._dialects,
