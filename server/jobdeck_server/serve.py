@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -41,11 +42,13 @@ from jobdeck_server.http.router import Router
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from jobdeck_server.dialects.base import Dialect
     from jobdeck_server.http.message import Answer, Request
     from jobdeck_server.settings import Settings
+
+Until = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger("jobdeck")
 _CLOSE_LIMIT_S = 20.0
@@ -53,11 +56,15 @@ _STOP_LIMIT_S = 60.0
 _REFUSED = 2
 
 
-def run(settings: Settings, *, stop_jobs: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code: 0, or 2 if it could not start (said on standard error)."""
+def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, or until ``until`` returns.
+
+    Returns:
+        The exit code: 0, or 2 if it could not start (said on standard error).
+    """
     code = 0
     try:
-        trio.run(partial(serve, settings, stop_jobs=stop_jobs))
+        trio.run(partial(serve, settings, stop_jobs=stop_jobs, until=until))
     except* (DataDirError, GuardError, NewerSchemaError, OSError) as group:
         for error in _leaves(group):
             print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
@@ -74,7 +81,11 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 
 async def serve(
-    settings: Settings, *, ready: Callable[[list[str]], None] | None = None, stop_jobs: bool = False
+    settings: Settings,
+    *,
+    ready: Callable[[list[str]], None] | None = None,
+    stop_jobs: bool = False,
+    until: Until | None = None,
 ) -> None:
     """Run one server until it is told to end by a signal, or cancelled.
 
@@ -82,6 +93,7 @@ async def serve(
         settings: See there.
         ready: Called with the URLs once requests are served.
         stop_jobs: End the jobs when the server is told to end; otherwise they run on.
+        until: A further way to tell it to end: by returning.
 
     Raises:
         DataDirError, GuardError, NewerSchemaError, OSError: It cannot start; nothing was changed.
@@ -106,7 +118,7 @@ async def serve(
             core = await _start_core(settings, store, growth, nursery)
             blobs = Blobs(settings, store=store, events=core.events, folder=settings.data_dir / "blobs")
             await nursery.start(blobs.run)
-            await _serve_http(settings, core, blobs, tokens, listeners, data_dir, ready)
+            await _serve_http(settings, core, blobs, tokens, listeners, data_dir, ready, until)
             await _say_goodbye(core, stop_jobs=stop_jobs)
             nursery.cancel_scope.cancel()
     finally:
@@ -157,6 +169,7 @@ async def _serve_http(
     listeners: Sequence[socket.socket],
     data_dir: DataDir,
     ready: Callable[[list[str]], None] | None,
+    until: Until | None,
 ) -> None:
     urls = [_url(host, port) for host, port in addresses(listeners)]
     front = Front(settings, core, blobs, Guard(settings, tokens, addresses(listeners)), urls)
@@ -169,7 +182,7 @@ async def _serve_http(
     _say_who_may(settings, addresses(listeners))
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_shut_down_at, signals, server)
+            nursery.start_soon(_shut_down_at, signals, until, server)
             await nursery.start(server.run, listeners)
             if ready is not None:
                 ready(urls)
@@ -235,11 +248,21 @@ class Front:
         return self._router.dialect_of(path).failure(error)
 
 
-async def _shut_down_at(signals: AsyncIterator[int], server: HttpServer) -> None:
-    async for number in signals:
-        _log.info("%s: ending", signal.Signals(number).name)
-        server.shutdown()
-        return
+async def _shut_down_at(signals: AsyncIterator[int], until: Until | None, server: HttpServer) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def over(told: Until) -> None:
+            await told()
+            _log.info("what it was started for is over: ending")
+            nursery.cancel_scope.cancel()
+
+        if until is not None:
+            nursery.start_soon(over, until)
+        async for number in signals:
+            _log.info("%s: ending", signal.Signals(number).name)
+            break
+        nursery.cancel_scope.cancel()
+    server.shutdown()
 
 
 async def _say_goodbye(core: JobCore, *, stop_jobs: bool) -> None:

@@ -55,16 +55,19 @@ Without a token, every user of this machine can run jobs as you: see --require-t
 @click.command(help=_HELP)
 @_with_options
 @click.option("--config", metavar="FILE", help="A TOML file with these settings, their names with underscores.")
-def serve(config: str | None, **flags: object) -> None:
+@click.option("--until-eof", is_flag=True, help="For programs that embed the server: end with standard input.")
+def serve(config: str | None, *, until_eof: bool, **flags: object) -> None:
     """Read the settings and run."""
     try:
         configured = configure(flags, os.environ, config=config, start_dir=os.getcwd())
     except ConfigError as error:
         raise click.UsageError(str(error)) from error
     set_up_log(configured.log_format)
+    from jobdeck_server.commands.embedded import end_of_input
     from jobdeck_server.serve import run
 
-    sys.exit(run(configured.settings, stop_jobs=configured.stop_jobs))
+    until = end_of_input if until_eof else None
+    sys.exit(run(configured.settings, stop_jobs=configured.stop_jobs, until=until))
 
 
 if __name__ == "__main__":

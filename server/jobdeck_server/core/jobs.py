@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from jobdeck_server.engines.base import Engine
     from jobdeck_server.settings import Settings
 
-
 _PREFIX_LENGTH = 8
 
 
