@@ -11,23 +11,19 @@ Requests go over HTTP; ``attach`` and ``events`` over WebSockets that mend thems
 
 from __future__ import annotations
 
-import json
-import uuid
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
-import httpx
-import trio
-
 from jobdeck_client.attach import Attach
-from jobdeck_client.errors import RefusedError, ServerFaultError, UnreachableError, refused
+from jobdeck_client.errors import ServerFaultError
 from jobdeck_client.events import Events
 from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, leave, page_arguments, page_of
 from jobdeck_client.link import Target
 from jobdeck_client.nursery import helpers
+from jobdeck_client.requests import Requests
 from jobdeck_protocol import attach as attach_wire
 from jobdeck_protocol import events as events_wire
 from jobdeck_protocol.errors import LocalWireError
@@ -37,15 +33,13 @@ from jobdeck_protocol.runs import Stream
 from jobdeck_protocol.session import CREDIT_BYTES, ClientSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from jobdeck_client.link import LinkState
 
 REQUEST_TIMEOUT_S = 30.0
-SUBMIT_RETRY_S = 10.0
-_RETRY_DELAY_S = 0.25
 
 C = TypeVar("C", Attach, Events)
 
@@ -70,18 +64,16 @@ class Client:
     def __init__(self, base_url: str, token: str | None = None, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         self.base_url = base_url.rstrip("/")
         self._token = token
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        # No proxies or .netrc from the environment: a token must not go where nobody said it should.
-        self._http = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=False)
+        self._requests = Requests(self.base_url, token, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        await self._requests.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+        await self._requests.close()
 
     @property
     def has_token(self) -> bool:
@@ -92,7 +84,7 @@ class Client:
 
     async def info(self) -> dict[str, Any]:
         """What the server tells of itself: ``GET /v1/info``."""
-        return _object(await self._request("GET", "/v1/info"))
+        return _object(await self._requests.ask("GET", "/v1/info"))
 
     async def jobs(
         self,
@@ -136,7 +128,7 @@ class Client:
             "after": after,
         }
         query = {name: value for name, value in given.items() if value is not None}
-        wire = _object(await self._request("GET", "/v1/jobs", query=query))
+        wire = _object(await self._requests.ask("GET", "/v1/jobs", query=query))
         items = wire.get("items")
         if not isinstance(items, list):
             raise ServerFaultError("The server's list of jobs has no items.")
@@ -157,7 +149,7 @@ class Client:
 
     async def job(self, job_id: str) -> Job:
         """A job by its id, or by the beginning of one (8 characters at least) that only it has."""
-        return _job(_object(await self._request("GET", _path(job_id))))
+        return _job(await self._requests.ask("GET", _path(job_id)))
 
     async def submit(
         self,
@@ -196,31 +188,15 @@ class Client:
             "order": order,
         }
         body = {name: value for name, value in given.items() if value is not None}
-        return await self._accepted("/v1/jobs", body, idempotency_key)
+        return _job(await self._requests.make("/v1/jobs", body, idempotency_key))
 
     async def rerun(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
-        """Run the same again: a new job with the same commands, environment, labels and limits.
-
-        Asked again like ``submit`` when the server goes away in the middle.
+        """Run the same again: a new job with the same commands, environment, labels and limits; see ``submit``.
 
         Raises:
             ConflictError: It cannot be run again.
         """
-        return await self._accepted(_path(job_id, "/rerun"), {}, idempotency_key)
-
-    async def _accepted(self, path: str, body: object, idempotency_key: str | None) -> Job:
-        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
-        deadline = trio.current_time() + SUBMIT_RETRY_S
-        sent = False
-        while True:
-            try:
-                return _job(_object(await self._request("POST", path, body=body, headers=headers)))
-            except UnreachableError as error:
-                # Nothing was sent to a server that never answered: the caller is told at once.
-                sent = sent or not isinstance(error.__cause__, httpx.ConnectError)
-                if not sent or trio.current_time() > deadline:
-                    raise
-            await trio.sleep(_RETRY_DELAY_S)
+        return _job(await self._requests.make(_path(job_id, "/rerun"), {}, idempotency_key))
 
     async def stop(self, job_id: str, *, signal: int | str | None = None, grace_s: float | None = None) -> Job:
         """Ask for a job's end; returns once that is durable.
@@ -231,15 +207,15 @@ class Client:
             grace_s: Seconds until SIGKILL; None for the job's own.
         """
         body = {name: value for name, value in (("signal", signal), ("grace_s", grace_s)) if value is not None}
-        return _job(_object(await self._request("POST", _path(job_id, "/stop"), body=body)))
+        return _job(await self._requests.ask("POST", _path(job_id, "/stop"), body=body))
 
     async def signal(self, job_id: str, signal: int | str) -> None:
         """Send a signal to everything a running job started; no stop is implied."""
-        await self._request("POST", _path(job_id, "/signal"), body={"signal": signal})
+        await self._requests.ask("POST", _path(job_id, "/signal"), body={"signal": signal})
 
     async def remove(self, job_id: str) -> None:
         """Remove an ended job's record and output."""
-        await self._request("DELETE", _path(job_id))
+        await self._requests.ask("DELETE", _path(job_id))
 
     async def output(
         self, job_id: str, *, stream: str | None = None, start: int = 0, end: int | None = None
@@ -259,18 +235,9 @@ class Client:
         if start or end is not None:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         query = {} if stream is None else {"stream": stream}
-        with _seam(self.base_url):
-            request = self._http.build_request(
-                "GET", self.base_url + _path(job_id, "/output"), params=query, headers=headers
-            )
-            response = await self._http.send(request, stream=True)
-            try:
-                if response.status_code >= 400:
-                    raise _refusal(response, await response.aread())
-                async for piece in response.aiter_raw():
-                    yield piece
-            finally:
-                await response.aclose()
+        async with self._requests.streamed(_path(job_id, "/output"), query=query, headers=headers) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def lines(
         self,
@@ -296,13 +263,7 @@ class Client:
             OffsetError: The offset is beyond the end of an ended job's output.
         """
         query = page_arguments(start, offset, count, cap_bytes, stream)
-        with _seam(self.base_url):
-            response = await self._http.get(
-                self.base_url + _path(job_id, "/lines"), params=query, headers={"Accept": CBOR}
-            )
-        if response.status_code >= 300:
-            raise _refusal(response, response.content)
-        return page_of(response.content)
+        return page_of(await self._requests.get(_path(job_id, "/lines"), query=query, headers={"Accept": CBOR}))
 
     async def find(
         self,
@@ -337,21 +298,13 @@ class Client:
         query = find_arguments(
             pattern, regex=regex, case=case, start=start, backward=backward, limit=limit, stream=stream
         )
-        with _seam(self.base_url):
-            request = self._http.build_request("GET", self.base_url + _path(job_id, "/find"), params=query)
-            response = await self._http.send(request, stream=True)
+        async with self._requests.streamed(_path(job_id, "/find"), query=query) as pieces:
             try:
-                if response.status_code >= 300:
-                    raise _refusal(response, await response.aread())
-                pieces = response.aiter_raw()
-                try:
-                    async with aclosing(found_in(pieces)) as found:
-                        async for each in found:
-                            yield each
-                finally:
-                    await leave(pieces)
+                async with aclosing(found_in(pieces)) as found:
+                    async for each in found:
+                        yield each
             finally:
-                await response.aclose()
+                await leave(pieces)
 
     # -- channels --
 
@@ -427,50 +380,6 @@ class Client:
             subprotocol=subprotocol,
             headers=() if token is None else ((b"authorization", b"Bearer " + token.encode()),),
         )
-
-    # -- requests --
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: object = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> object:
-        """One request with JSON both ways; the answer's value, None without a body."""
-        # httpx would write characters as they are; a command may hold what UTF-8 cannot say.
-        content = None if body is None else json.dumps(body).encode()
-        fields = {**(headers or {}), **({} if content is None else {"Content-Type": "application/json"})}
-        with _seam(self.base_url):
-            response = await self._http.request(
-                method, self.base_url + path, params=query, content=content, headers=fields
-            )
-        if response.status_code >= 300:
-            raise _refusal(response, response.content)
-        if not response.content:
-            return None
-        try:
-            value: object = response.json()
-        except ValueError as error:
-            raise ServerFaultError(f"The answer to {method} {path} is no JSON.") from error
-        return value
-
-
-@contextmanager
-def _seam(url: str) -> Iterator[None]:
-    """Turn errors of httpx into ours."""
-    try:
-        yield
-    except (httpx.TimeoutException, httpx.TransportError) as error:
-        raise UnreachableError(url, str(error) or type(error).__name__) from error
-    except httpx.HTTPError as error:
-        raise ServerFaultError(str(error)) from error
-
-
-def _refusal(response: httpx.Response, body: bytes) -> RefusedError:
-    return refused(response.status_code, response.headers.get("content-type", ""), body)
 
 
 def _path(job_id: str, rest: str = "") -> str:

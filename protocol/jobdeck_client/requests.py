@@ -1,0 +1,143 @@
+"""Single requests over HTTP, and what can go wrong with them in the errors of this package."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import trio
+
+from jobdeck_client.errors import RefusedError, ServerFaultError, UnreachableError, refused
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+__all__ = ["MAKE_RETRY_S", "Requests"]
+
+MAKE_RETRY_S = 10.0
+_RETRY_DELAY_S = 0.25
+
+
+class Requests:
+    """Asks one server; entered and left by ``open`` and ``close``.
+
+    Args:
+        base_url: Without a slash at its end.
+        token: Sent with every request, None for none.
+        timeout_s: Longest silence of the server within one request.
+    """
+
+    def __init__(self, base_url: str, token: str | None, *, timeout_s: float) -> None:
+        self._base_url = base_url
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        # No proxies or .netrc from the environment: a token must not go where nobody said it should.
+        self._http = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=False)
+
+    async def open(self) -> None:
+        """To be awaited before the first request."""
+        await self._http.__aenter__()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> object:
+        """One request with JSON both ways; the answer's value, None without a body.
+
+        Raises:
+            RefusedError, ServerFaultError, UnreachableError: See ``errors``.
+        """
+        # httpx would write characters as they are; a command may hold what UTF-8 cannot say.
+        content = None if body is None else json.dumps(body).encode()
+        fields = {**(headers or {}), **({} if content is None else {"Content-Type": "application/json"})}
+        with self._seam():
+            response = await self._http.request(
+                method, self._base_url + path, params=query, content=content, headers=fields
+            )
+        if response.status_code >= 300:
+            raise _refusal(response, response.content)
+        if not response.content:
+            return None
+        try:
+            value: object = response.json()
+        except ValueError as error:
+            raise ServerFaultError(f"The answer to {method} {path} is no JSON.") from error
+        return value
+
+    async def make(self, path: str, body: object, key: str | None) -> object:
+        """Ask for something that is to be made once; the answer's value.
+
+        The request carries an Idempotency-Key, its own or the given one. So when the server goes away in the middle,
+        the same is asked again, for up to ``MAKE_RETRY_S``.
+
+        Raises:
+            RefusedError, ServerFaultError, UnreachableError: See ``errors``.
+        """
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        deadline = trio.current_time() + MAKE_RETRY_S
+        sent = False
+        while True:
+            try:
+                return await self.ask("POST", path, body=body, headers=headers)
+            except UnreachableError as error:
+                # Nothing was sent to a server that never answered: the caller is told at once.
+                sent = sent or not isinstance(error.__cause__, httpx.ConnectError)
+                if not sent or trio.current_time() > deadline:
+                    raise
+            await trio.sleep(_RETRY_DELAY_S)
+
+    async def get(self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str]) -> bytes:
+        """The body of an answer.
+
+        Raises:
+            RefusedError, UnreachableError: See ``errors``.
+        """
+        with self._seam():
+            response = await self._http.get(self._base_url + path, params=query, headers=headers)
+        if response.status_code >= 300:
+            raise _refusal(response, response.content)
+        return response.content
+
+    @asynccontextmanager
+    async def streamed(
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of an answer as it comes; leaving the block closes the connection.
+
+        Raises:
+            RefusedError, UnreachableError: See ``errors``; also within the block.
+        """
+        with self._seam():
+            request = self._http.build_request("GET", self._base_url + path, params=query, headers=headers)
+            response = await self._http.send(request, stream=True)
+            try:
+                if response.status_code >= 300:
+                    raise _refusal(response, await response.aread())
+                yield response.aiter_raw()
+            finally:
+                await response.aclose()
+
+    @contextmanager
+    def _seam(self) -> Iterator[None]:
+        """Turn errors of httpx into ours."""
+        try:
+            yield
+        except (httpx.TimeoutException, httpx.TransportError) as error:
+            raise UnreachableError(self._base_url, str(error) or type(error).__name__) from error
+        except httpx.HTTPError as error:
+            raise ServerFaultError(str(error)) from error
+
+
+def _refusal(response: httpx.Response, body: bytes) -> RefusedError:
+    return refused(response.status_code, response.headers.get("content-type", ""), body)
