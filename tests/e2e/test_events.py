@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed
 
+from jobdeck_client import Client
 from jobdeck_protocol import events as wire
 from tests.e2e.attachers import websocket
 from tests.e2e.native import submitted
@@ -117,3 +118,61 @@ async def test_events_are_a_websocket(deck: Server) -> None:
     answer = ask(deck.port, "GET", "/v1/events")
     assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
     assert answer.text == "This is a stream of events; connect with a WebSocket.\n"
+
+
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+async def test_what_is_watched_is_told_in_json(deck: Server) -> None:
+    job_id = submitted(deck, "for i in {1..40}; do echo line; sleep 0.01; done; echo -n end; echo oops >&2")
+    growths: list[dict[str, Any]] = []
+    counts: dict[str, int] = {}
+    nobody = "00000000-0000-4000-8000-000000000000"
+    with trio.fail_after(20):
+        async with websocket(f"{deck.url}/v1/events?watch={nobody},{job_id}&counts=true") as opened:
+            while not growths or not growths[-1]["ended"]:
+                message = json.loads(await opened.get_message())
+                if message["kind"] == "growth":
+                    growths.append(message)
+                elif message["kind"] == "counts":
+                    counts = message["states"]
+            now = json.loads(ask(deck.port, "GET", "/v1/info").body)["counts"]
+            while counts != now:
+                message = json.loads(await opened.get_message())
+                counts = message.get("states", counts)
+                now = json.loads(ask(deck.port, "GET", "/v1/info").body)["counts"]
+    assert len(growths) > 2
+    assert {each["id"] for each in growths} == {job_id}
+    sizes = [each["size"] for each in growths]
+    assert sizes == sorted(sizes)
+    last = {"kind": "growth", "id": job_id, "stream": None, "size": 208, "lines": 41, "indexed": 208, "ended": True}
+    assert growths[-1] == last
+    answer = ask(deck.port, "GET", f"/v1/events?watch={'x,' * 17}", headers=HANDSHAKE)
+    assert (answer.status, json.loads(answer.body)["field"]) == (400, "watch")
+
+
+async def test_what_is_watched_goes_on_over_kill_9(tmp_path: Path) -> None:
+    with server(tmp_path / "data") as running:
+        async with Client(running.url) as client, client.events(patient=True) as events:
+            job = await client.submit(command="for i in {1..300}; do echo line; sleep 0.01; done")
+            events.watch(counts=False, jobs=[(job.id, None)])
+            last = wire.Growth(id=job.id, size=0, lines=0, indexed=0, ended=False)
+            links = 0
+            with trio.fail_after(30):
+                async for message in events:
+                    links += isinstance(message, wire.Hello)
+                    if isinstance(message, wire.Growth):
+                        assert message.size >= last.size
+                        last = message
+                        if last.size > 100 and links == 1:
+                            running.kill()
+                            running.start()
+                    if last.ended:
+                        break
+    assert links > 1
+    assert (last.size, last.lines, last.indexed) == (1500, 300, 1500)
