@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_client import ClientError, UnreachableError
+from jobdeck_tui.console.settings import ACTS_AT_ONCE_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
     from typing import Any
 
     from jobdeck_client.lines import Found, LinePage
-
     from jobdeck_protocol.job import Job
     from jobdeck_tui.console.deck import Deck
     from jobdeck_tui.console.guest import Guest
@@ -121,17 +121,37 @@ class Api:
         Raises:
             UnreachableError: The server went away; some may have been told.
         """
-        signal = 9 if kill else None
+        return await self._each(job_ids, partial(self._client.stop, signal=9 if kill else None))
 
-        async def stop() -> list[tuple[str, str]]:
-            refused: list[tuple[str, str]] = []
-            for job_id in job_ids:
+    async def remove(self, job_ids: Iterable[str]) -> list[tuple[str, str]]:
+        """Remove ended jobs and their output. Returns id and error of those that refused.
+
+        Raises:
+            UnreachableError: The server went away; some may have been removed.
+        """
+        return await self._each(job_ids, self._client.remove)
+
+    async def _each(self, job_ids: Iterable[str], act: Callable[[str], Awaitable[object]]) -> list[tuple[str, str]]:
+        """The same for each of many jobs, some at once: the server commits them together."""
+        waiting, refused, gone = iter(job_ids), list[tuple[str, str]](), list[UnreachableError]()
+
+        async def work() -> None:
+            for job_id in waiting:
                 try:
-                    await self._client.stop(job_id, signal=signal)
-                except UnreachableError:
-                    raise
+                    await act(job_id)
+                except UnreachableError as error:
+                    gone.append(error)
                 except ClientError as error:
                     refused.append((job_id, str(error)))
-            return refused
+                if gone:
+                    return
 
-        return await self._guest.call(stop)
+        async def all_of_them() -> None:
+            async with trio.open_nursery() as nursery:
+                for _ in range(ACTS_AT_ONCE_COUNT):
+                    nursery.start_soon(work)
+
+        await self._guest.call(all_of_them)
+        if gone:
+            raise gone[0]
+        return refused

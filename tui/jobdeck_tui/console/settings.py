@@ -13,7 +13,11 @@ ROWS_PAGE_COUNT = 200
 """Jobs in one page of the list."""
 ROWS_LIMIT_COUNT = 2000
 """Jobs of the list that are held; what is further away is fetched again when it is scrolled to."""
+ROWS_AHEAD_COUNT = 100
+"""How near the end of the rows held one may come before further ones are fetched."""
 FILTER_LIMIT_LENGTH = 200
+FILTER_WAIT_S = 0.15
+"""How long a filter stands before it is asked for while it is typed."""
 EMPTY_PAGES_LIMIT_COUNT = 40
 """Pages without a hit that a text filter follows before it asks whether to go on."""
 
@@ -40,6 +44,8 @@ COPY_LIMIT_BYTES = KIB * KIB
 COPY_CAP_BYTES = 64 * KIB
 """Of each of its lines."""
 
+ACTS_AT_ONCE_COUNT = 16
+"""Requests under way when something is done to many jobs."""
 HISTORY_LIMIT_COUNT = 100
 TOAST_LIMIT_COUNT = 4
 REQUEST_LIMIT_S = 30.0

@@ -1,0 +1,122 @@
+"""The line above the list in which it is filtered while one types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Label, Static
+
+from jobdeck_tui.console.query import Query, parse
+from jobdeck_tui.console.settings import FILTER_LIMIT_LENGTH, FILTER_WAIT_S
+from jobdeck_tui.sanitise import clean_line
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+    from textual.timer import Timer
+
+__all__ = ["FilterBar"]
+
+_PLACEHOLDER = "text  state:failed,running  dialect:v1  label:nightly"
+
+
+class FilterBar(Horizontal):
+    """Hidden while it is empty and not typed in.
+
+    Attributes:
+        sort: How the list is sorted; part of each query that it asks for.
+    """
+
+    DEFAULT_CSS = """
+    FilterBar { height: 1; padding: 0 1; background: $panel; display: none; }
+    FilterBar.-shown { display: block; layout: horizontal; }
+    FilterBar Label { color: $text-accent; text-style: bold; width: 2; }
+    FilterBar Input { width: 1fr; background: $panel; }
+    FilterBar Input:focus { background: $panel; }
+    FilterBar Static { width: auto; max-width: 50%; color: $text-error; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "clear", "Clear", id="jobs.filter_clear", show=False, tooltip="Show all jobs again"),
+        Binding("down,tab", "leave", "List", id="jobs.filter_leave", show=False, tooltip="Back to the list"),
+    ]
+
+    class Asked(Message):
+        """Other jobs are wanted."""
+
+        def __init__(self, query: Query) -> None:
+            super().__init__()
+            self.query = query
+
+    class Left(Message):
+        """Typing is over; the list is to be gone on with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sort = Query().sort
+        self._asked = Query()
+        self._waiting: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """The line, and what is wrong with it."""
+        self.input = Input(placeholder=_PLACEHOLDER, max_length=FILTER_LIMIT_LENGTH, compact=True)
+        self._wrong = Static()
+        yield Label("/")
+        yield self.input
+        yield self._wrong
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is filtered, or about to be."""
+        return bool(self.input.value)
+
+    def open(self) -> None:
+        """Type in it."""
+        self.add_class("-shown")
+        self.input.focus()
+
+    def sorted_by(self, sort: str) -> None:
+        """The same jobs in another order, at once."""
+        self.sort = sort
+        self._ask()
+
+    def action_clear(self) -> None:
+        """All jobs again."""
+        self.input.value = ""
+        self._ask()
+        self.action_leave()
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.action_leave()
+
+    def action_leave(self) -> None:
+        """Go on with the list; what is typed holds."""
+        self._ask()
+        self.set_class(self.active, "-shown")
+        self.post_message(self.Left())
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        clean = clean_line(event.value)
+        if clean != event.value:  # pasted; what a terminal would obey must not be drawn
+            self.input.value = clean
+        if self._waiting is not None:
+            self._waiting.stop()
+        self._waiting = self.set_timer(FILTER_WAIT_S, self._ask)
+
+    def _ask(self) -> None:
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
+        words = parse(self.input.value, self.sort)
+        self._wrong.update(Content(clean_line(words.error or "")))
+        if words.error is None and words.query != self._asked:
+            self._asked = words.query
+            self.post_message(self.Asked(words.query))
