@@ -197,6 +197,15 @@ FIND: Piece = {
         mime="application/x-ndjson",
     ),
 }
+EVENTS: Piece = {
+    "parameters": [
+        query("since", "The last number that was seen; without it a snapshot comes first", INTEGER),
+        query("store", "The store that numbered it, as the first message tells", STRING),
+        query("watch", "Ids of jobs, separated by commas, the growth of whose output is to be told", STRING),
+        query("counts", "Tell how many jobs stand in each state", {"type": "boolean"}),
+    ],
+    "responses": answers("101", "A WebSocket with a JSON text for each message, or with CBOR by the subprotocol"),
+}
 _NULLABLE = (
     "key",
     "rerun_of",

@@ -12,7 +12,7 @@ from jobdeck_server.dialects.v1.blobs import BlobRoutes
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
 from jobdeck_server.dialects.v1.lines import LogLines
 from jobdeck_server.dialects.v1.problem import failure
-from jobdeck_server.http.message import Answer, Request, Response, Role
+from jobdeck_server.http.message import Answer, Handler, Request, Response, Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,15 +52,15 @@ class Service:
 
     def dialect(self) -> Dialect:
         """The native API's part of the table of routes."""
-        own = (
-            ("/v1/info", self.info, Role.VIEW, "About this server"),
-            ("/v1/events", self.events, Role.VIEW, "Numbered stream of changes (WebSocket)"),
-            ("/healthz", self.health, Role.NONE, "Whether it answers"),
-            ("/openapi.json", self.description, Role.NONE, "This document"),
+        own: tuple[tuple[str, Handler, Role, str, openapi.Piece], ...] = (
+            ("/v1/info", self.info, Role.VIEW, "About this server", {}),
+            ("/v1/events", self.events, Role.VIEW, "Numbered stream of changes (WebSocket)", openapi.EVENTS),
+            ("/healthz", self.health, Role.NONE, "Whether it answers", {}),
+            ("/openapi.json", self.description, Role.NONE, "This document", {}),
         )
         routes = tuple(
-            Route(method="GET", pattern=pattern, handler=handler, role=role, summary=summary)
-            for pattern, handler, role, summary in own
+            Route(method="GET", pattern=pattern, handler=handler, role=role, summary=summary, doc=doc)
+            for pattern, handler, role, summary, doc in own
         )
         return Dialect(
             name="v1",
