@@ -10,6 +10,7 @@ A question that fails is asked again after a while; who owns the feed is told wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from jobdeck_client import ClientError, NotFoundError
@@ -52,12 +53,12 @@ class Owner:
     """What a feed needs of the pane that it feeds.
 
     Attributes:
-        run: Runs a coroutine for as long as the pane is there.
+        run: Runs a coroutine function for as long as the pane is there.
         failed: Told why a question failed, None when one was answered again.
         later: Calls something after the usual wait.
     """
 
-    run: Callable[[Coroutine[None, None, None]], object]
+    run: Callable[[Callable[[], Coroutine[None, None, None]]], object]
     failed: Callable[[Trouble | None], None]
     later: Callable[[Callable[[], None]], object]
 
@@ -97,23 +98,23 @@ class Feed:
         self.fill()
 
     def fill(self) -> None:
-        """Ask for what is lacking, unless it is waited because of a failure."""
-        if self._closed or self._waiting:
+        """Ask for what is lacking, if it is seen, and unless it is waited because of a failure."""
+        if self._closed or self._waiting or not self._view.window.height:
             return
         if self._view.follow and self._behind:
             self._end_wanted = True
             if not self._end_busy:
                 self._end_busy = True
-                self._owner.run(self._ask_end())
+                self._owner.run(self._ask_end)
         elif not self._view.follow and self.size is not None and self._view.line_count < self.size.line_count:
             self._view.grow(self.size.line_count, self.size.indexed_bytes)
         asks, tails = self._view.needs()
         for ask in asks:
-            self._owner.run(self._ask(ask))
+            self._owner.run(partial(self._ask, ask))
         for tail in tails:
             if tail not in self._tails:
                 self._tails.add(tail)
-                self._owner.run(self._ask_tail(tail))
+                self._owner.run(partial(self._ask_tail, tail))
 
     @property
     def _behind(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding
@@ -15,6 +16,7 @@ from jobdeck_tui.console.chunks import OVERLAP_BYTES, chunks_of, count_of
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.settings import COPY_LIMIT_BYTES
 from jobdeck_tui.console.widgets.log_view import LogView
+from jobdeck_tui.console.workers import start
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import bytes_text
 
@@ -94,7 +96,7 @@ class LineScreen(ModalScreen[None]):
             return
         asks, _ = self._view.needs()
         for ask in asks:
-            self.run_worker(self._fetched(ask), group="line", exit_on_error=False)
+            start(self._view, partial(self._fetched, ask), "line", exclusive=False)
         first, _ = self._view.lines_seen
         if self._line.length > self._chunk_bytes:
             at = first * self._chunk_bytes
@@ -129,7 +131,7 @@ class LineScreen(ModalScreen[None]):
         if self._line.length > COPY_LIMIT_BYTES:
             app.tell("This line is too long to copy; s saves all of the log to a file.")
         else:
-            self.run_worker(self._copied(), group="copy", exclusive=True, exit_on_error=False)
+            start(self._view, self._copied, "copy")
 
     async def _copied(self) -> None:
         data = await self._bytes(0, self._line.length)

@@ -20,7 +20,8 @@ class OutputScreen(DeckScreen):
     """Shows the job with this id, or the beginning of one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,backspace", "jobs", "Jobs", id="log.back", tooltip="Back to the list of jobs"),
+        Binding("escape", "jobs", "Jobs", id="log.back", tooltip="Back to the list of jobs"),
+        Binding("backspace", "jobs", "Jobs", id="log.back_too", show=False, tooltip="Back to the list of jobs"),
     ]
 
     def __init__(self, job_id: str, *, stream: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -15,6 +16,7 @@ from jobdeck_client import ClientError
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.saving import save_log, target
 from jobdeck_tui.console.shell import log_name
+from jobdeck_tui.console.workers import start
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import bytes_text
 
@@ -63,7 +65,7 @@ class SaveScreen(ModalScreen[Path | None]):
 
     def compose(self) -> ComposeResult:
         """One line to type into, one that says how it goes."""
-        self._input = Input(str(Path.cwd() / self._default_name), compact=True, select_on_focus=False)
+        self._input = Input(compact=True, select_on_focus=False)
         self._words = Static(_HELP, markup=False)
         with Vertical() as box:
             box.border_title = f"Save {self._stream or 'the log'} to a file"
@@ -73,6 +75,12 @@ class SaveScreen(ModalScreen[Path | None]):
     def on_mount(self) -> None:
         """Type at once."""
         self._input.focus()
+        self.call_after_refresh(self._propose)
+
+    def _propose(self) -> None:
+        """A name here. Its end counts: a field that has its size shows that, one that has none yet does not."""
+        self._input.value = str(Path.cwd() / self._default_name)
+        self._input.action_end()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Begin."""
@@ -83,7 +91,7 @@ class SaveScreen(ModalScreen[Path | None]):
             return
         self._input.disabled = True
         self._tell(0)
-        self.run_worker(self._saved(path), group="save", exclusive=True, exit_on_error=False)
+        start(self._input, partial(self._saved, path), "save")
 
     async def _saved(self, path: Path) -> None:
         app = cast("ConsoleApp", self.app)
@@ -119,5 +127,5 @@ class SaveScreen(ModalScreen[Path | None]):
 
     def action_give_up(self) -> None:
         """Leave no file."""
-        self.workers.cancel_group(self, "save")
+        self.workers.cancel_group(self._input, "save")
         self.dismiss(None)

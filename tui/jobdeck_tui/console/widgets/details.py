@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.reactive import Reactive
 from textual.widgets import Static
 
@@ -35,8 +37,10 @@ class Details(VerticalScroll, can_focus=True):
         url: Of the server, for the command that attaches.
     """
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"details--name"}
     DEFAULT_CSS = """
     Details {
+        & > .details--name { color: $text-muted; }
         display: none; background: $surface; padding: 0 1; height: auto; max-height: 50%;
         border-bottom: solid $panel; scrollbar-size-vertical: 1;
         &.-open { display: block; }
@@ -73,15 +77,22 @@ class Details(VerticalScroll, can_focus=True):
 
     def _tell(self) -> None:
         if self.open and self.job is not None:
-            self._text.update(Content("\n").join(self._lines(self.job)))
+            self._text.update(self._table(self.job))
 
-    def _lines(self, job: Job) -> Iterator[Content]:
-        found = [*facts(job, time.time_ns() // 1000, names_limit=_NAMES_LIMIT_COUNT)]
-        found = [(name, value) for name, value in found if name != "output" or not value.startswith("jobdeck ")]
-        found.append(("attach", attach_command(job, self.url)))
-        wide = max(len(name) for name, _ in found)
+    def _table(self, job: Job) -> Table:
+        """Names and values side by side, long values wrapped beneath themselves."""
+        muted = Style(color=self.get_component_rich_style("details--name").color)
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, style=muted)
+        table.add_column(overflow="fold")
         former = ""
-        for name, value in found:
+        for name, value in self._facts(job):
             told, former = "" if name == former else name, name
-            text = clean_line(" ".join(value.splitlines()))
-            yield Content.assemble((f"{told:<{wide}}  ", "$text-muted"), text)
+            table.add_row(Text(told), Text(clean_line(" ".join(value.splitlines()))))
+        return table
+
+    def _facts(self, job: Job) -> Iterator[tuple[str, str]]:
+        for name, value in facts(job, time.time_ns() // 1000, names_limit=_NAMES_LIMIT_COUNT):
+            if name != "output" or not value.startswith("jobdeck "):  # told whole below
+                yield name, value
+        yield "attach", attach_command(job, self.url)

@@ -269,7 +269,7 @@ def ink_of(widget: Widget) -> Ink:
 
 
 def _filled(style: Style) -> Style:
-    return Style(color=style.color, bgcolor=style.bgcolor, bold=style.bold)
+    return Style(color=style.color, bgcolor=style.bgcolor, bold=style.bold, underline=style.underline)
 
 
 def _ground(base: Style, text: Color | None, *, dark: bool) -> Ground:

@@ -35,7 +35,7 @@ class LogView(LogWindow):
     BINDINGS: ClassVar[list[BindingType]] = [
         _key("f", "follow", "follow", "Show the end and stay with it", "Follow", show=True),
         _key("f", "pause", "pause", "Stop following", "Pause", show=True),
-        _key("w", "wrap", "wrap", "Wrap long lines, or scroll sideways", "Wrap", show=True),
+        _key("w", "wrap", "wrap", "Wrap long lines, or scroll sideways", "Wrap"),
         _key("t", "times", "times", "Times of lines: none, by the clock, since the start", "Times"),
         _key("number_sign", "numbers", "numbers", "Line numbers on and off"),
         _key("down,j", "scroll_rows(1)", "down", "One row down"),
@@ -69,11 +69,11 @@ class LogView(LogWindow):
 
     def action_page_down(self, part: int = 1) -> None:
         """A screen down, or a part of one; a row of it stays."""
-        self.move(max(1, (self.size.height - 1) // part))
+        self.move(max(1, (self.window.height - 1) // part))
 
     def action_page_up(self, part: int = 1) -> None:
         """A screen up, or a part of one."""
-        self.move(-max(1, (self.size.height - 1) // part))
+        self.move(-max(1, (self.window.height - 1) // part))
 
     def scroll_page_down(self, *_: Any, **__: Any) -> None:
         """The scroll bar was clicked below its handle."""
@@ -218,7 +218,7 @@ class LogView(LogWindow):
 
     def _drag(self) -> None:
         x, y = self._pointer
-        beyond = min(y, 0) or max(0, y - self.size.height + 1)
+        beyond = min(y, 0) or max(0, y - self.window.height + 1)
         if beyond:
             self.action_scroll_rows(beyond)
         spot = self.spot_at(x, y)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
@@ -52,6 +52,8 @@ __all__ = ["LogWindow"]
 
 _NUMBERS_LEAST_WIDTH = 60
 _DIGITS_LEAST = 3
+_BAR_STEPS_PER_CELL = 8
+_BAR_LEAST_CHANGE = 0.002  # of the log's length
 
 
 class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
@@ -75,11 +77,11 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
         background: $surface; color: $foreground;
         & > .log--stderr { color: $text-error; }
         & > .log--number { color: $foreground 40%; }
-        & > .log--time { color: $text-accent; }
+        & > .log--time { color: $foreground 60%; }
         & > .log--rule { color: $text-warning; text-style: bold; }
         & > .log--hint { color: $text-accent; text-style: bold; }
-        & > .log--hit { background: $warning-muted; color: $text-warning; }
-        & > .log--now { background: $warning; color: $surface; text-style: bold; }
+        & > .log--hit { background: $warning-muted; color: $foreground; text-style: underline; }
+        & > .log--now { background: $warning; color: $text; text-style: bold; }
         & > .log--selected { background: $primary; color: $text; }
         & > .log--cursor { background: $boost; }
         &:focus > .log--cursor { background: $foreground 12%; }
@@ -104,9 +106,13 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self.rows: list[Anchor] = []
         self._ink: Ink | None = None
         self._reveal: int | None = None
-        self._placing = False
 
     # -- what is shown --
+
+    @property
+    def window(self) -> Size:
+        """Its room without the scroll bar."""
+        return self.scrollable_content_region.size
 
     @property
     def line_count(self) -> int:
@@ -126,12 +132,12 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def end_count(self) -> int:
         """How many of the last lines fill the window."""
-        return max(1, self.size.height)
+        return max(1, self.window.height)
 
     def needs(self) -> tuple[list[Ask], list[Tail]]:
         """What to ask the server for now: lines, and ends of long lines; the lines count as asked for from now on."""
         first, last = self.lines_seen
-        around = 0 if self.follow else self.size.height  # nobody reads above an end that moves on
+        around = 0 if self.follow else self.window.height  # nobody reads above an end that moves on
         return self.text.asks(first, max(last, first), around), self.text.tails(first, last)
 
     # -- what comes from the owner --
@@ -187,7 +193,7 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self.text.point_out(line, hit)
         first, last = self.lines_seen
         if not first < line < last:
-            self._top = moved(Anchor(line), -(self.size.height // 3), self.line_count, self.text.rows_of)
+            self._top = moved(Anchor(line), -(self.window.height // 3), self.line_count, self.text.rows_of)
         self._reveal = None if hit is None else line
         self.lay_out()
         self._stand(Anchor(line))
@@ -200,7 +206,7 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
         Args:
             repaint: What the rows show may be another too; else they are drawn only if they are others.
         """
-        height, count, rows_of = self.size.height, self.line_count, self.text.rows_of
+        height, count, rows_of = self.window.height, self.line_count, self.text.rows_of
         if not height or not self.is_attached:
             return
         former = self.rows, self.frame
@@ -217,9 +223,9 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _fit(self) -> None:
         """Measures that follow from the size and from the number of lines. What was at the top stays there."""
-        numbers = self.numbers and self.size.width >= _NUMBERS_LEAST_WIDTH
+        numbers = self.numbers and self.window.width >= _NUMBERS_LEAST_WIDTH
         digits = max(_DIGITS_LEAST, len(str(self.line_count))) if numbers else 0
-        frame = replace(self.frame, width=self.size.width, digits=digits)
+        frame = replace(self.frame, width=self.window.width, digits=digits)
         if frame != self.frame:
             self.frame = frame
             self.text.redraw()
@@ -230,14 +236,19 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
             self._top = Anchor(line, bisect_right(self.text.laid(line).starts, first) - 1)
 
     def _tell_scroll_bar(self, height: int) -> None:
-        self._placing = True
+        """Let the bar stand where the window is. It is only drawn anew when that can be seen."""
         size = Size(self.size.width, height)
         if size != self.virtual_size:
             self.virtual_size = size
-            self.vertical_scrollbar.window_virtual_size = height
-            self.vertical_scrollbar.window_size = self.size.height
-        self.scroll_y = self.scroll_target_y = self._top.line
-        self._placing = False
+        # Watchers would have all rows drawn, and would ask where to scroll to.
+        self.set_reactive(ScrollView.scroll_y, float(self._top.line))
+        self.set_reactive(ScrollView.scroll_target_y, float(self._top.line))
+        bar, step = self.vertical_scrollbar, height / (self.window.height * _BAR_STEPS_PER_CELL)
+        if abs(bar.window_virtual_size - height) > height * _BAR_LEAST_CHANGE or bar.window_size != self.window.height:
+            bar.window_virtual_size, bar.window_size = height, self.window.height
+        ends = (0, self.max_scroll_y)
+        if abs(bar.position - self._top.line) >= step or self._top.line in ends:
+            bar.position = self._top.line
 
     def _show_hit(self) -> None:
         """Scroll sideways to where the hit is that was gone to, as soon as its line is there."""
@@ -264,12 +275,12 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh_bindings()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """The scroll bar was dragged; or it was told of the place, and then nothing is left to do."""
+        """The scroll bar was dragged; or the window grew, and Textual has made the place fit to it."""
         del old_value
         self.vertical_scrollbar.position = new_value
         line = round(new_value)
-        if not self._placing and line != self._top.line:
-            self.follow = self.follow and line > self._top.line
+        if line != self._top.line:
+            self.follow = self.follow and line >= self.max_scroll_y
             self._top = Anchor(line)
             self.lay_out()
 
@@ -312,16 +323,28 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     # -- drawing --
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Rows as they go to the screen.
+
+        The same strips again and again while they scroll by: what was made of them for the terminal is kept with them.
+        Textual's own way would make new ones of them, for borders and padding that are not there.
+        """
+        background = self.background_colors[1]
+        filters = self.get_line_filters()
+        strips = [self.render_line(y) for y in crop.line_range]
+        for each in filters:
+            strips = [strip.apply_filter(each, background) for strip in strips]
+        left, right = crop.column_span
+        return strips if (left, right) == (0, self.size.width) else [strip.crop(left, right) for strip in strips]
+
     def render_line(self, y: int) -> Strip:
-        """One row of the window."""
+        """One row of the window, as wide as the scroll bar reaches."""
         if self._ink is None:
             self._ink = ink_of(self)
         if y >= len(self.rows):
             return self._blank(y)
         line, row = self.rows[y]
         laid = self.text.laid(line)
-        if row >= len(laid.starts):
-            return rule(self.text.marks.get(line, ""), self.frame, self._ink)
         cursor = self.has_focus and not self.follow and line == self.cursor_line
         selected = self.selection is not None and self.selection.first <= line <= self.selection.last
         if cursor or selected:
@@ -333,6 +356,9 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _strip(self, line: int, row: int, laid: Laid, *, cursor: bool = False) -> Strip:
         assert self._ink is not None
+        if row >= len(laid.starts):
+            strip = rule(self.text.marks.get(line, ""), self.frame, self._ink)
+            return strip.extend_cell_length(self.size.width, self._ink.base)
         length, last = len(laid.shown.text), row == len(laid.starts) - 1
         span = None if self.selection is None else self.selection.span(line, length)
         found = Row(
@@ -347,12 +373,12 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
             extra=() if span is None else (Tag(*span, SELECTED),),
             cursor=cursor,
         )
-        return strip_of(found, self.frame, self._ink)
+        return strip_of(found, self.frame, self._ink).extend_cell_length(self.size.width, self._ink.base)
 
     def _blank(self, y: int) -> Strip:
         assert self._ink is not None
         width = self.size.width
-        if self.rows or y != self.size.height // 2:
+        if self.rows or y != self.window.height // 2:
             return Strip.blank(width, self._ink.base)
         text = Segment(f"{self.note:^{width}}"[:width], self._ink.base + self._ink.number)
         return Strip([text], width)

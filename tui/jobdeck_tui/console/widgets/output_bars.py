@@ -49,10 +49,11 @@ class Head(Widget):
         state = Content.styled(f"{sign.sign} {_standing(job)}", f"${sign.colour}")
         words = [self.brief] if self.brief else []
         words += [f"only {self.stream}"] if self.stream is not None else []
-        right = Content.styled(" · ".join([*words, job.id[:_ID_CELLS]]), "$text-muted")
-        room = width - state.cell_length - right.cell_length - 4
-        if room < _LEAST_ROOM:
-            right, room = Content(""), width - state.cell_length - 2
+        words.append(job.id[:_ID_CELLS])
+        while words and width - state.cell_length - len(" · ".join(words)) - 4 < _LEAST_ROOM:
+            words.pop()
+        right = Content.styled(" · ".join(words), "$text-muted")
+        room = width - state.cell_length - right.cell_length - (4 if words else 2)
         command = Content(clean_line(job.command)).truncate(max(0, room), ellipsis=True)
         gap = max(1, width - state.cell_length - 2 - command.cell_length - right.cell_length)
         return Content.assemble(state, "  ", command, " " * gap, right)

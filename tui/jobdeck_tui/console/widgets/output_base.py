@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.containers import Container
@@ -21,6 +22,7 @@ from jobdeck_tui.console.widgets.log_view import LogView
 from jobdeck_tui.console.widgets.output_bars import Foot, Head, Place
 from jobdeck_tui.console.widgets.pane_search import PaneSearch
 from jobdeck_tui.console.widgets.search_bar import SearchBar
+from jobdeck_tui.console.workers import start
 from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class OutputBase(Widget):
         self._left_count: int | None = None
         self._marks: dict[LogKey, dict[int, str]] = {}
         self._reopening = False
+        self._ready = False  # its widgets are there
 
     def compose(self) -> ComposeResult:
         """Head, details and log, search, foot."""
@@ -100,11 +103,12 @@ class OutputBase(Widget):
         """Show what was asked for before."""
         wanted, self.wanted = self.wanted, (None, None)
         self.view.note = _NO_JOB
+        self._ready = True
         self.show_job(*wanted)
 
     def on_unmount(self) -> None:
         """Nothing is watched any more."""
-        self._leave()
+        self._let_go()
 
     @property
     def deck_app(self) -> ConsoleApp:
@@ -128,7 +132,7 @@ class OutputBase(Widget):
         if (job_id, stream) == self.wanted:
             return
         self.wanted = (job_id, stream)
-        if not self.is_mounted:
+        if not self._ready:
             return
         self._leave()
         self._tell_head()
@@ -152,18 +156,22 @@ class OutputBase(Widget):
         self.workers.cancel_group(self, "feed")
         self.workers.cancel_group(self, "open")
         self.search.end()
+        self._let_go()
+        self.job = self.feed = self._left_count = None
+        self._trouble = ""
+
+    def _let_go(self) -> None:
+        """Nothing of the job need be told any more."""
         if self.feed is not None:
             self.feed.close()
             self.deck_app.watch_log(self._owner, None)
         if self.job is not None:
             self.deck_app.close_job(self.job.id)
-        self.job = self.feed = self._left_count = None
-        self._trouble = ""
 
     def _open(self) -> None:
         job_id, stream = self.wanted
         if job_id is not None:
-            self.run_worker(self._opened(job_id, stream), group="open", exclusive=True, exit_on_error=False)
+            start(self, partial(self._opened, job_id, stream), "open")
 
     async def _opened(self, job_id: str, stream: str | None) -> None:
         found = await open_job(self.deck_app.api, job_id)
@@ -221,9 +229,10 @@ class OutputBase(Widget):
         if job is not None:
             self.job = job
             self.view.start_at(job.started_us)
-        gone = job is None or job.output_removed
-        if gone and self.view.line_count:
-            self.view.clear()
+        if (job is None or job.output_removed) and self.feed is not None:
+            self.feed.close()
+            if self.view.line_count:
+                self.view.clear()
         self.view.note = self._note(job)
         self._tell_head()
 
@@ -245,7 +254,7 @@ class OutputBase(Widget):
         """Another pane that showed the job too has closed it."""
         if not self._reopening:
             self._reopening = True
-            self.run_worker(self._open_again(job_id), group="open", exclusive=True, exit_on_error=False)
+            start(self, partial(self._open_again, job_id), "open")
 
     async def _open_again(self, job_id: str) -> None:
         try:
@@ -255,8 +264,8 @@ class OutputBase(Widget):
 
     # -- what the feed tells --
 
-    def _run_feed(self, question: Coroutine[None, None, None]) -> None:
-        self.run_worker(question, group="feed", exit_on_error=False)
+    def _run_feed(self, question: Callable[[], Coroutine[None, None, None]]) -> None:
+        start(self, question, "feed", exclusive=False)
 
     def _later(self, what: Callable[[], None]) -> None:
         self.set_timer(RETRY_S, what)

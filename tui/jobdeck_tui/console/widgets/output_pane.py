@@ -6,6 +6,7 @@ hands it each new state with ``draw``; the pane does the rest.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
@@ -18,6 +19,7 @@ from jobdeck_tui.console.selection import Selection, Spot
 from jobdeck_tui.console.settings import COPY_CAP_BYTES
 from jobdeck_tui.console.shell import attach_command
 from jobdeck_tui.console.widgets.output_base import OutputBase
+from jobdeck_tui.console.workers import start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +63,9 @@ class OutputPane(OutputBase):
                 return self.search.active
             case "goto" | "line" | "copy":
                 return self.view.line_count > 0
-            case "copy_attach" | "save" | "stream" | "details" | "search":
+            case "search":
+                return self.job is not None and not self.bar.typing
+            case "copy_attach" | "save" | "stream" | "details":
                 return self.job is not None
         return True
 
@@ -115,7 +119,7 @@ class OutputPane(OutputBase):
         if selection is None and line is not None:
             selection = Selection(Spot(line), Spot(line), whole=True)
         if selection is not None and not selection.empty:
-            self.run_worker(self._copied(selection), group="copy", exclusive=True, exit_on_error=False)
+            start(self, partial(self._copied, selection), "copy")
 
     async def _copied(self, selection: Selection) -> None:
         try:

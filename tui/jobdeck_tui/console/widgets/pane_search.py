@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobdeck_tui.console.ansi import Tag
 from jobdeck_tui.console.logtext import NOW
 from jobdeck_tui.console.search import Search
 from jobdeck_tui.console.settings import LINE_CAP_BYTES
+from jobdeck_tui.console.workers import start
 
 if TYPE_CHECKING:
     from jobdeck_client.lines import Hit
@@ -79,7 +81,7 @@ class PaneSearch:
             return
         self._search = search
         self._view.find(search.finder)
-        self._bar.run_worker(self._counted(search), group=_COUNT, exclusive=True, exit_on_error=False)
+        start(self._bar, partial(self._counted, search), _COUNT)
         self._step(self._origin if self._origin is not None else self._view.lines_seen[0], backward=False)
         self._bar.refresh_bindings()
 
@@ -106,14 +108,14 @@ class PaneSearch:
         if line is not None:
             self._step(line - 1 if backward else line + 1, backward=backward)
 
-    def _step(self, start: int, *, backward: bool) -> None:
+    def _step(self, line: int, *, backward: bool) -> None:
         if self._search is not None:
-            step = self._stepped(self._search, start, backward=backward)
-            self._bar.run_worker(step, group=_STEP, exclusive=True, exit_on_error=False)
+            step = partial(self._stepped, self._search, line, backward=backward)
+            start(self._bar, step, _STEP)
 
-    async def _stepped(self, search: Search, start: int, *, backward: bool) -> None:
+    async def _stepped(self, search: Search, line: int, *, backward: bool) -> None:
         assert self._app is not None
-        found = await self._app.ask(_around(search, start, backward=backward), "It could not be searched")
+        found = await self._app.ask(_around(search, line, backward=backward), "It could not be searched")
         if found is None or search is not self._search:
             return
         hit, around = found

@@ -55,7 +55,7 @@ class SearchBar(Widget):
     SearchBar {
         height: 1; background: $panel; display: none;
         & > Horizontal { height: 1; }
-        & .sign { width: 2; padding-left: 1; color: $text-accent; text-style: bold; }
+        & .sign { width: 3; padding-left: 1; color: $text-accent; text-style: bold; }
         & Input { width: 1fr; background: $panel; }
         & _Toggle { width: auto; padding: 0 1; color: $text-muted; }
         & _Toggle:hover { background: $boost; }
@@ -115,6 +115,11 @@ class SearchBar(Widget):
     def pattern(self) -> str:
         """What was typed."""
         return self._input.value
+
+    @property
+    def typing(self) -> bool:
+        """Keys go into the pattern."""
+        return self._input.has_focus
 
     def open(self) -> None:
         """Show it, and type into it."""
