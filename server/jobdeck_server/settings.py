@@ -103,9 +103,7 @@ class Settings:
     blob_limit_bytes: int = 1024 * GIB  # of one upload
     blob_reserve_bytes: int = 256 * MIB  # of the disk, left free for records and output: uploads stop before it
     blob_upload_limit_count: int = 256  # at the same time
-    blob_backlog_bytes: int = (
-        MIB  # of an upload, received and waiting for a thread; a thread holds as much again
-    )
+    blob_backlog_bytes: int = MIB  # of an upload, received and waiting for a thread; a thread holds as much again
     blob_thread_limit_count: int = 4  # that hash and write; others wait for their turn
     blob_record_limit_bytes: int = 16 * MIB  # of one record's text: an artifact of some 100,000 files
     blob_link_depth_limit_count: int = 16  # links that follow one another

@@ -184,31 +184,30 @@ class BlobFiles:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), path
 
     def keep(self, temporary: Path, content: Content) -> None:
-        """Give a whole and synced temporary file its name, or drop it if that content is here; durable afterwards."""
+        """Give a whole and synced temporary file its name; durable afterwards."""
         path = self.path(content.hash)
-        if self._renew(path, content.size_bytes):
-            temporary.unlink()
-        else:
-            try:
-                temporary.rename(path)
-            except FileNotFoundError:
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                self._sync_folder(self.folder)
-                temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._sync_folder(self.folder)
+            temporary.rename(path)
         self._sync_folder(path.parent)
 
-    def _renew(self, path: Path, size_bytes: int) -> bool:
-        """Say that this content is needed from now on; whether it is here at all, and as long as it must be."""
+    def renew(self, content: Content) -> bool:
+        """Say that content is needed from now on; whether it is here at all, and then durable."""
+        path = self.path(content.hash)
         with self._lock:
             try:
-                if os.stat(path).st_size != size_bytes:
+                if os.stat(path).st_size != content.size_bytes:
                     return False  # damaged from outside: what came now takes its place
                 now_ns = time.time_ns()
                 os.utime(path, ns=(now_ns, now_ns))
             except FileNotFoundError:
                 return False
-        if self.sync:  # it may have been written with sync off
+        if self.sync:  # it may have been written with sync off, or a moment ago by somebody who is not done yet
             _sync(path, os.O_RDONLY)
+            self._sync_folder(path.parent)
         return True
 
     def _sync_folder(self, folder: Path) -> None:
@@ -227,7 +226,7 @@ class Incoming:
         self._size_bytes = 0
         self._check_at_bytes = 0
 
-    def take(self, pieces: Sequence[bytes]) -> None:
+    def take(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Hash and write.
 
         Raises:
@@ -247,7 +246,7 @@ class Incoming:
             raise _told(error) from error
         self._size_bytes += sum(map(len, pieces))
 
-    def finish(self, pieces: Sequence[bytes]) -> Content:
+    def finish(self, pieces: Sequence[bytes | memoryview]) -> Content:
         """Take the last pieces and keep the whole; durable when this returns.
 
         Raises:
@@ -258,12 +257,13 @@ class Incoming:
             assert self._path is not None
             content = Content(hash=self._sha1.hexdigest(), size_bytes=self._size_bytes)
             try:
-                if self._files.sync:
-                    os.fsync(self._fd)
-                self._files.keep(self._path, content)
+                if not self._files.renew(content):
+                    if self._files.sync:
+                        os.fsync(self._fd)
+                    self._files.keep(self._path, content)
+                    self._path = None
             except OSError as error:
                 raise _told(error) from error
-            self._path = None
             return content
         finally:
             self.discard()
@@ -278,9 +278,9 @@ class Incoming:
             self._fd = -1
 
 
-def _write(fd: int, pieces: Sequence[bytes]) -> None:
+def _write(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
     for at in range(0, len(pieces), _WRITE_COUNT):
-        left: list[bytes | memoryview] = [piece for piece in pieces[at : at + _WRITE_COUNT] if piece]
+        left = [piece for piece in pieces[at : at + _WRITE_COUNT] if len(piece)]
         while left:
             count = os.writev(fd, left)
             while left and count >= len(left[0]):

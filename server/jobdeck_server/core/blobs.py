@@ -5,8 +5,7 @@ is called and of which content it is made; its hash (``blobrecord``) is what eve
 here is that of a record unless it is called ``content_hash``.
 
     async with blobs.upload() as upload:            # leaving without commit leaves nothing behind
-        async for piece in request.body:
-            await upload.write(piece)
+        await upload.fill(request.body)             # or await upload.write(data), any number of times
         content = await upload.commit()             # durable from here on
     stored = await blobs.put(file_record(name, content.size_bytes, mime, content.hash))
 
@@ -116,7 +115,9 @@ class Blobs:
     # -- coming in --
 
     @asynccontextmanager
-    async def upload(self, limit_bytes: int | None = None, *, expected_bytes: int = 0) -> AsyncGenerator[Upload, None]:
+    async def upload(
+        self, limit_bytes: int | None = None, *, expected_bytes: int | None = None
+    ) -> AsyncGenerator[Upload, None]:
         """Take in bytes of any number; left without ``commit``, nothing of them stays.
 
         Args:
@@ -129,16 +130,17 @@ class Blobs:
             NoSpaceError: The disk is full already.
         """
         limit_bytes = self.settings.blob_limit_bytes if limit_bytes is None else limit_bytes
-        if expected_bytes > limit_bytes:
+        if (expected_bytes or 0) > limit_bytes:
             raise TooLargeError("The blob", limit_bytes)
         if self._upload_count >= self.settings.blob_upload_limit_count:
             raise CapacityError("There are too many uploads at the same time; try again later.")
-        self._files.check_space(expected_bytes)  # one quick question to the kernel
+        self._files.check_space(expected_bytes or 0)  # one quick question to the kernel
         upload = Upload(
             self._files.incoming(),
             limiter=self._writers,
             limit_bytes=limit_bytes,
             backlog_bytes=self.settings.blob_backlog_bytes,
+            expected_bytes=expected_bytes,
         )
         self._upload_count += 1
         try:

@@ -1,8 +1,11 @@
-"""Bytes coming in: pieces are gathered while a thread hashes and writes the ones before them.
+"""Bytes coming in: they gather in blocks while a thread hashes and writes the blocks before them.
 
-A thread gets ``backlog_bytes`` at a time, so that going there costs nothing beside hashing, and as much again gathers
-meanwhile: with a second core an upload takes as long as the slower of receiving and hashing. What is no longer than one
-such batch never costs more than one visit to a thread, in which it is hashed, written, synced and named.
+The thread takes all that has gathered, again and again, and only ends when nothing comes for a moment, after
+``_TURN_BYTES`` (others want its place too), or when all is done. So while bytes come fast enough it never waits for the
+loop to get its turn on a processor, nor does the loop for it before ``backlog_bytes`` have gathered; with a second core
+an upload takes as long as the slower of receiving and hashing. Blocks are large and used again and again: a thread
+that hashes gives the interpreter up, and to get it back costs more the more often it is done. What is shorter than a
+block costs one visit to a thread, in which it is hashed, written, synced and named.
 
 An upload that is left without ``commit``, for whatever reason, takes its temporary file with it. A thread cannot be
 stopped: one that is still at work then is waited for, and if that takes too long, the file goes when it has ended.
@@ -11,8 +14,10 @@ stopped: one that is still at work then is waited for, and if that takes too lon
 from __future__ import annotations
 
 import logging
-from functools import partial
-from typing import TYPE_CHECKING
+import threading
+from contextlib import suppress
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -28,25 +33,79 @@ __all__ = ["Upload"]
 
 _log = logging.getLogger("jobdeck.blobs")
 _LEAVE_LIMIT_S = 10.0
+_IDLE_S = 0.05
+_TURN_BYTES = 64 * 1024 * 1024
+_BLOCK_COUNT = 4  # into which the backlog is divided
+
+Piece = bytes | memoryview
+
+
+class _Goal(Enum):
+    MORE = "take what comes"
+    COMMIT = "take what is left and keep the whole"
+    LEAVE = "take no more"
+
+
+class Source(Protocol):
+    """Where bytes come from."""
+
+    async def read_into(self, room: memoryview) -> int:
+        """Put what comes next there, as much as is there already; how many bytes that is, 0 at the end."""
 
 
 class Upload:
     """Bytes that are coming in; belongs to one task."""
 
     def __init__(
-        self, incoming: Incoming, *, limiter: trio.CapacityLimiter, limit_bytes: int, backlog_bytes: int
+        self,
+        incoming: Incoming,
+        *,
+        limiter: trio.CapacityLimiter,
+        limit_bytes: int,
+        backlog_bytes: int,
+        expected_bytes: int | None = None,
     ) -> None:
         self._incoming = incoming
         self._limiter = limiter
         self._limit_bytes = limit_bytes
         self._backlog_bytes = backlog_bytes
-        self._pieces: list[bytes] = []
-        self._pieces_bytes = 0
-        self._busy: trio.Event | None = None  # set when the thread at work has ended
-        self._error: Exception | None = None
-        self._over = False  # committed or left
-        self._forsaken = False  # left, and the thread could not be waited for
+        self._expected_bytes = expected_bytes
+        self._token = trio.lowlevel.current_trio_token()
         self.size_bytes = 0
+        # of the trio thread
+        self._running = False
+        self._changed = trio.Event()
+        self._content: Content | None = None
+        self._error: Exception | None = None
+        self._left = False
+        self._forsaken = False  # left, and the thread could not be waited for
+        self._block: memoryview | None = None  # that is being filled
+        self._block_bytes = 0  # in it so far
+        # of both, under the lock
+        self._lock = threading.Condition()
+        self._goal = _Goal.MORE
+        self._pieces: list[Piece] = []  # that wait for the thread
+        self._held_bytes = 0  # of these, and of what the thread has in hand
+        self._free: list[memoryview] = []
+        self._awaited = False  # the task waits for room
+
+    async def fill(self, source: Source) -> None:
+        """Take all that comes from a source.
+
+        Raises:
+            TooLargeError, NoSpaceError, StoreError: See ``write``.
+            Exception: What the source raised.
+        """
+        while True:
+            if self._block is None:
+                self._block, self._block_bytes = await self._new_block(), 0
+            count = await source.read_into(self._block[self._block_bytes :])
+            if not count:
+                return
+            self._count(count)
+            self._block_bytes += count
+            if self._block_bytes == len(self._block):
+                self._flush()
 
     async def write(self, data: bytes) -> None:
         """Take a piece; waits only while too much of what came before is not yet hashed and written.
@@ -56,14 +115,10 @@ class Upload:
             NoSpaceError: The disk is full.
             StoreError: The disk failed.
         """
-        self.size_bytes += len(data)
-        if self.size_bytes > self._limit_bytes:
-            raise TooLargeError("The blob", self._limit_bytes)
-        self._pieces.append(data)
-        self._pieces_bytes += len(data)
-        if self._pieces_bytes >= self._backlog_bytes:
-            await self._settle()
-            await self._hand_over()
+        self._count(len(data))
+        self._flush()
+        self._add(data)
+        await self._room()
 
     async def commit(self) -> Content:
         """Keep it: durable when this returns, under its hash; bytes that are here already are kept once.
@@ -72,60 +127,143 @@ class Upload:
             NoSpaceError: The disk is full.
             StoreError: The disk failed.
         """
-        await self._settle()
-        finish = partial(self._incoming.finish, self._taken())
-        content = await trio.to_thread.run_sync(finish, limiter=self._limiter)
-        self._over = True
-        return content
+        self._flush()
+        self._aim(_Goal.COMMIT)
+        while self._content is None:
+            changed = self._changed
+            await self._run()
+            await changed.wait()
+            if self._error is not None:
+                raise self._error
+        return self._content
 
     async def leave(self) -> None:
         """Remove what was not committed. Always ends within some seconds, cancelled or not."""
-        if self._over:
+        if self._left or self._content is not None:
             return
-        self._over = True
+        self._left = True
+        self._aim(_Goal.LEAVE)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _LEAVE_LIMIT_S):
-            if self._busy is not None:
-                await self._busy.wait()
+            while self._running:
+                await self._changed.wait()
             await trio.to_thread.run_sync(self._incoming.discard)
             return
         self._forsaken = True
         _log.warning("the disk is slow: a half upload is removed once it has answered")
 
-    # -- the thread --
+    # -- blocks --
 
-    def _taken(self) -> list[bytes]:
-        taken, self._pieces, self._pieces_bytes = self._pieces, [], 0
-        return taken
+    def _count(self, count: int) -> None:
+        self.size_bytes += count
+        if self.size_bytes > self._limit_bytes:
+            raise TooLargeError("The blob", self._limit_bytes)
 
-    async def _settle(self) -> None:
-        """Wait until no thread is at work, and tell what went wrong there."""
-        if self._busy is not None:
-            await self._busy.wait()
-        if self._error is not None:
-            raise self._error
+    async def _new_block(self) -> memoryview:
+        """A block to be filled, as soon as there may be another one; no longer than what is expected."""
+        await self._room()
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+        size = max(1, self._backlog_bytes // _BLOCK_COUNT)
+        if self._expected_bytes is not None:
+            size = min(size, max(1, self._expected_bytes - self.size_bytes))
+        return memoryview(bytearray(size))
 
-    async def _hand_over(self) -> None:
-        await self._limiter.acquire_on_behalf_of(self)
-        # No checkpoint from here on: the token is given back by ``_done``
-        self._busy = trio.Event()
-        token = trio.lowlevel.current_trio_token()
+    def _flush(self) -> None:
+        """Give the block that is being filled to the thread."""
+        if self._block is not None:
+            self._add(self._block[: self._block_bytes])
+            self._block = None
 
-        def deliver(result: outcome.Outcome[None]) -> None:
-            try:
-                token.run_sync_soon(self._done, result)
-            except trio.RunFinishedError:
-                self._incoming.discard()
+    def _add(self, piece: Piece) -> None:
+        if len(piece):
+            with self._lock:
+                self._pieces.append(piece)
+                self._held_bytes += len(piece)
+                self._lock.notify()
 
-        trio.lowlevel.start_thread_soon(partial(self._incoming.take, self._taken()), deliver, "jobdeck-upload")
+    async def _room(self) -> None:
+        """Have a thread at work if there is enough for one, and wait until less than the backlog is held."""
+        while True:
+            changed = self._changed
+            if self._error is not None:
+                raise self._error
+            if self._held_bytes >= self._backlog_bytes // _BLOCK_COUNT:
+                await self._run()
+            with self._lock:
+                self._awaited = self._held_bytes >= self._backlog_bytes
+                if not self._awaited:
+                    return
+            await changed.wait()
 
-    def _done(self, result: outcome.Outcome[None]) -> None:
+    # -- having a thread --
+
+    def _aim(self, goal: _Goal) -> None:
+        with self._lock:
+            self._goal = goal
+            self._lock.notify()
+
+    async def _run(self) -> None:
+        """Have a thread at work, once there is a place for one."""
+        if not self._running:
+            await self._limiter.acquire_on_behalf_of(self)
+            # No checkpoint from here on: the place is given back by ``_done``
+            self._running = True
+            trio.lowlevel.start_thread_soon(self._turn, self._deliver, "jobdeck-upload")
+
+    def _ring(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _done(self, result: outcome.Outcome[Content | None]) -> None:
         self._limiter.release_on_behalf_of(self)
-        assert self._busy is not None
+        self._running = False
         try:
-            result.unwrap()
+            self._content = result.unwrap()
         except Exception as error:  # noqa: BLE001  # whatever the thread raised belongs to the one who writes
             self._error = error
-        self._busy.set()
-        self._busy = None
         if self._forsaken:
             trio.lowlevel.start_thread_soon(self._incoming.discard, lambda _: None)
+        self._ring()
+
+    # -- in the thread --
+
+    def _turn(self) -> Content | None:
+        """Hash and write what comes until the turn is over; the content if all was kept."""
+        taken_bytes = 0
+        while taken_bytes < _TURN_BYTES:
+            pieces, goal = self._take()
+            if goal is _Goal.COMMIT:
+                return self._incoming.finish(pieces)
+            if not pieces:
+                return None
+            for piece in pieces:
+                self._incoming.take([piece])
+                self._give_back(piece)
+                taken_bytes += len(piece)
+        return None
+
+    def _take(self) -> tuple[list[Piece], _Goal]:
+        """All that has gathered, waiting a moment for something; nothing once the upload was left."""
+        with self._lock:
+            if not self._pieces and self._goal is _Goal.MORE:
+                self._lock.wait(_IDLE_S)
+            pieces, self._pieces = self._pieces, []
+            return ([] if self._goal is _Goal.LEAVE else pieces), self._goal
+
+    def _give_back(self, piece: Piece) -> None:
+        """What this piece held is on its way to the disk."""
+        with self._lock:
+            self._held_bytes -= len(piece)
+            if isinstance(piece, memoryview) and len(piece) == self._backlog_bytes // _BLOCK_COUNT:
+                self._free.append(piece)
+            awaited, self._awaited = self._awaited, False
+        if awaited:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._ring)
+
+    def _deliver(self, result: outcome.Outcome[Content | None]) -> None:
+        try:
+            self._token.run_sync_soon(self._done, result)
+        except trio.RunFinishedError:
+            self._incoming.discard()

@@ -1,5 +1,8 @@
 """Request bodies: read once, in order, within limits, and never past their end.
 
+h11 copies what goes through it, which costs more than to hash it. A body of a known and large length needs nothing of
+h11: its bytes go past it (``past_h11``), and the connection takes a new h11 for the next request.
+
 ``ChunkScanner`` follows the framing of a chunked body beside h11, which decodes it, for two reasons. h11 takes a bare
 LF as the end of a trailer line and unfolds trailers, which is room for smuggling; and by knowing where the body ends
 h11 is never given a byte of the next request.
@@ -33,8 +36,10 @@ CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)
 TRAILER = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n")
 CHUNK_HEAD_LIMIT_BYTES = 256  # extensions are read by nobody, and 1-byte chunks with long ones only cost
 TRAILERS_LIMIT_BYTES = 4096
-# Of a body with a length, read with one call: the size at which receiving through h11 costs least
+# Of a body with a length, read with one call: the size at which receiving costs least
 BLOCK_BYTES = 256 * 1024
+# From this length on a new h11 costs less than what goes through the old one.
+PAST_H11_BYTES = 64 * 1024
 
 
 class ChunkScanner:
@@ -108,7 +113,12 @@ class ChunkScanner:
 
 
 class RequestBody:
-    """The body of the request whose head h11 has just read; see ``message.Body``."""
+    """The body of the request whose head h11 has just read; see ``message.Body``.
+
+    Attributes:
+        past_h11: h11 is told nothing of this body, and so cannot go on to a next request.
+        done: All of it was read.
+    """
 
     def __init__(
         self, *, conn: h11.Connection, wire: Wire, buffer: HeadBuffer, headers: Headers, settings: Settings
@@ -119,10 +129,12 @@ class RequestBody:
         self._settings = settings
         fields = dict(headers)
         self._scanner = ChunkScanner() if "transfer-encoding" in fields else None
-        self._left = int(fields.get("content-length", "0"))  # not yet given to h11; 0 if chunked
+        self._left = int(fields.get("content-length", "0"))  # not yet received; 0 if chunked
+        self.past_h11 = self._left >= PAST_H11_BYTES
         self._waited_s = 0.0
         self._received_bytes = 0
         self._broken: Exception | None = None
+        self._rest = b""  # of a piece that had no room
         self.done = False
         if self._scanner is None and not self._left:
             self._finish()
@@ -160,6 +172,21 @@ class RequestBody:
             raise StopAsyncIteration
         return piece
 
+    async def read_into(self, room: memoryview) -> int:
+        """See ``message.Body.read_into``."""
+        if not self.past_h11:
+            data = self._rest or await self._next() or b""
+            count = min(len(data), len(room))
+            room[:count], self._rest = data[:count], data[count:]
+            return count
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return 0 if self.done else await self._next_into(room[: self._left])
+        except (BadMessageError, RequestTimeoutError, PeerGoneError) as error:
+            self._broken = error
+            raise
+
     async def drain(self) -> bool:
         """Read past what is left, if it is little.
 
@@ -187,6 +214,8 @@ class RequestBody:
             raise
 
     async def _next_piece(self) -> bytes | None:
+        if self.past_h11:
+            return None if self.done else await self._next_block()
         while not self.done:
             try:
                 event = self._conn.next_event()
@@ -206,15 +235,27 @@ class RequestBody:
         assert type(event) is h11.EndOfMessage, event
         self.done = True
 
+    async def _next_into(self, room: memoryview) -> int:
+        """More of a body that does not go through h11."""
+        data = self._buffer.take(len(room))
+        count = len(data)
+        room[:count] = data
+        if not count:
+            await self._go_on()
+            count = await self._receive_into(room)
+        self._left -= count
+        self._received_bytes += count
+        self.done = not self._left
+        return count
+
+    async def _next_block(self) -> bytes:
+        block = bytearray(min(self._left, BLOCK_BYTES))
+        count = await self._next_into(memoryview(block))
+        return bytes(memoryview(block)[:count])
+
     async def _more(self) -> None:
-        """Give h11 more of the body, from what has come already or from the client."""
-        wanted = self._settings.receive_size_bytes if self._scanner else min(self._left, BLOCK_BYTES)
-        data = self._buffer.take(wanted)
-        if not data:
-            if self._conn.they_are_waiting_for_100_continue:
-                go_on = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
-                await self._send(self._conn.send(go_on))
-            data = await self._receive(wanted)
+        """Give h11 more of the body."""
+        data = await self._some(self._settings.receive_size_bytes if self._scanner else min(self._left, BLOCK_BYTES))
         if self._scanner is None:
             self._left -= len(data)
         else:
@@ -224,32 +265,52 @@ class RequestBody:
         self._received_bytes += len(data)
         self._conn.receive_data(data)
 
-    async def _send(self, data: bytes) -> None:
-        try:
-            await self._wire.send(data)
-        except OSError as error:
-            raise PeerGoneError from error
+    async def _some(self, wanted: int) -> bytes:
+        """Bytes that have come already, or some from the client."""
+        data = self._buffer.take(wanted)
+        if not data:
+            await self._go_on()
+            block = memoryview(bytearray(wanted))
+            data = bytes(block[: await self._receive_into(block)])
+        return data
 
-    async def _receive(self, limit_bytes: int) -> bytes:
-        """Bytes from the client, not before their time is up.
+    async def _go_on(self) -> None:
+        """Tell a client that waits for it to send the body."""
+        if self._conn.they_are_waiting_for_100_continue:
+            go_on = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
+            try:
+                await self._wire.send(self._conn.send(go_on))
+            except OSError as error:
+                raise PeerGoneError from error
+
+    async def _receive_into(self, room: memoryview) -> int:
+        """Bytes from the client, not before their time is up. Always a checkpoint.
 
         Raises:
             BadMessageError: Its side ended before the body did.
             PeerGoneError: The connection broke.
             RequestTimeoutError: It is slower than the floor.
         """
+        try:
+            count = self._wire.receive_now(room)
+            if count is None:
+                count = await self._wait_into(room)
+            else:
+                await trio.lowlevel.cancel_shielded_checkpoint()  # shielded, or the bytes would be lost
+        except OSError as error:
+            raise PeerGoneError from error
+        if not count:
+            raise BadMessageError("The body ended early.")
+        return count
+
+    async def _wait_into(self, room: memoryview) -> int:
         settings = self._settings
         allowed_s = settings.body_grace_s + self._received_bytes / settings.body_rate_floor_bytes_per_s
         started_s = trio.current_time()
-        data = b""
-        try:
-            with trio.move_on_after(allowed_s - self._waited_s) as scope:
-                data = await self._wire.receive(limit_bytes)
-        except OSError as error:
-            raise PeerGoneError from error
+        count = 0
+        with trio.move_on_after(allowed_s - self._waited_s) as scope:
+            count = await self._wire.receive_into(room)
         self._waited_s += trio.current_time() - started_s
         if scope.cancelled_caught:
             raise RequestTimeoutError("The request body came too slowly.")
-        if not data:
-            raise BadMessageError("The body ended early.")
-        return data
+        return count

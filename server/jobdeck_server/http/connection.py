@@ -96,9 +96,7 @@ class Connection:
             chunk_bytes=settings.sendfile_chunk_bytes,
             stall_s=settings.send_timeout_s,
         )
-        # h11's own limit must never be the one that is met: heads are bounded before it, bodies by their framing
-        limit_bytes = settings.head_limit_bytes + settings.receive_size_bytes
-        self._conn = h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
+        self._conn = _new_h11(settings)
         self._buffer = HeadBuffer(settings)
         self._phase = Phase.IDLE
         self._scope = trio.CancelScope()  # of IDLE and HEAD; see the top of the file
@@ -320,7 +318,9 @@ class Connection:
             drained = await self._body.drain()
         except HttpError:
             drained = False
-        if drained:
+        if drained and self._body.past_h11:
+            self._conn = _new_h11(self._settings)
+        elif drained:
             self._conn.start_next_cycle()
         return Ending.NEXT if drained else Ending.LINGER
 
@@ -390,6 +390,12 @@ class Connection:
         rest = self._buffer.take(len(self._buffer))
         whole = await serve_upgrade(self._wire, request, upgrade, rest=rest, service=self._service)
         return Ending.LINGER if whole else Ending.RESET
+
+
+def _new_h11(settings: Settings) -> h11.Connection:
+    # h11's own limit must never be the one that is met: heads are bounded before it, bodies by their framing
+    limit_bytes = settings.head_limit_bytes + settings.receive_size_bytes
+    return h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
 
 
 def _only(error: Exception) -> Exception:

@@ -75,6 +75,9 @@ class Body(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]:
         """The body in pieces as they come; none is empty."""
 
+    async def read_into(self, room: memoryview) -> int:
+        """Put what comes next there, as much as is there already; how many bytes that is, 0 at the end of the body."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

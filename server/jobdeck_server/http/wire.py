@@ -89,6 +89,33 @@ class Wire:
             except BlockingIOError:
                 continue
 
+    async def receive_into(self, room: memoryview) -> int:
+        """Wait for the next bytes and put them there, as many as have come; how many that is, 0 at the client's end.
+
+        Raises:
+            OSError: The connection broke.
+        """
+        while (count := self.receive_now(room)) is None:
+            await trio.lowlevel.wait_readable(self.sock)
+        return count
+
+    def receive_now(self, room: memoryview) -> int | None:
+        """Put what has come there, without waiting; None if that is nothing, 0 at the end of the client's side.
+
+        Raises:
+            OSError: The connection broke.
+        """
+        taken = 0
+        while taken < len(room):
+            try:
+                count = self.sock.recv_into(room[taken:])
+            except BlockingIOError:
+                return taken or None
+            if not count:
+                break  # the end, which is told once more when it is asked for
+            taken += count
+        return taken
+
     async def _writable(self) -> None:
         if self.stall_s == math.inf:
             await trio.lowlevel.wait_writable(self.sock)

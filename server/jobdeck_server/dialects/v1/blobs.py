@@ -101,10 +101,10 @@ class BlobRoutes:
         if not name:
             raise BadRequestError("The query must have a name for the file.", field="name")
         tags = [value for field, value in parse_qsl(request.query) if field == "tag"]
-        expected = request.header("content-length")
-        async with self._blobs.upload(expected_bytes=int(expected or 0)) as upload:
-            async for piece in request.body:
-                await upload.write(piece)
+        length = request.header("content-length")
+        expected_bytes = None if length is None else int(length)
+        async with self._blobs.upload(expected_bytes=expected_bytes) as upload:
+            await upload.fill(request.body)
             content = await upload.commit()
         record = file_record(name, content.size_bytes, mime_of(name), content.hash)
         return _stored(await self._blobs.keep(record, own_tags=tags))
