@@ -30,6 +30,7 @@ from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store, StoreError
 from jobdeck_server.dialects.jobrunner import Jobrunner
 from jobdeck_server.dialects.v1.service import About, Service
+from jobdeck_server.dialects.webgme.service import webgme
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
 from jobdeck_server.guard.guard import Guard
@@ -212,6 +213,7 @@ class Front:
                 events_socket=EventsChannel(core).answer,
                 dialects=lambda: self._dialects,
             ).dialect(),
+            webgme(blobs),
         )
         self._router = Router(self._dialects)
 

@@ -41,7 +41,6 @@ from jobdeck_server.http.message import FileSlice, Request, Response, Role
 if TYPE_CHECKING:
     from jobdeck_server.core.blobs import Blobs, Stored
     from jobdeck_server.http.message import Headers
-    from jobdeck_server.settings import Settings
 
 _JSON: Headers = (("Content-type", "application/json"),)
 _INDENT_COUNT = 4
@@ -57,10 +56,10 @@ _SAFE: Headers = (("X-Content-Type-Options", "nosniff"), ("Content-Security-Poli
 class BlobRoutes:
     """The handlers."""
 
-    def __init__(self, settings: Settings, blobs: Blobs) -> None:
-        self._settings = settings
+    def __init__(self, blobs: Blobs) -> None:
+        self._settings = blobs.settings
         self._blobs = blobs
-        self._aside = Aside(settings.thread_limit_count)
+        self._aside = Aside(blobs.settings.thread_limit_count)
 
     def routes(self) -> tuple[Route, ...]:
         """Their part of the table; the fixed ones may have a slash at the end."""

@@ -13,14 +13,13 @@ from jobdeck_server.dialects.webgme.failure import failure
 
 if TYPE_CHECKING:
     from jobdeck_server.core.blobs import Blobs
-    from jobdeck_server.settings import Settings
 
 
-def webgme(settings: Settings, blobs: Blobs) -> Dialect:
+def webgme(blobs: Blobs) -> Dialect:
     """Its part of the table of routes."""
     return Dialect(
         name="webgme",
         segments=frozenset({"rest"}),
-        routes=BlobRoutes(settings, blobs).routes(),
+        routes=BlobRoutes(blobs).routes(),
         failure=failure,
     )
