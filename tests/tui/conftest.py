@@ -118,6 +118,11 @@ class Terminal:
     def type(self, data: bytes) -> None:
         os.write(self._fd, data)
 
+    def settle(self, quiet_s: float = 0.15) -> None:
+        """Read on until nothing has come for a while; what it means is for the caller to look for."""
+        while select.select([self._fd], [], [], quiet_s)[0] and self._read(time.monotonic() + LIMIT_S):
+            pass
+
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self._pid, number)
 
