@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NEWLINE = b"\n"
 _RUNS_LIMIT_COUNT = 64
+_WINDOW_BYTES = 16 * 1024  # looked at from a line on
 _STEP_BYTES = 512  # in so many bytes newlines are found one by one
 
 LineRun = tuple[int, Kind, int]
@@ -92,7 +93,7 @@ class LineReader:
         at = offset - self._window_offset
         at = self._window.find(NEWLINE, at) if at >= 0 else -1
         if at < 0:
-            self._window, self._window_offset = self._text.read(offset, BLOCK_BYTES), offset
+            self._window, self._window_offset = self._text.read(offset, _WINDOW_BYTES), offset
             at = self._window.find(NEWLINE)
         return self._window_offset + at if at >= 0 else self.start_of(n + 1) - 1
 
@@ -167,7 +168,7 @@ class _Runs:
     def _at(self, position: int, length: int) -> LineRun | None:
         """What is left of the run at a position."""
         if self._run is None or not self._start <= position < self._end:
-            length = max(length, BLOCK_BYTES)
+            length = max(length, _WINDOW_BYTES)
             self._ahead = ((run.length, _kind(run.kind), run.time_us) for run in self._text.runs(position, length))
             self._run, self._start, self._end = next(self._ahead, None), position, position + length
         while self._run is not None and self._start + self._run[0] <= position:

@@ -174,10 +174,11 @@ class Lines:
         """Drop all that is known of a job's log; when this returns, nothing will write its file again."""
         self._swept.pop(job_id, None)
         for key in [key for key in self._logs if key[0] == job_id]:
-            log = self._logs.pop(key)
-            log.forgotten = True
-            while log.building:
-                await log.looked.wait()
+            log = self._logs.pop(key, None)
+            if log is not None:
+                log.forgotten = True
+                while log.building:
+                    await log.looked.wait()
 
     # -- looking --
 
@@ -205,6 +206,7 @@ class Lines:
             UnavailableError: The log cannot be read.
         """
         if log.complete:
+            await trio.lowlevel.checkpoint()
             return
         wanted = self._want_look(log)
         while log.looks_done < wanted and log.building:

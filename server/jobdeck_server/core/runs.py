@@ -12,7 +12,6 @@ where it was, so the search begins there, and few records are read at first: a m
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 _FIRST_BATCH_COUNT = 8
 _BATCH_COUNT = 512
+_SKIP_COUNT = 64  # after so many records of other streams a bisection is quicker
 
 
 class Kind(IntEnum):
@@ -35,9 +35,8 @@ class Kind(IntEnum):
     UNKNOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """``length`` bytes of one stream from ``offset`` of the combined output on.
+class Run(NamedTuple):
+    """``length`` bytes of one stream from ``offset`` of the combined output on. There can be one for each line.
 
     Attributes:
         offset: Position in ``output``.
@@ -60,6 +59,8 @@ class _Record(NamedTuple):
     stdout_bytes: int
     kind: int
     flags: int
+    zero: int
+    checksum: int
 
 
 class RunIndex:
@@ -88,7 +89,9 @@ class RunIndex:
                     break
         return found
 
-    def stream_runs(self, kind: Kind, position: int, end: int, *, limit_count: int) -> list[Run]:
+    def stream_runs(
+        self, kind: Kind, position: int, end: int, *, limit_count: int, limit_bytes: int = 1 << 62
+    ) -> list[Run]:
         """Runs of one stream, from a position counted in bytes of that stream.
 
         Args:
@@ -96,20 +99,31 @@ class RunIndex:
             position: Bytes of this stream before the first wanted one.
             end: As for ``runs``.
             limit_count: At least 1.
+            limit_bytes: As soon as the runs have so many, no more are sought.
         """
-        first = self._bisect(end, lambda record: _stream_position(record, kind) <= position)
-        if first < 0:
-            return []
         found: list[Run] = []
-        for record, stop in self._pairs(first, end):
+        at: int | None = position
+        while at is not None:
+            at = self._near(kind, at, end, found, limit_count, position + limit_bytes)
+        return found
+
+    def _near(self, kind: Kind, position: int, end: int, found: list[Run], limit_count: int, enough: int) -> int | None:
+        """Add runs that stand near each other to ``found``; the position where to go on, None if that is all."""
+        known_count, skipped_count = len(found), 0
+        first = self._bisect(end, lambda record: _stream_position(record, kind) <= position)
+        for record, stop in self._pairs(first, end) if first >= 0 else ():
+            before = _stream_position(record, kind)
+            if len(found) >= limit_count or before >= enough:
+                break
             if record.kind != kind:
+                skipped_count += 1
+                if skipped_count > _SKIP_COUNT and len(found) > known_count:
+                    return before
                 continue
-            begin = record.offset + max(0, position - _stream_position(record, kind))
+            skipped_count, begin = 0, record.offset + max(0, position - before)
             if stop > begin:
                 found.append(Run(begin, stop - begin, kind, record.boot_us + self._utc_shift_us, record.flags))
-                if len(found) >= limit_count:
-                    break
-        return found
+        return None
 
     def stream_size(self, kind: Kind, size: int) -> int:
         """How many bytes of a stream stand in the first ``size`` bytes of the output."""
@@ -174,7 +188,7 @@ class RunIndex:
         size = records.RUN.size
         data = os.pread(self._fd, count * size, records.HEADER.size + number * size)
         whole = len(data) // size * size
-        return [_Record._make(fields[:5]) for fields in records.RUN.iter_unpack(data[:whole])]
+        return list(map(_Record._make, records.RUN.iter_unpack(data[:whole])))
 
 
 def _stream_position(record: _Record, kind: Kind) -> int:

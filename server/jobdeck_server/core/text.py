@@ -84,7 +84,9 @@ class Text(AbstractContextManager["Text"]):
             if self._stream is None:
                 found = self._index.runs(position, end, limit_count=_RUNS_BATCH_COUNT)
             else:
-                found = self._index.stream_runs(self._stream, position, self.file_bytes, limit_count=_RUNS_BATCH_COUNT)
+                found = self._index.stream_runs(
+                    self._stream, position, self.file_bytes, limit_count=_RUNS_BATCH_COUNT, limit_bytes=end - position
+                )
             if not found:
                 return
             for run in found:

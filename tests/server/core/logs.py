@@ -10,7 +10,7 @@ from unittest import mock
 
 from jobdeck_keeper import records
 from jobdeck_protocol.job import Job, JobState
-from jobdeck_server.core import find, lineindex, linelog, linereader, text
+from jobdeck_server.core import find, lineindex, linelog, linereader, runs, text
 from jobdeck_server.core.linereader import Line
 from jobdeck_server.core.runs import Kind
 
@@ -57,11 +57,11 @@ class LogWriter:
         told = []
         for n, (offset, line, newline) in enumerate(split(self.data(stream))):
             kept = line[:cap_bytes]
-            runs: list[tuple[int, Kind, int]] = []
+            whose: list[tuple[int, Kind, int]] = []
             for kind, group in groupby(marks[offset : offset + len(kept)], key=lambda mark: mark[0]):
                 same = list(group)
-                runs.append((len(same), kind, same[0][1]))
-            told.append(Line(n, offset, len(line), newline, marks[offset][1], tuple(runs), kept))
+                whose.append((len(same), kind, same[0][1]))
+            told.append(Line(n, offset, len(line), newline, marks[offset][1], tuple(whose), kept))
         return told
 
     def _bytes(self, stream: Kind | None) -> list[tuple[Kind, int, int]]:
@@ -84,8 +84,9 @@ def tiny() -> Iterator[None]:
     """Blocks, pieces, slices and windows of some bytes, so that small logs have many of them."""
     with (
         mock.patch.multiple(lineindex, BLOCK_BYTES=16),
-        mock.patch.multiple(linereader, BLOCK_BYTES=16, _STEP_BYTES=3),
+        mock.patch.multiple(linereader, BLOCK_BYTES=16, _WINDOW_BYTES=11, _STEP_BYTES=3),
         mock.patch.multiple(linelog, _PIECE_BYTES=23),
+        mock.patch.multiple(runs, _SKIP_COUNT=1),
         mock.patch.multiple(text, _AHEAD_BYTES=9, _RUNS_BATCH_COUNT=3),
         mock.patch.multiple(find, WINDOW_BYTES=40, OVERLAP_BYTES=16, _SLICE_FIRST_BYTES=10, _SLICE_LEAST_BYTES=5),
     ):

@@ -110,7 +110,7 @@ def compare(log: Log, data: bytes, spans: Any, draw: st.DataObject, **wanted: An
 
 
 @given(st.data(), st.lists(st.tuples(st.sampled_from([Kind.STDOUT, Kind.STDERR]), texts), max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_words_are_found_wherever_they_stand(
     tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject, parts: list[tuple[Kind, bytes]]
 ) -> None:
@@ -130,7 +130,7 @@ def test_words_are_found_wherever_they_stand(
 
 
 @given(st.data(), st.lists(short_lines, max_size=20).map(b"\n".join), st.sampled_from(REGEXES), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_regular_expression_sees_its_line_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject, text: bytes, regex: str, case: bool
 ) -> None:
@@ -147,7 +147,7 @@ def test_a_regular_expression_sees_its_line_and_nothing_else(
 @given(
     st.data(), st.lists(st.sampled_from([b"a", b"ab", b"\xc3", "é".encode()]), min_size=20, max_size=150).map(b"".join)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_words_are_found_in_lines_of_many_windows(
     tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject, line: bytes
 ) -> None:
