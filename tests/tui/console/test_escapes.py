@@ -40,8 +40,8 @@ def attacked(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
             wanted = {"argv": ["nowhere" + text, text], "labels": labels}
             answer = client.post("/v1/jobs", content=json.dumps(wanted))
             assert answer.status_code == 201, answer.text
-        wanted = {"command": f"cat payloads; cat payloads >&2 # {texts[0]}", "cwd": str(folder)}
-        answer = client.post("/v1/jobs", content=json.dumps(wanted))
+        shown = {"command": f"cat payloads; cat payloads >&2 # {texts[0]}", "cwd": str(folder)}
+        answer = client.post("/v1/jobs", content=json.dumps(shown))
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
@@ -66,7 +66,7 @@ def test_the_output_pane(server: Server, attacked: str) -> None:
     terminal.type(b"G")
     terminal.wait_for("✓ end")
     assert b"RED" in terminal.got
-    assert re.search(rb"\x1b\[[0-9;]*38;2;[0-9;]+m *RED", terminal.got), "colours pass"
+    assert re.search(rb"\x1b\[[0-9;]*38;[25];[0-9;]+m *RED", terminal.got), "colours pass"
     terminal.type(b"q")
     assert terminal.end() == 0
     judge(terminal.got)
