@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -130,6 +131,14 @@ async def test_searches_that_make_no_sense(tmp_path: Path, query: dict[str, str]
         answer = problem.failure(caught.value)
         assert isinstance(answer.body, bytes)
         assert (answer.status, json.loads(answer.body)["field"]) == (400, field)
+
+
+async def test_a_pattern_that_is_no_text(tmp_path: Path) -> None:
+    async with bench(tmp_path) as each:
+        job_id, _ = await a_job(each)
+        with pytest.raises(BadRequestError) as caught:
+            await LogLines(each.core).find(replace(asked(job_id), query="pattern=%ff"))
+        assert caught.value.field == "pattern"
 
 
 async def test_what_the_core_refuses(tmp_path: Path) -> None:

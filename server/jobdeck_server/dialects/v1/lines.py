@@ -6,6 +6,7 @@ import base64
 import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from jobdeck_protocol import codec
 from jobdeck_server.core.errors import BadRequestError
@@ -63,6 +64,7 @@ class LogLines:
 
     async def find(self, request: Request) -> Response:
         """Hits as they are found; the search ends with its connection."""
+        _check_text(request.query)
         query = find_query(parse.arguments(request), self._core.settings)
         job = await self._core.resolve(request.params["id"])
         found = self._core.lines.find(job, query)
@@ -156,6 +158,14 @@ def find_query(query: Mapping[str, str], settings: Settings) -> FindQuery:
         ),
         stream=parse.stream_argument(query),
     )
+
+
+def _check_text(query: str) -> None:
+    """Refuse what is no UTF-8, rather than search for the sign that stands for it."""
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError as error:
+        raise BadRequestError("The pattern is not UTF-8.", field="pattern") from error
 
 
 def _takes_cbor(request: Request) -> bool:
