@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobdeck_protocol.blob import ARTIFACT, LINK, Blob, to_wire
 from jobdeck_server.core import ecmascript
-from jobdeck_server.core.blobrecord import is_hash, record_of, serialize
+from jobdeck_server.core.blobrecord import ABSENT, Record, is_hash, serialize
 from jobdeck_server.core.blobtypes import Stored
 from jobdeck_server.core.errors import BadRequestError, ConflictError, TooLargeError, UnknownBlobError
 from jobdeck_server.core.journal import insert_event
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
-    from jobdeck_server.core.blobrecord import Record
     from jobdeck_server.core.journal import Event
     from jobdeck_server.settings import Settings
 
@@ -300,12 +299,27 @@ def _seq(connection: sqlite3.Connection, blob_hash: str) -> int:
 def _stored(blob_hash: str, text: str, created_us: int, modified_us: int, own: str, pinned: int, up: int) -> Stored:
     return Stored(
         hash=blob_hash,
-        record=record_of(ecmascript.parse(text.encode())),
+        record=_kept(text),
         created_us=created_us,
         modified_us=modified_us,
         own_tags=tuple(json.loads(own)),
         pinned=bool(pinned),
         uploaded=bool(up),
+    )
+
+
+def _kept(text: str) -> Record:
+    """The record that a text was made of. What was filled in and put in order when it came is not so once more."""
+    values = ecmascript.parse(text.encode())
+    assert isinstance(values, dict)
+    return Record(
+        name=values.get("name", ABSENT),
+        size=values["size"],
+        mime=values["mime"],
+        is_public=values["isPublic"],
+        tags=tuple(values["tags"]),
+        content=values.get("content", ABSENT),
+        content_type=values["contentType"],
     )
 
 

@@ -89,10 +89,9 @@ class BlobRoutes:
     async def create_file(self, request: Request) -> Response:
         """Keep the body under the name in the path; answered once it is durable."""
         name = request.params["filename"]
-        expected = request.header("content-length")
-        async with self._blobs.upload(expected_bytes=int(expected or 0)) as upload:
-            async for piece in request.body:
-                await upload.write(piece)
+        length = request.header("content-length")
+        async with self._blobs.upload(expected_bytes=None if length is None else int(length)) as upload:
+            await upload.fill(request.body)
             content = await upload.commit()
         return await self._keep(file_record(name, content.size_bytes, mime_of(name), content.hash))
 
