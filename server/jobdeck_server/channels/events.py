@@ -159,7 +159,8 @@ class Subscriber:
                         await say(socket, [wire.encode(part, text=self._text)])
                 else:
                     await say(socket, [self._encoder.encode(event, text=self._text) for event in found])
-                    await trio.sleep(_PACE_S)
+                    if found[-1].n == self._log.last:
+                        await trio.sleep(_PACE_S)
 
 
 def _since(query: Mapping[str, str]) -> wire.Since:

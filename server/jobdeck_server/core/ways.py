@@ -165,7 +165,7 @@ class _Finder:
         self._page_count = wanted.limit_count + 1  # one more than wanted tells whether another page follows
         self._scan_count = scan_limit_count
         self._conditions = _conditions(wanted)
-        self._states = tuple(sorted(wanted.states or JobState, reverse=order.descending))
+        self._states = tuple(sorted(set(wanted.states or JobState), reverse=order.descending))
         self._floor = None if wanted.since_us is None else floor(connection, wanted.since_us)
 
     # -- the ways --

@@ -109,7 +109,9 @@ def some_jobs(count: int, seed: int) -> list[Job]:
 
 FILTERS = st.builds(
     JobFilter,
-    states=st.sampled_from([(), (), (JobState.FAILED,), (JobState.RUNNING, JobState.LOST), tuple(ENDED), (*JobState,)]),
+    states=st.sampled_from(
+        [(), (), (JobState.FAILED,), (JobState.RUNNING, JobState.LOST, JobState.RUNNING), tuple(ENDED), (*JobState,)]
+    ),
     dialect=st.sampled_from([None, None, *DIALECTS, "spark"]),
     label=st.sampled_from([None, None, *LABELS, "none"]),
     text=st.sampled_from([None, None, None, "MAKE", "%", "GRÖSSE", "äon", "00000007", "\udcff"]),
