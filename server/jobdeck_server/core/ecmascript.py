@@ -28,6 +28,7 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _LAST_INDEX = 2**32 - 2
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EXACT = 2**53
+_NO_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 _WORDS = {None: "null", True: "true", False: "false"}
 
 
@@ -172,10 +173,9 @@ def _write(value: object, parts: list[str], line: str, indent: str) -> None:
             _write(each, parts, line + indent, indent)
             before = "," + line + indent
         parts.append(line + "]" if value else "[]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        parts.append("null")
     else:
-        parts.append(text_of(value))
+        text = text_of(value)
+        parts.append("null" if text in _NO_NUMBERS else text)
 
 
 def _write_object(value: dict[str, object], parts: list[str], line: str, indent: str) -> None:
