@@ -1,11 +1,13 @@
-"""Makes the pictures of the README from real runs: ``python -m assets.make``, from the root of the repository.
+"""Makes the pictures of the README: ``python -m assets.make``, from the root of the repository.
 
-Each picture is what a terminal showed: the command runs in a pseudo-terminal, pyte keeps the screen, and the screen is
-written as SVG, text as text. Nothing is drawn by hand, so a picture cannot promise what the program does not do.
+That of the demo is what a terminal showed: the command runs in a pseudo-terminal, pyte keeps the screen, and the screen
+is written as SVG, text as text. That of the console is the console itself, drawn without a terminal on fixed data (see
+``scene``). Nothing is drawn by hand, so a picture cannot promise what the program does not do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import pty
@@ -21,10 +23,13 @@ from typing import TYPE_CHECKING
 
 import pyte
 
+from assets.scene import picture
+
 if TYPE_CHECKING:
     from pyte.screens import Char
 
 _COLUMNS, _LINES = 80, 60
+_CONSOLE_SIZE = (110, 34)
 _LIMIT_S = 90.0
 _CELL_WIDTH, _CELL_HEIGHT, _MARGIN = 8.4, 18, 14
 _COLOURS = {
@@ -44,6 +49,7 @@ _BACKGROUND = "#1d2128"
 def main() -> None:
     """Make all pictures."""
     here = Path(__file__).parent
+    (here / "console.svg").write_text(asyncio.run(picture(_CONSOLE_SIZE)))
     command = [str(Path(sys.executable).with_name("jobdeck")), "demo", "--no-console"]
     screen, code = run(command)
     if code != 0:

@@ -18,7 +18,7 @@ __all__ = ["Size", "svg_of", "take"]
 Size = tuple[int, int]
 """Columns and rows."""
 
-_FONTS = re.compile(r"@font-face\s*\{.*?\}\s*", re.DOTALL)
+_FONTS_AND_COMMENTS = re.compile(r"@font-face\s*\{.*?\}\s*|<!--.*?-->\s*", re.DOTALL)
 _SETTLED_S = 0.6
 _LIMIT_S = 15.0
 _LOOK_EVERY_S = 0.05
@@ -26,7 +26,7 @@ _LOOK_EVERY_S = 0.05
 
 def svg_of(app: ConsoleApp) -> str:
     """What is on the screen. The rules that would load fonts from another host are taken out."""
-    return _FONTS.sub("", app.export_screenshot(title="jobdeck", simplify=True))
+    return _FONTS_AND_COMMENTS.sub("", app.export_screenshot(title="jobdeck", simplify=True))
 
 
 async def take(app: ConsoleApp, path: Path, size: Size) -> None:
