@@ -272,7 +272,7 @@ def document(dialects: Iterable[Dialect], *, version: str) -> Piece:
     for dialect in dialects:
         for route in dialect.routes:
             operation = {
-                "operationId": f"{dialect.name}.{route.handler.__name__}",
+                "operationId": _operation_id(dialect.name, route.method, route.pattern),
                 "summary": route.summary,
                 "tags": [dialect.name],
                 "x-role": route.role.name.lower(),
@@ -294,6 +294,12 @@ def document(dialects: Iterable[Dialect], *, version: str) -> Piece:
             },
         },
     }
+
+
+def _operation_id(dialect: str, method: str, pattern: str) -> str:
+    """``v1.get.jobs.id`` for ``GET /v1/jobs/{id}``: different for different routes, whoever answers them."""
+    words = [word for word in re.findall(r"\w+", pattern) if word != dialect]
+    return ".".join((dialect, method.lower(), *words, *(("slash",) if words and pattern.endswith("/") else ())))
 
 
 def _parameters(pattern: str, doc: Mapping[str, Any]) -> Piece:
