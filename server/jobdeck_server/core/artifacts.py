@@ -6,7 +6,7 @@ into memory, and then the kernel sends it. zip64 is used where a number does not
 the checksums is known beforehand, so the length of the whole is too.
 
 Names are paths for whoever unpacks: what would lead out of the folder (drives, leading slashes, ``..``) is left out of
-them, as the original does.
+them, as the original does. An artifact within an artifact is a zip within the zip.
 
 Source: PKWARE APPNOTE.TXT 6.3.10, sections 4.3 to 4.5.
 """
@@ -73,42 +73,49 @@ def pieces(entries: Sequence[Entry], read: Callable[[str], BlobFile]) -> Generat
     Raises:
         MissingContentError: A file is gone, or is not as long as its entry says.
     """
+    gathered = bytearray()  # small parts that leave together
+    for part in _parts(entries, read):
+        if isinstance(part, bytes):
+            gathered += part
+        if gathered and (isinstance(part, Extent) or len(gathered) >= _GATHER_BYTES):
+            yield bytes(gathered)
+            gathered.clear()
+        if isinstance(part, Extent):
+            yield part
+    yield bytes(gathered)
+
+
+def _parts(entries: Sequence[Entry], read: Callable[[str], BlobFile]) -> Iterator[bytes | Extent]:
     when = _dos_time(time.localtime())
     written: list[_Written] = []
-    gathered = bytearray()
     at = 0
     for entry in reversed(entries):
         name = zip_name(entry.path)
-        crc = 0
         head = _local(name, entry.size_bytes, when)
-        gathered += head
-        with read(entry.content_hash) as file:
-            if file.size_bytes != entry.size_bytes:
-                raise MissingContentError(entry.content_hash)
-            if entry.size_bytes <= _SMALL_BYTES:
-                data = _read(file.fd, 0, entry.size_bytes, entry.content_hash)
-                crc = zlib.crc32(data)
-                gathered += data
-            else:
-                yield bytes(gathered)
-                gathered.clear()
-                for offset in range(0, entry.size_bytes, _EXTENT_BYTES):
-                    length = min(_EXTENT_BYTES, entry.size_bytes - offset)
-                    crc = _checksum(file.fd, offset, length, crc, entry.content_hash)
-                    yield Extent(file.fd, offset, length)
+        yield head
+        crc = 0
+        for part in _body(entry, read):
+            crc = zlib.crc32(part, crc) if isinstance(part, bytes) else _checksum(part, crc)
+            yield part
         tail = _descriptor(entry.size_bytes, crc)
-        gathered += tail
+        yield tail
         written.append(_Written(name, entry.size_bytes, at, crc))
         at += len(head) + entry.size_bytes + len(tail)
-        if len(gathered) >= _GATHER_BYTES:
-            yield bytes(gathered)
-            gathered.clear()
-    for part in _directory(written, at, when):
-        gathered += part
-        if len(gathered) >= _GATHER_BYTES:
-            yield bytes(gathered)
-            gathered.clear()
-    yield bytes(gathered)
+    yield from _directory(written, at, when)
+
+
+def _body(entry: Entry, read: Callable[[str], BlobFile]) -> Iterator[bytes | Extent]:
+    if entry.entries is not None:
+        yield from _parts(entry.entries, read)
+        return
+    with read(entry.content_hash) as file:
+        if file.size_bytes != entry.size_bytes:
+            raise MissingContentError(entry.content_hash)
+        if entry.size_bytes <= _SMALL_BYTES:
+            yield _read(file.fd, 0, entry.size_bytes)
+            return
+        for offset in range(0, entry.size_bytes, _EXTENT_BYTES):
+            yield Extent(file.fd, offset, min(_EXTENT_BYTES, entry.size_bytes - offset))
 
 
 def archive_bytes(entries: Sequence[Entry]) -> int:
@@ -172,18 +179,19 @@ def _central(each: _Written, when: tuple[int, int]) -> bytes:
     return head + each.name + extra
 
 
-def _checksum(fd: int, offset: int, length: int, crc: int, content_hash: str) -> int:
-    for begin in range(offset, offset + length, _READ_BYTES):
-        crc = zlib.crc32(_read(fd, begin, min(_READ_BYTES, offset + length - begin), content_hash), crc)
+def _checksum(extent: Extent, crc: int) -> int:
+    end = extent.offset + extent.length
+    for begin in range(extent.offset, end, _READ_BYTES):
+        crc = zlib.crc32(_read(extent.fd, begin, min(_READ_BYTES, end - begin)), crc)
     return crc
 
 
-def _read(fd: int, offset: int, length: int, content_hash: str) -> bytes:
+def _read(fd: int, offset: int, length: int) -> bytes:
     data = os.pread(fd, length, offset)
     while len(data) < length:
         more = os.pread(fd, length - len(data), offset + len(data))
         if not more:
-            raise MissingContentError(content_hash)
+            raise MissingContentError("the end of a file")
         data += more
     return data
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-GROUP_COUNT = 256
-"""Folders into which content is spread, by the first byte of its hash."""
 _TEMPORARY = "tmp"
 _SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # The free space is asked for again after so many bytes; writing on a full disk fails by itself in any case.
@@ -149,13 +147,14 @@ class BlobFiles:
 
         return release
 
-    def group(self, number: int) -> list[Found]:
-        """The content of one of ``GROUP_COUNT`` folders; what comes meanwhile may be missing."""
-        try:
-            with os.scandir(self.folder / f"{number:02x}") as entries:
-                return [found for entry in entries if (found := _found(entry)) is not None]
-        except FileNotFoundError:
-            return []
+    def groups(self) -> list[str]:
+        """The folders in which content is."""
+        return sorted(path.name for path in self.folder.iterdir() if path.name != _TEMPORARY and path.is_dir())
+
+    def group(self, name: str) -> list[Found]:
+        """The content of one folder; what comes meanwhile may be missing."""
+        with os.scandir(self.folder / name) as entries:
+            return [found for entry in entries if (found := _found(entry)) is not None]
 
     def take_away(self, found: Iterable[Found], before_s: float) -> list[Found]:
         """Move away those that are neither used nor newer than a time; ``clear`` frees their bytes.

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from jobdeck_server.core import blobrows
-from jobdeck_server.core.blobfiles import GROUP_COUNT
 from jobdeck_server.core.blobtypes import Collected
 from jobdeck_server.core.live import now_us
 
@@ -87,9 +86,10 @@ class Collector:
             gone = hashes if dry_run else await self._remove(hashes, values)
             found = Collected(records=tuple(gone[:SHOWN_COUNT]), record_count=len(gone), dry_run=dry_run)
             unnamed = set(gone) if dry_run else set()
-            for number in range(GROUP_COUNT):
-                group = await self._run(partial(self._files.group, number))
-                found = await self._contents(found, group, unnamed, young_us) if group else found
+            for name in await self._run(self._files.groups):
+                found = await self._contents(
+                    found, await self._run(partial(self._files.group, name)), unnamed, young_us
+                )
             if found.record_count or found.content_count:
                 _log.info(
                     "%s %d blobs and %d contents of %d bytes",

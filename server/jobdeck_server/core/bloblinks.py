@@ -11,15 +11,23 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobdeck_protocol.blob import ARTIFACT, FILE, LINK
+from jobdeck_server.core.artifacts import archive_bytes
 from jobdeck_server.core.blobrecord import is_hash
 from jobdeck_server.core.blobtypes import ArchiveTarget, Entry, FileTarget, ListedEntry
-from jobdeck_server.core.errors import BlobLinkError, MissingContentError, UnknownBlobError, UnknownEntryError
+from jobdeck_server.core.errors import (
+    BlobLinkError,
+    MissingContentError,
+    TooLargeError,
+    UnknownBlobError,
+    UnknownEntryError,
+)
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
     from jobdeck_server.core.blobtypes import Target
+    from jobdeck_server.settings import Settings
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -39,15 +47,17 @@ class Links:
     Args:
         connection: A reading one.
         size_of: Bytes of content, None if it is not here.
-        depth_limit_count: Links that may follow one another.
+        settings: How far links may lead, and to how many files.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, size_of: Callable[[str], int | None], *, depth_limit_count: int
+        self, connection: sqlite3.Connection, size_of: Callable[[str], int | None], settings: Settings
     ) -> None:
         self._connection = connection
         self._size_of = size_of
-        self._depth_limit_count = depth_limit_count
+        self._depth_limit_count = settings.blob_link_depth_limit_count
+        self._files_limit_count = settings.blob_archive_limit_count
+        self._files_count = 0
 
     def resolve(self, blob_hash: str, subpath: str | None) -> Target:
         """See ``Blobs.resolve``."""
@@ -89,18 +99,26 @@ class Links:
         assert node.content is not None
         return FileTarget(name=name, content_hash=node.content, size_bytes=self._size(node.content))
 
-    def _files(self, blob_hash: str) -> Iterator[Entry]:
+    def _files(self, blob_hash: str, depth: int = 0) -> Iterator[Entry]:
+        """The entries of an artifact, and of artifacts within it.
+
+        Raises:
+            MissingContentError, BlobLinkError: See ``Blobs.resolve``.
+            TooLargeError: There are too many.
+        """
+        if depth > self._depth_limit_count:
+            raise BlobLinkError(f"More than {self._depth_limit_count} artifacts are within one another.")
         for path, entry in self._entries(blob_hash).items():
-            if entry.get("contentType") == LINK:
-                node = self._linked(entry["content"])
-                if node.type == ARTIFACT:
-                    raise BlobLinkError(
-                        f"{path!r} is an artifact itself, which no zip can hold; ask for it by its path."
-                    )
-                assert node.content is not None
-                content = node.content
-            else:
-                content = _content(path, entry)
+            self._files_count += 1
+            if self._files_count > self._files_limit_count:
+                raise TooLargeError("The archive", self._files_limit_count, "files")
+            node = self._linked(entry["content"]) if entry.get("contentType") == LINK else None
+            if node is not None and node.type == ARTIFACT:
+                inner = tuple(self._files(node.hash, depth + 1))
+                yield Entry(path=path, content_hash="", size_bytes=archive_bytes(inner), entries=inner)
+                continue
+            content = _content(path, entry) if node is None else node.content
+            assert content is not None
             yield Entry(path=path, content_hash=content, size_bytes=self._size(content))
 
     def _listed(self, path: str, entry: Mapping[str, Any]) -> ListedEntry:

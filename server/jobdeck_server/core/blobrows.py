@@ -53,7 +53,6 @@ class Put:
 
     blob: Blob
     text: str
-    search: str
     links: tuple[tuple[str, int], ...]
 
 
@@ -76,8 +75,7 @@ def prepare(record: Record) -> Put:
         public=bool(record.is_public),
         tags=tuple(tags),
     )
-    words = (blob_hash, blob.name, blob.mime, *tags)
-    return Put(blob=blob, text=text.decode(), search="\n".join(words).casefold(), links=links)
+    return Put(blob=blob, text=text.decode(), links=links)
 
 
 def put(
@@ -91,7 +89,7 @@ def put(
         " uploaded = max(uploaded, excluded.uploaded)",
         (
             *(blob.hash, blob.name, blob.size_bytes, blob.mime, blob.type, blob.content, blob.entry_count),
-            *(blob.public, _dumps(blob.tags), job_id is None, now_us, now_us, now_us, new.search, new.text),
+            *(blob.public, _dumps(blob.tags), job_id is None, now_us, now_us, now_us, _search(blob), new.text),
         ),
     )
     seq: int = connection.execute("select seq from blob where hash = ?", (blob.hash,)).fetchone()[0]
@@ -271,10 +269,16 @@ def blob_of(row: Sequence[Any]) -> Blob:
 # -- parts --
 
 
+def _search(blob: Blob) -> str:
+    return "\n".join((blob.hash, blob.name, blob.mime, *blob.tags)).casefold()
+
+
 def _add_tags(connection: sqlite3.Connection, seq: int, tags: Sequence[str]) -> None:
     connection.executemany("insert or ignore into blob_tag values (?, ?, 1)", ((tag, seq) for tag in tags))
     own = [row[0] for row in connection.execute("select tag from blob_tag where seq = ? and own = 1", (seq,))]
     connection.execute("update blob set own_tags = ? where seq = ?", (_dumps(sorted(own)), seq))
+    found = connection.execute(f"select {COLUMNS} from blob where seq = ?", (seq,)).fetchone()
+    connection.execute("update blob set search = ? where seq = ?", (_search(blob_of(found)), seq))
 
 
 def _use(connection: sqlite3.Connection, blob_hash: str, now_us: int) -> None:

@@ -270,6 +270,7 @@ class Blobs:
             UnknownEntryError: The artifact has no such path.
             MissingContentError: A link leads to nothing, or the bytes are not here.
             BlobLinkError: Links lead in a circle or too far, or an entry is neither a file nor a link.
+            TooLargeError: An artifact of artifacts has too many files.
         """
         return await self._store.read(lambda connection: self._links(connection).resolve(blob_hash, subpath))
 
@@ -289,7 +290,7 @@ class Blobs:
         Raises:
             MissingContentError: What was there a moment ago is gone.
         """
-        release = self._files.use(entry.content_hash for entry in target.entries)
+        release = self._files.use(target.contents())
         made = artifacts.pieces(target.entries, self._files.read)
         try:
             following = partial(next, made, None)
@@ -305,7 +306,7 @@ class Blobs:
         return await self._aside.run(_ENTRY_BYTES * len(entries), lambda: artifacts.archive_bytes(entries))
 
     def _links(self, connection: sqlite3.Connection) -> Links:
-        return Links(connection, self._files.size, depth_limit_count=self.settings.blob_link_depth_limit_count)
+        return Links(connection, self._files.size, self.settings)
 
     # -- keeping and removing --
 

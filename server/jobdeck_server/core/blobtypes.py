@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from jobdeck_protocol.blob import Blob
@@ -46,11 +47,19 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A file of an artifact: its path as written in the record, and the content that it has after all links."""
+    """A file of an artifact.
+
+    Attributes:
+        path: As written in the record.
+        content_hash: The content that it has after all links; empty for an artifact.
+        size_bytes: Of the file, or of the zip.
+        entries: Of an artifact within the artifact; None for a file.
+    """
 
     path: str
     content_hash: str
     size_bytes: int
+    entries: tuple[Entry, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +77,16 @@ class ArchiveTarget:
 
     name: str
     entries: tuple[Entry, ...]
+
+    def contents(self) -> Iterator[str]:
+        """The hashes of all files."""
+        left = [self.entries]
+        while left:
+            for entry in left.pop():
+                if entry.entries is None:
+                    yield entry.content_hash
+                else:
+                    left.append(entry.entries)
 
 
 Target = FileTarget | ArchiveTarget

@@ -403,6 +403,27 @@ async def test_links_in_a_circle_and_without_end(tmp_path: Path) -> None:
                 await b.blobs.resolve(blob, path)
 
 
+async def test_artifacts_within_artifacts(tmp_path: Path) -> None:
+    async with blobbench(tmp_path, blob_link_depth_limit_count=3, blob_archive_limit_count=20) as b:
+        hello = await b.file("hello.txt", HELLO)
+        chain = [(await b.artifact("0", {"a": (hello.hash, "softLink")})).hash]
+        for n in range(1, 5):
+            entries = {"in.zip": (chain[-1], "softLink"), "b": (HELLO_HASH, "object")}
+            chain.append((await b.artifact(str(n), entries)).hash)
+        data = await b.read(chain[3])
+        for _ in range(3):
+            files = unzipped(data)
+            assert files["b"] == HELLO
+            data = files["in.zip"]
+        assert unzipped(data) == {"a": HELLO}
+        assert unzipped(await b.read(chain[1], "in.zip")) == {"a": HELLO}
+        with pytest.raises(BlobLinkError):
+            await b.blobs.resolve(chain[4])
+        wide = await b.artifact("wide", {str(n): (chain[1], "softLink") for n in range(9)})
+        with pytest.raises(TooLargeError):
+            await b.blobs.resolve(wide.hash)
+
+
 async def test_entries_of_an_artifact_are_told_in_slices(tmp_path: Path) -> None:
     async with blobbench(tmp_path) as b:
         hello = await b.file("hello.txt", HELLO)
