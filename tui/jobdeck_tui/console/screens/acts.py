@@ -38,6 +38,7 @@ class JobActs(DeckScreen):
 
     Attributes:
         changeable: Whether anything may be changed from here; without it those keys are not there.
+        any_chosen: Whether there is a job to act on.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,6 +52,7 @@ class JobActs(DeckScreen):
     ]
 
     changeable = reactive(True, bindings=True)
+    any_chosen = reactive(False, bindings=True)
 
     def chosen(self) -> Sequence[Job]:
         """What is done is done to these."""
@@ -69,7 +71,7 @@ class JobActs(DeckScreen):
         del parameters
         if action in _CHANGES and not self.changeable:
             return False
-        return not (action in _ON_JOBS and not self.chosen())
+        return self.any_chosen or action not in _ON_JOBS
 
     # -- ending --
 

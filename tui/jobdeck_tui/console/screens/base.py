@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from jobdeck_tui.console.widgets.banner import Banner
 from jobdeck_tui.console.widgets.header import Header
+from jobdeck_tui.console.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -34,7 +34,7 @@ class DeckScreen(Screen[None]):
         yield self._header
         yield self._banner
         yield from self.body()
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def body(self) -> ComposeResult:
         """What stands between banner and footer."""

@@ -77,6 +77,7 @@ class JobsScreen(JobActs):
     def _tell_standing(self) -> None:
         table = self.table
         marks = len(table.marks)
+        self.any_chosen = table.cursor is not None
         self._foot.standing = standing_of(self.deck_app.state, table.cursor_index, marks, follow=table.follow)
 
     def _show_preview(self) -> None:
@@ -104,7 +105,6 @@ class JobsScreen(JobActs):
     def _moved(self) -> None:
         self._tell_standing()
         self._show_preview()
-        self.refresh_bindings()
 
     @on(JobTable.Wanted)
     def _wanted(self, event: JobTable.Wanted) -> None:

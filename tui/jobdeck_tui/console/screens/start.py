@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Footer, Input, Label, Static, TextArea
+from textual.widgets import Button, Checkbox, Input, Label, Static, TextArea
 
 from jobdeck_client import ClientError
 from jobdeck_protocol.job import Job
@@ -17,6 +17,7 @@ from jobdeck_tui.console.curl import curl_of
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.history import History, history_path
 from jobdeck_tui.console.request import Fields, StartRequest, read
+from jobdeck_tui.console.widgets.key_bar import KeyBar
 from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class StartScreen(ModalScreen[Job | None]):
             with Horizontal(id="buttons"):
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button("Start (^s)", id="start", variant="primary", compact=True)
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def _row(self, name: str | None, widget: Input | TextArea | Checkbox) -> ComposeResult:
         with Horizontal(classes="row"):

@@ -1,8 +1,9 @@
 """The table of jobs: rows of the window that the state holds, drawn one by one, however many there are.
 
 The cursor belongs to a job and follows it wherever it moves; so do marks, and a job that leaves the list loses its own.
-What is seen stays where it is when rows come or go above it. Two exceptions: ``follow`` keeps the cursor on the first
-row, and a list that is seen from its very top goes on being so as long as the cursor stays in sight.
+Another query begins at its first row. What is seen stays where it is when rows come or go above it. Two exceptions:
+``follow`` keeps the cursor on the first row, and a list that is seen from its very top goes on being so as long as the
+cursor stays in sight.
 
 Rows are kept as strips, and a picture costs the lines that changed. Its owner hands it each new ``JobList`` by ``take``
 and fetches pages when ``Wanted`` is posted.
@@ -97,7 +98,7 @@ class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
     words: Reactive[tuple[str, ...]] = Reactive(())
 
     class Moved(Message):
-        """The cursor is on another job, or marks changed, or what is seen did."""
+        """The cursor is on another job, or in another place, or marks changed."""
 
     class Opened(Message):
         """A job is to be shown."""
@@ -173,6 +174,8 @@ class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
         before, self.jobs = self.jobs, jobs
         if before.query != jobs.query:
             self._measure()
+            self._wish, self._cursor = Place.START, None
+            self._point(0)
         if before.rows is not jobs.rows or self._wish is not None or self._awaited is not None:
             self._settle(before)
         self._want(asked_by_reader=False)
@@ -190,6 +193,7 @@ class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _settle(self, before: JobList) -> None:
         """Find the place of cursor and window in rows that may have changed."""
         index = {job.id: n for n, job in enumerate(self.rows)}
+        former = (self._cursor, len(self.marks))
         self.marks &= index.keys()
         top, seen = self._top, 0 <= self._at - self._top < self._height
         at_very_top = top == 0 and not before.above and not self.jobs.above
@@ -203,7 +207,8 @@ class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
         if jumped or seen or self.follow:
             self._reveal()
         self._repaint_changes()
-        self.post_message(self.Moved())
+        if former != (self._cursor, len(self.marks)):
+            self.post_message(self.Moved())
 
     def _place_cursor(self, index: dict[str, int]) -> bool:
         """Put the cursor where it belongs now; tells whether that is somewhere else than where it was."""
@@ -430,11 +435,15 @@ class JobTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _strip(self, cells: Sequence[Cell], base: Style, width: int) -> Strip:
         segments: list[Segment] = []
+        text, last = "", base
         for n, cell in enumerate(cells):
             style = base + self._ink(cell.ink, partial=True) if cell.ink else base
-            segments.append(Segment(cell.text, style))
-            segments.append(Segment(" " if n == 0 and len(cells) > 1 else "  ", base))
-        return Strip(segments).adjust_cell_length(width, base)
+            if style != last:
+                segments.append(Segment(text, last))
+                text, last = "", style
+            # Few segments are cheap ones, so the gap is of its cell's colour: nobody sees it.
+            text += cell.text + (" " if n == 0 else "  ")
+        return Strip([*segments, Segment(text, last)]).adjust_cell_length(width, base)
 
     def _ink(self, name: str, *, partial: bool = False) -> Style:
         key = f"{name}{partial}"
