@@ -165,7 +165,7 @@ async def test_23_what_is_no_message_closes_its_channel_and_nothing_else(deck: S
                 if number % 2:
                     await opened.send_message(codec.encode(good))
                 await opened.send_message(message)
-                with trio.move_on_after(0.2):
+                with trio.move_on_after(0.6):
                     while True:
                         await opened.get_message()
             if opened.closed is not None:

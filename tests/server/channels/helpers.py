@@ -19,14 +19,7 @@ from jobdeck_server.engines.base import Ended, Started
 from jobdeck_server.http.message import Identity, Request, Role, Upgrade
 from jobdeck_server.http.upgrade import Socket, SocketClosed
 from tests.server.core.harness import BOOT, Bench, shell
-
-
-class NoBody:
-    async def read(self, limit_bytes: int) -> bytes:
-        return b""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield b""
+from tests.server.nobody import NoBody
 
 
 def handshake(subprotocol: str | None = None, *, query: str = "", role: Role = Role.RUN) -> Request:

@@ -11,8 +11,9 @@ from jobdeck_server.channels.events import EventsChannel
 from jobdeck_server.core.errors import BadRequestError
 from jobdeck_server.engines.base import Started
 from jobdeck_server.http.message import Request, Response, Upgrade
-from tests.server.channels.helpers import FakeSocket, NoBody, handshake, running
+from tests.server.channels.helpers import FakeSocket, handshake, running
 from tests.server.core.harness import Bench, bench, shell, until
+from tests.server.nobody import NoBody
 
 
 async def subscribe(

@@ -104,7 +104,8 @@ def test_strings_of_values() -> None:
 
 def test_what_is_false() -> None:
     assert all(is_falsy(value) for value in (None, False, 0, -0.0, ""))
-    assert not any(is_falsy(value) for value in ([], {}, "0", True, 0.1, math.inf))
+    truthy: list[object] = [[], {}, "0", True, 0.1, math.inf]
+    assert not any(is_falsy(value) for value in truthy)
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,7 @@ import pytest
 
 from jobdeck_server.dialects.fileanswer import Source, byte_range, file_answer
 from jobdeck_server.http.message import FileSlice, Request
-
-
-class NoBody:
-    async def read(self, limit_bytes: int) -> bytes:
-        return b""
-
-    def __aiter__(self) -> "NoBody":
-        return self
-
-    async def __anext__(self) -> bytes:
-        raise StopAsyncIteration
+from tests.server.nobody import NoBody
 
 
 def ask(method: str = "GET", **headers: str) -> tuple[int, dict[str, str], object, int]:

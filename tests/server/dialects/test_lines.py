@@ -23,7 +23,7 @@ from jobdeck_server.http.message import Request, Response
 from jobdeck_server.settings import Settings
 from tests.server.core.harness import Bench, bench, shell
 from tests.server.core.logs import LogWriter
-from tests.server.guard.ask import NoBody
+from tests.server.nobody import NoBody
 
 SETTINGS = Settings(data_dir=Path())
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from jobdeck_server.http.message import Request
-
-
-class NoBody:
-    async def read(self, limit_bytes: int) -> bytes:
-        return b""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        raise NotImplementedError
+from tests.server.nobody import NoBody
 
 
 def ask(
