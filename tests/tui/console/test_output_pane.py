@@ -161,7 +161,7 @@ async def test_going_to_a_line() -> None:
         await it.press("ctrl+g")
         await it.until(lambda: it.app.screen is not it.app.first)
         await it.press("x", "enter")
-        await it.see("a number, -1 for the last line")
+        await it.until(lambda: it.app.screen.query(".-wrong"))
         await it.press("escape")
         await it.until(lambda: it.app.screen is it.app.first)
         assert view.cursor_line == 999
@@ -459,13 +459,16 @@ async def test_times_are_the_lines_own() -> None:
 @ui
 async def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    told: list[str] = []
     async with stage(numbered(50), size=(120, 24)) as it:
+        monkeypatch.setattr(it.app, "tell", told.append)
         await it.see("line 50")
         await it.press("s")
         await it.see("0a1b2c3d.log")
         await it.press("enter")
         path = tmp_path / "make-all-0a1b2c3d.log"
-        await it.see("saved to")
+        await it.until(lambda: told)
+        assert told == [f"391 B saved to {path}"]
         assert path.read_bytes() == it.log.read(0, it.log.size(None), None)
         assert [each.name for each in tmp_path.iterdir()] == [path.name]
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from jobdeck_client import ClientError
 from jobdeck_client.lines import Hit, Progress
 from jobdeck_tui.console.finder import Finder
+from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.settings import HITS_LIMIT_COUNT
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Search:
         more: There are more hits than were counted.
         counted: Counting has ended.
         offset: How far counting has come, in bytes.
+        trouble: Why they could not be counted, empty if they could.
 
     Raises:
         ValueError: It is no regular expression.
@@ -49,6 +52,7 @@ class Search:
         self.more = False
         self.counted = False
         self.offset = 0
+        self.trouble = ""
         self._api = api
         self._key = key
         self._pattern = pattern
@@ -66,11 +70,7 @@ class Search:
         return at + 1 if at < len(self._hits) and self._hits[at] == (line, column) else None
 
     async def count(self, tell: Callable[[], None]) -> None:
-        """Count the hits; ``tell`` is called whenever there is something new.
-
-        Raises:
-            ClientError: The server cannot be asked, or refuses.
-        """
+        """Count the hits; ``tell`` is called whenever there is something new."""
 
         def take(found: Found) -> None:
             if isinstance(found, Hit):
@@ -81,7 +81,13 @@ class Search:
                 self.more, self.counted = found.more, True
             tell()
 
-        await self._api.find(self._key[0], self._pattern, take, limit=HITS_LIMIT_COUNT, **self._how)
+        try:
+            await self._api.find(self._key[0], self._pattern, take, limit=HITS_LIMIT_COUNT, **self._how)
+        except ClientError as error:
+            self.trouble = str(error)
+            tell()
+        except GuestEndedError:
+            pass
 
     async def next_hit(self, start: int | None, *, backward: bool) -> Hit | None:
         """The first hit at or behind a line; going backward, the last one at or before it.

@@ -73,13 +73,14 @@ class SaveScreen(ModalScreen[Path | None]):
             yield self._words
 
     def on_mount(self) -> None:
-        """Type at once."""
-        self._input.focus()
-        self.call_after_refresh(self._propose)
-
-    def _propose(self) -> None:
-        """A name here. Its end counts: a field that has its size shows that, one that has none yet does not."""
+        """Type at once, behind the name that is proposed."""
         self._input.value = str(Path.cwd() / self._default_name)
+        self._input.focus()
+        self.call_after_refresh(self._show_end)
+
+    def _show_end(self) -> None:
+        """A field shows the end of its text where the cursor is moved to it."""
+        self._input.action_home()
         self._input.action_end()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

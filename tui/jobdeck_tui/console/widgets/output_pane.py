@@ -6,6 +6,7 @@ hands it each new state with ``draw``; the pane does the rest.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -38,6 +39,9 @@ def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show
     return Binding(keys, action, label or words, id=f"log.{name}", show=show, tooltip=words)
 
 
+_TO_HITS = replace(_key("enter", "accept_search", "search_accept", "Read on at the hit", "To the hits"), priority=True)
+
+
 class OutputPane(OutputBase):
     """See the top of this file."""
 
@@ -53,14 +57,19 @@ class OutputPane(OutputBase):
         _key("colon,ctrl+g", "goto", "goto", "Go to a line by its number, or by percent"),
         _key("enter", "line", "line", "The whole of this line, however long"),
         _key("escape", "end_search", "end_search", "No more marks of the search"),
+        # Keys of the pattern that is typed. They are the pane's, so that the key after them goes to the log already.
+        _TO_HITS,
+        _key("escape", "cancel_search", "search_cancel", "Back to where the search began", "Cancel", show=True),
     ]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now."""
         del parameters
         match action:
+            case "accept_search" | "cancel_search":
+                return self.bar.typing
             case "next" | "end_search":
-                return self.search.active
+                return self.search.active and not self.bar.typing
             case "goto" | "line" | "copy":
                 return self.view.line_count > 0
             case "search":
@@ -76,6 +85,15 @@ class OutputPane(OutputBase):
     def action_next(self, step: int) -> None:
         """The next hit below, or above."""
         self.search.next_hit(backward=step < 0)
+
+    def action_accept_search(self) -> None:
+        """Read on at the hit."""
+        self.bar.flush()
+        self.search.accepted()
+
+    def action_cancel_search(self) -> None:
+        """Read on where it was."""
+        self.search.cancelled()
 
     def action_end_search(self) -> None:
         """Forget the pattern."""
@@ -153,11 +171,3 @@ class OutputPane(OutputBase):
     def on_search_bar_asked(self, event: SearchBar.Asked) -> None:
         """Another pattern."""
         self.search.asked(event)
-
-    def on_search_bar_accepted(self) -> None:
-        """Read on at the hit."""
-        self.search.accepted()
-
-    def on_search_bar_cancelled(self) -> None:
-        """Read on where it was."""
-        self.search.cancelled()

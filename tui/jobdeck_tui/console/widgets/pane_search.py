@@ -38,6 +38,9 @@ class PaneSearch:
         self._feed: Feed | None = None
         self._search: Search | None = None
         self._hit: Hit | None = None
+        self._where = ""  # what is said of the hit that was gone to
+        self._steps = 0  # still to be gone, upwards if negative
+        self._stepping = False
         self._origin: int | None = None  # the line from which the search began; None if the end was followed
 
     @property
@@ -64,6 +67,7 @@ class PaneSearch:
         for group in (_COUNT, _STEP):
             self._bar.workers.cancel_group(self._bar, group)
         self._search = self._hit = None
+        self._where, self._steps, self._stepping = "", 0, False
         self._bar.told, self._bar.wrong = "", False
         self._view.find(None)
 
@@ -82,19 +86,20 @@ class PaneSearch:
         self._search = search
         self._view.find(search.finder)
         start(self._bar, partial(self._counted, search), _COUNT)
-        self._step(self._origin if self._origin is not None else self._view.lines_seen[0], backward=False)
+        line = self._origin if self._origin is not None else self._view.lines_seen[0]
+        start(self._bar, partial(self._step, search, line), _STEP)
         self._bar.refresh_bindings()
 
     def accepted(self) -> None:
         """Read on at the hit."""
-        self._view.focus()
+        self._view.screen.set_focus(self._view)  # at once: the next key is the log's
         if not self._bar.pattern:
             self.end()
 
     def cancelled(self) -> None:
         """Go back to where the search began."""
         self.end()
-        self._view.focus()
+        self._view.screen.set_focus(self._view)
         if self._origin is None:
             self._view.action_follow()
         else:
@@ -103,42 +108,44 @@ class PaneSearch:
     # -- hits --
 
     def next_hit(self, *, backward: bool) -> None:
-        """Go to the next line with a hit."""
-        line = self._view.cursor_line
-        if line is not None:
-            self._step(line - 1 if backward else line + 1, backward=backward)
+        """Go to the next line with a hit; how often it was called counts, not how fast the server is."""
+        self._steps += -1 if backward else 1
+        if self._search is not None and not self._stepping:
+            self._stepping = True
+            start(self._bar, partial(self._go_on, self._search), _STEP)
 
-    def _step(self, line: int, *, backward: bool) -> None:
-        if self._search is not None:
-            step = partial(self._stepped, self._search, line, backward=backward)
-            start(self._bar, step, _STEP)
+    async def _go_on(self, search: Search) -> None:
+        while self._steps and search is self._search:
+            backward, line = self._steps < 0, self._view.cursor_line or 0
+            self._steps += 1 if backward else -1
+            await self._step(search, line - 1 if backward else line + 1, backward=backward)
+        if search is self._search:
+            self._stepping = False
 
-    async def _stepped(self, search: Search, line: int, *, backward: bool) -> None:
+    async def _step(self, search: Search, line: int, *, backward: bool = False) -> None:
         assert self._app is not None
         found = await self._app.ask(_around(search, line, backward=backward), "It could not be searched")
         if found is None or search is not self._search:
             return
         hit, around = found
+        self._where = ("from the end" if backward else "from the start") if around else ""
         if hit is None:
-            self._tell("nothing found")
-            return
-        self._hit = hit
-        self._view.go_to(hit.line, hit=Tag(hit.column, hit.column + hit.length, NOW))
-        if hit.column >= LINE_CAP_BYTES:
-            self._tell("further on in this line: Enter")
+            self._where = "nothing found"
         else:
-            self._tell(("from the end" if backward else "from the start") if around else "")
+            self._hit = hit
+            self._view.go_to(hit.line, hit=Tag(hit.column, hit.column + hit.length, NOW))
+            if hit.column >= LINE_CAP_BYTES:
+                self._where = "further on in this line: Enter"
+        self._tell()
 
     async def _counted(self, search: Search) -> None:
-        assert self._app is not None
-
         def tell() -> None:
             if search is self._search:
                 self._tell()
 
-        await self._app.ask(search.count(tell), "The hits could not be counted")
+        await search.count(tell)
 
-    def _tell(self, more: str = "") -> None:
+    def _tell(self) -> None:
         """Which hit it is, of how many."""
         search, size = self._search, None if self._feed is None else self._feed.size
         if search is None:
@@ -146,11 +153,13 @@ class PaneSearch:
         count = f"{search.hit_count:,}{'+' if search.more else ''}"
         place = None if self._hit is None else search.place(self._hit.line, self._hit.column)
         words = f"{place:,} of {count}" if place is not None else count
-        if not search.counted:
+        if search.trouble:
+            words = search.trouble
+        elif not search.counted:
             part = search.offset / size.size_bytes if size is not None and size.size_bytes else 0.0
             words += f" … {min(part, 1):.0%}"
-        self._bar.told = f"{more} · {words}" if more else words
-        self._bar.wrong = search.counted and not search.hit_count
+        self._bar.told = f"{self._where} · {words}" if self._where else words
+        self._bar.wrong = bool(search.trouble) or (search.counted and not search.hit_count)
 
 
 async def _around(search: Search, start: int, *, backward: bool) -> tuple[Hit | None, bool]:

@@ -66,8 +66,6 @@ class SearchBar(Widget):
     SearchBar.-open { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", id="log.search_cancel", tooltip="Back to where the search began"),
-        Binding("enter", "accept", "To the hits", id="log.search_accept", tooltip="Read on at the hit", priority=True),
         Binding("alt+r,ctrl+r", "regex", "Regex", id="log.search_regex", tooltip="Words, or a regular expression"),
         Binding(
             "alt+c,ctrl+t", "case", "Case", id="log.search_case", tooltip="Tell upper and lower case apart, or not"
@@ -85,12 +83,6 @@ class SearchBar(Widget):
             self.pattern = pattern
             self.regex = regex
             self.case = case
-
-    class Accepted(Message):
-        """Reading goes on at the hit."""
-
-    class Cancelled(Message):
-        """Reading goes on where it was."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +116,12 @@ class SearchBar(Widget):
     def open(self) -> None:
         """Show it, and type into it."""
         self.add_class("-open")
-        self._input.focus()
+        self.screen.set_focus(self._input)  # at once: what is typed next is typed here
+
+    def flush(self) -> None:
+        """Search now for what was typed a moment ago."""
+        if self._waiting is not None:
+            self._ask()
 
     def close(self) -> None:
         """Hide it."""
@@ -159,19 +156,6 @@ class SearchBar(Widget):
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
-
-    # -- keys --
-
-    def action_accept(self) -> None:
-        """Search now, if that has not begun, and read on."""
-        if self._waiting is not None:
-            self._ask()
-        self.post_message(self.Accepted())
-
-    def action_cancel(self) -> None:
-        """Give it up."""
-        self._stop_waiting()
-        self.post_message(self.Cancelled())
 
     def action_regex(self) -> None:
         """Turn the toggle."""
