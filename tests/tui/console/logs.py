@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.events import Key
 from textual.keys import _character_to_key
+from textual.widgets import Input
 
 from jobdeck_client.errors import ClientError, NotFoundError
 from jobdeck_client.lines import Done, Found, Hit, Line, LinePage, Progress
@@ -359,6 +360,10 @@ class Stage:
     async def until(self, true: Callable[[], object]) -> None:
         """Wait until a condition holds."""
         await until(self.pilot, true)
+
+    async def dialog(self) -> None:
+        """Wait until a dialog is open and can be typed into."""
+        await self.until(lambda: self.app.screen is not self.app.first and isinstance(self.app.focused, Input))
 
     async def see(self, *texts: str) -> None:
         """Wait until texts are on the screen."""

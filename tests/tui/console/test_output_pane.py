@@ -154,12 +154,12 @@ async def test_going_to_a_line() -> None:
         await it.until(lambda: view.line_count == 1000)
         for typed, line in (("500", 499), ("50%", 500), ("-1", 999), ("99999", 999)):
             await it.press(":")
-            await it.until(lambda: it.app.screen is not it.app.first)
+            await it.dialog()
             await it.press(*typed, "enter")
             await it.see(f"line {line + 1:014d}")
             await it.until(partial(lambda line: view.cursor_line == line, line))
         await it.press("ctrl+g")
-        await it.until(lambda: it.app.screen is not it.app.first)
+        await it.dialog()
         await it.press("x", "enter")
         await it.until(lambda: it.app.screen.query(".-wrong"))
         await it.press("escape")
@@ -283,7 +283,7 @@ async def test_lines_are_selected_and_copied() -> None:
         await it.press("y")
         await it.until(lambda: it.app.clipboard == "four␇")
         await it.press("v", "k", "k", "k")
-        await it.see("4 lines selected: y copies")
+        await it.until(lambda: it.pane.place().chosen == "4 lines selected: y copies")
         await it.press("y")
         await it.until(lambda: it.app.clipboard == "one\ttab\ntwo\nthree\nfour␇\n")
         assert it.pane.view.selection is None
@@ -464,6 +464,7 @@ async def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(it.app, "tell", told.append)
         await it.see("line 50")
         await it.press("s")
+        await it.dialog()
         await it.see("0a1b2c3d.log")
         await it.press("enter")
         path = tmp_path / "make-all-0a1b2c3d.log"
@@ -473,9 +474,9 @@ async def test_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
         await it.press("s")
-        await it.until(lambda: it.app.screen is not it.app.first)
+        await it.dialog()
         await it.press("enter")
-        await it.see("exists already")
+        await it.see("left as it is")
         await it.press("2")
         it.api.gate = asyncio.Event()
         await it.press("enter")
