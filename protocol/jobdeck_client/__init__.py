@@ -1,11 +1,13 @@
 """A plain trio client of a jobdeck server: requests over HTTP; attach and events over links that mend themselves."""
 
 from jobdeck_client.attach import Attach
+from jobdeck_client.blobs import BlobEntry, BlobPage, Blobs, Collected
 from jobdeck_client.client import Client, Page
 from jobdeck_client.errors import (
     ClientError,
     ConflictError,
     EndedError,
+    FileChangedError,
     LinkClosed,
     NotAllowedError,
     NotFoundError,
@@ -22,12 +24,17 @@ from jobdeck_client.link import LinkState
 __all__ = [
     "Attach",
     "BadAddressError",
+    "BlobEntry",
+    "BlobPage",
+    "Blobs",
     "Client",
     "ClientError",
+    "Collected",
     "ConflictError",
     "Done",
     "EndedError",
     "Events",
+    "FileChangedError",
     "Hit",
     "Line",
     "LinePage",

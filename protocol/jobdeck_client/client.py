@@ -6,7 +6,8 @@
             async for message in attach:
                 ...
 
-Requests go over HTTP; ``attach`` and ``events`` over WebSockets that mend themselves. All errors are in ``errors``.
+Requests go over HTTP; ``attach`` and ``events`` over WebSockets that mend themselves. Blobs are at ``client.blobs``.
+All errors are in ``errors``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
 
 from jobdeck_client.attach import Attach
+from jobdeck_client.blobs import Blobs
 from jobdeck_client.errors import ServerFaultError
 from jobdeck_client.events import Events
 from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, leave, page_arguments, page_of
@@ -65,6 +67,7 @@ class Client:
         self.base_url = base_url.rstrip("/")
         self._token = token
         self._requests = Requests(self.base_url, token, timeout_s=timeout_s)
+        self.blobs = Blobs(self._requests)
 
     async def __aenter__(self) -> Self:
         await self._requests.open()
@@ -374,12 +377,8 @@ class Client:
             yield channel
 
     def _target(self, path: str, subprotocol: str) -> Target:
-        token = self._token
-        return Target(
-            url="ws" + self.base_url.removeprefix("http") + path,
-            subprotocol=subprotocol,
-            headers=() if token is None else ((b"authorization", b"Bearer " + token.encode()),),
-        )
+        headers = () if self._token is None else ((b"authorization", b"Bearer " + self._token.encode()),)
+        return Target(url="ws" + self.base_url.removeprefix("http") + path, subprotocol=subprotocol, headers=headers)
 
 
 def _path(job_id: str, rest: str = "") -> str:

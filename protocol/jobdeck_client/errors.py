@@ -3,12 +3,13 @@
     ClientError
         UnreachableError        no server answers there, or it went away in the middle
         RefusedError            the server refused; carries HTTP status, title and detail
-            NotFoundError       404: there is no such job
+            NotFoundError       404: there is no such job or blob
             NotAllowedError     401, 403: a token is needed, or this one may not
             ConflictError       409: the job is not in a state for this
             OffsetError         416, close 4416: an offset beyond the end of an ended job's output
         EndedError              the job has ended: nothing can be sent to it any more
         LinkClosed              a WebSocket was closed (only seen with ``reconnect=False``)
+        FileChangedError        a file became shorter while it was sent
         ServerFaultError        the server broke the protocol: a bug, of it or of this client
 
 ``str()`` of each is a sentence for a person. Texts of a server may hold anything: neutralise them for a terminal.
@@ -54,7 +55,7 @@ class RefusedError(ClientError):
 
 
 class NotFoundError(RefusedError):
-    """There is no such job."""
+    """There is no such job or blob."""
 
 
 class NotAllowedError(RefusedError):
@@ -85,6 +86,10 @@ class LinkClosed(ClientError):  # told in the words of the protocol: a close is 
         super().__init__(f"The connection was closed ({code}{': ' + reason if reason else ''}).")
         self.code = code
         self.reason = reason
+
+
+class FileChangedError(ClientError):
+    """A file became shorter while it was sent."""
 
 
 class ServerFaultError(ClientError):

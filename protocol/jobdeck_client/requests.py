@@ -13,7 +13,7 @@ import trio
 from jobdeck_client.errors import RefusedError, ServerFaultError, UnreachableError, refused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 __all__ = ["MAKE_RETRY_S", "Requests"]
 
@@ -32,6 +32,7 @@ class Requests:
 
     def __init__(self, base_url: str, token: str | None, *, timeout_s: float) -> None:
         self._base_url = base_url
+        self._timeout_s = timeout_s
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         # No proxies or .netrc from the environment: a token must not go where nobody said it should.
         self._http = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=False)
@@ -109,6 +110,60 @@ class Requests:
             raise _refusal(response, response.content)
         return response.content
 
+    async def send(
+        self,
+        method: str,
+        path: str,
+        pieces: AsyncIterator[bytes],
+        *,
+        query: Sequence[tuple[str, str]],
+        length: int | None,
+        answer_timeout_s: float,
+    ) -> object:
+        """One request with a body that comes in pieces; the answer's JSON value.
+
+        Args:
+            method: PUT or POST.
+            path: As elsewhere.
+            pieces: Of the body.
+            query: May have a name several times.
+            length: Of the body in bytes; None if nobody knows.
+            answer_timeout_s: Longest silence once all was sent: a server syncs what it was given before it answers.
+
+        Raises:
+            RefusedError, ServerFaultError, UnreachableError: See ``errors``.
+        """
+        framing = {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
+        with self._seam():
+            request = self._http.build_request(
+                method,
+                self._base_url + path,
+                params=list(query),
+                headers={"Content-Type": "application/octet-stream", **framing},
+                timeout=httpx.Timeout(self._timeout_s, read=answer_timeout_s),
+            )
+            request.stream = _Pieces(pieces)
+            response = await self._http.send(request)
+        if response.status_code >= 300:
+            raise _refusal(response, response.content)
+        try:
+            value: object = response.json()
+        except ValueError as error:
+            raise ServerFaultError(f"The answer to {method} {path} is no JSON.") from error
+        return value
+
+    async def head(self, path: str) -> Mapping[str, str]:
+        """The headers that a GET would have, names in lower case.
+
+        Raises:
+            RefusedError, UnreachableError: See ``errors``.
+        """
+        with self._seam():
+            response = await self._http.head(self._base_url + path)
+        if response.status_code >= 300:
+            raise _refusal(response, b"")
+        return response.headers
+
     @asynccontextmanager
     async def streamed(
         self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str] | None = None
@@ -118,13 +173,21 @@ class Requests:
         Raises:
             RefusedError, UnreachableError: See ``errors``; also within the block.
         """
+        async with self.answered(path, query=query, headers=headers) as response:
+            yield response.aiter_raw()
+
+    @asynccontextmanager
+    async def answered(
+        self, path: str, *, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """A good answer whose body is still to come; otherwise as ``streamed``."""
         with self._seam():
             request = self._http.build_request("GET", self._base_url + path, params=query, headers=headers)
             response = await self._http.send(request, stream=True)
             try:
                 if response.status_code >= 300:
                     raise _refusal(response, await response.aread())
-                yield response.aiter_raw()
+                yield response
             finally:
                 await response.aclose()
 
@@ -137,6 +200,19 @@ class Requests:
             raise UnreachableError(self._base_url, str(error) or type(error).__name__) from error
         except httpx.HTTPError as error:
             raise ServerFaultError(str(error)) from error
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """A body in pieces. What httpx itself makes of them is a generator that stays open when the server refuses."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._pieces)
 
 
 def _refusal(response: httpx.Response, body: bytes) -> RefusedError:
