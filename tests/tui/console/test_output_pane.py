@@ -277,6 +277,23 @@ async def test_marks() -> None:
 
 
 @ui
+async def test_a_mark_below_the_last_row_is_seen() -> None:
+    async with stage(numbered(100)) as it:
+        view = it.pane.view
+        await it.see("line 100")
+        view.go_to(10)
+        view.stand_at(view.window.height - 1)
+        line = view.cursor_line
+        await it.press("m")
+        await it.see("── marked ")
+        assert view.cursor_line == line
+        await it.press("G", "m")
+        await it.until(lambda: view.rows[-1] == Anchor(99, 1))
+        it.write(b"after\n")
+        await it.see("after")
+
+
+@ui
 async def test_lines_are_selected_and_copied() -> None:
     async with stage(Log(b"one\ttab", b"\x1b[31mtwo\x1b[0m", b"three", b"four\x07")) as it:
         await it.until(lambda: it.pane.view.cursor_line == 3)

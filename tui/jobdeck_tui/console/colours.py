@@ -39,6 +39,8 @@ _LIGHT: tuple[RGB, ...] = (
     *((80, 80, 90), (205, 40, 45), (40, 130, 40), (150, 105, 0)),
     *((45, 105, 215), (160, 55, 175), (0, 125, 145), (120, 120, 130)),
 )
+_FILLED: tuple[RGB, ...] = ((20, 20, 24), *_DARK[1:8], (110, 110, 118), *_DARK[9:])
+"""Where a program sets the ground too, both are its own, whatever the theme: black on yellow is that."""
 _BLACK: RGB = (0, 0, 0)
 _WHITE: RGB = (255, 255, 255)
 
@@ -89,8 +91,9 @@ def contrast(one: RGB, other: RGB) -> float:
 
 def _colours(look: Look, ground: Ground) -> tuple[RGB, RGB]:
     """Foreground and background of a look."""
-    fg = ground.text if look.fg is None else _rgb(look.fg, dark=ground.dark)
-    bg = ground.back if look.bg is None else _rgb(look.bg, dark=ground.dark)
+    palette = _FILLED if look.bg is not None else _DARK if ground.dark else _LIGHT
+    fg = ground.text if look.fg is None else _rgb(look.fg, palette)
+    bg = ground.back if look.bg is None else _rgb(look.bg, palette)
     if look.reverse:
         fg, bg = bg, fg
     if look.dim:
@@ -119,12 +122,12 @@ def _luminance(colour: RGB) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _rgb(colour: Colour, *, dark: bool) -> RGB:
-    """What is meant by one of the 256 colours. Source: xterm, 256colres.h."""
+def _rgb(colour: Colour, palette: tuple[RGB, ...]) -> RGB:
+    """What is meant by one of the 256 colours, the first 16 as in a palette. Source: xterm, 256colres.h."""
     if isinstance(colour, tuple):
         return colour
     if colour < 16:
-        return (_DARK if dark else _LIGHT)[colour]
+        return palette[colour]
     if colour >= 232:
         grey = 8 + 10 * (colour - 232)
         return grey, grey, grey

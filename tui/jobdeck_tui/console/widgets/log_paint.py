@@ -53,6 +53,7 @@ COMPONENTS = frozenset(
 _SIGN = "▎"
 _LEFT, _RIGHT, _MORE = "«", "»", "…"
 _TIME_CELLS = 13
+_LEAST_TOLD_WIDTH = 40
 
 
 class Times(StrEnum):
@@ -207,16 +208,24 @@ def _text(row: Row, frame: Frame, ink: Ink, base: Style) -> Iterable[Segment]:
         yield Segment(_LEFT, base + ink.hint)
         left += 1
     beyond = shown.cells > right
-    start, end = shown.index_at(left), shown.index_at(right - 1 if beyond else right)
+    more = _beyond(row, frame) if beyond else ""
+    start, end = shown.index_at(left), shown.index_at(right - len(more))
     if shown.cell_of(start) < left:  # the right half of a wide character
         start += 1
         yield Segment(" " * (shown.cell_of(start) - left), base)
     yield from _pieces(row, start, end, ink, base)
     if beyond:
-        yield Segment(" " * (right - 1 - shown.cell_of(end)), base)
-        yield Segment(_RIGHT, base + ink.hint)
+        yield Segment(" " * (right - len(more) - shown.cell_of(end)), base)
+        yield Segment(more, base + ink.hint)
     elif shown.cells >= left:
         yield from _hinted(hint, right - shown.cells, ink, base)
+
+
+def _beyond(row: Row, frame: Frame) -> str:
+    """What is said at the right edge of text that goes on there; how long it is, where that is beyond all measure."""
+    if row.line is None or row.line.length <= len(row.line.data) or frame.text_width < _LEAST_TOLD_WIDTH:
+        return _RIGHT
+    return f" {bytes_text(row.line.length)}{_RIGHT}"
 
 
 def _hint(row: Row) -> str:

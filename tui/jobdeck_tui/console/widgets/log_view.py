@@ -141,6 +141,7 @@ class LogView(LogWindow):
         if line is not None:
             self.text.marks[line] = f"marked {datetime.now().astimezone():%H:%M:%S}"
             self.lay_out()
+            self.uncover(line)
 
     def action_cursor_mark(self, step: int) -> None:
         """Go to the next mark above or below."""

@@ -301,6 +301,15 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self._at = max(0, min(y, len(self.rows) - 1))
         self.refresh()
 
+    def uncover(self, line: int) -> None:
+        """Scroll by a row if the last row of a line is just below the window; reading goes on where it did."""
+        last = Anchor(line, self.text.rows_of(line) - 1)
+        if last not in self.rows:
+            stand = self.rows[self._at]
+            self._top = moved(self._top, 1, self.line_count, self.text.rows_of)
+            self.lay_out()
+            self._stand(stand)
+
     def move(self, rows: int) -> None:
         """Go on reading so many rows further down, or up."""
         if not self.rows:

@@ -61,7 +61,7 @@ class OutputBase(Widget):
         & > .body { layout: vertical; height: 1fr; }
         &.-beside > .body { layout: horizontal; }
         &.-beside > .body > Details {
-            width: 44; height: 100%; max-height: 100%; border-bottom: none; border-right: solid $panel;
+            width: 52; height: 100%; max-height: 100%; border-bottom: none; border-right: solid $panel;
         }
         &.-beside > .body > Details:focus { border-right: solid $primary; }
         &.-compact > Foot { display: none; }
