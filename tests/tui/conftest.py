@@ -126,6 +126,18 @@ class Terminal:
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self._pid, number)
 
+    def hang_up(self) -> int:
+        """Take the terminal away, as a closed window does; the command's exit code."""
+        os.close(self._fd)
+        end_s = time.monotonic() + LIMIT_S
+        while (found := os.waitpid(self._pid, os.WNOHANG))[0] == 0:
+            if time.monotonic() > end_s:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+                raise AssertionError("it goes on without a terminal")
+            time.sleep(0.02)
+        return os.waitstatus_to_exitcode(found[1])
+
     def end(self) -> int:
         """Read on until the command has ended; its exit code."""
         end_s = time.monotonic() + LIMIT_S

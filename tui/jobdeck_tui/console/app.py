@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from jobdeck_tui.console.screens.base import DeckScreen
 from jobdeck_tui.console.screens.help import HelpScreen, rows_of
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.output import OutputScreen
+from jobdeck_tui.console.settings import CLOSE_LIMIT_S
 from jobdeck_tui.console.state import State
 from jobdeck_tui.sanitise import clean_line
 
@@ -183,8 +185,18 @@ class ConsoleApp(App[int]):
     # -- the way out --
 
     def leave_by(self, number: signal.Signals) -> None:
-        """A signal asks for the end: give the terminal back, and tell the signal in the exit code as shells do."""
-        self.exit(return_code=128 + number)
+        """A signal asks for the end: give the terminal back, and tell the signal in the exit code as shells do.
+
+        Where the terminal itself has gone, or takes nothing any more, there is nothing to give back, and Textual would
+        wait for ever to do so.
+        """
+        code = 128 + number
+        if not os.isatty(0):
+            os._exit(code)
+        last = threading.Timer(CLOSE_LIMIT_S, os._exit, (code,))
+        last.daemon = True
+        last.start()
+        self.exit(return_code=code)
 
     def crashed(self, error: BaseException) -> None:
         """The trio side ended by a fault of ours: nothing would be live any more."""

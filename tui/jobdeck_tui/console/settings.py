@@ -49,5 +49,5 @@ ACTS_AT_ONCE_COUNT = 16
 HISTORY_LIMIT_COUNT = 100
 TOAST_LIMIT_COUNT = 4
 REQUEST_LIMIT_S = 30.0
-CLOSE_LIMIT_S = 2.0
-"""How long leaving may wait for what is under way."""
+CLOSE_LIMIT_S = 5.0
+"""How long leaving because of a signal may take; after that the process ends as it stands."""

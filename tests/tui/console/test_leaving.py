@@ -1,0 +1,24 @@
+"""The console ends when its terminal does, and when it is told to: it never goes on unseen."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.tui.conftest import Server, Terminal
+
+
+def test_a_closed_window_ends_it(server: Server) -> None:
+    terminal = Terminal(server, "console", "--server", server.url)
+    terminal.wait_for("● live")
+    assert terminal.hang_up() == 128 + signal.SIGHUP
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_gives_the_terminal_back(server: Server, number: signal.Signals) -> None:
+    terminal = Terminal(server, "console", "--server", server.url)
+    terminal.wait_for("● live")
+    terminal.send_signal(number)
+    assert terminal.end() == 128 + number
+    assert b"\x1b[?1049l" in terminal.got
