@@ -12,7 +12,6 @@ from jobdeck_protocol.job import ENDED, MOVES, Job, JobState, Step
 from jobdeck_tui.console.joblist import Ask, JobList, Page, Place
 from jobdeck_tui.console.query import Query
 
-SCAN_COUNT = 4
 COLOURS = ("red", "green", "blue")
 
 
@@ -23,6 +22,7 @@ class ServerList:
     jobs: list[Job] = field(default_factory=list)
     untold: list[Job | str] = field(default_factory=list)
     made_count: int = 0
+    scan_count: int = 4
     now_us: int = 1_000_000
 
     def submit(self) -> Job:
@@ -80,7 +80,7 @@ class ServerList:
                 for job in whole
                 if (_position(ask.sort, job) < after if descending else _position(ask.sort, job) > after)
             ]
-        looked = whole if query.text is None else whole[:SCAN_COUNT]
+        looked = whole if query.text is None else whole[: self.scan_count]
         found = [job for job in looked if query.text is None or query.text in job.command]
         more = len(found) > ask.limit_count or len(looked) < len(whole)
         last = found[ask.limit_count - 1] if len(found) > ask.limit_count else looked[-1] if looked else None

@@ -128,6 +128,12 @@ class JobsScreen(JobActs):
 
     # -- keys --
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What can be done now."""
+        if action == "filter":
+            return not self.filter.typing
+        return super().check_action(action, parameters)
+
     def chosen(self) -> list[Job]:
         """What is done is done to these."""
         return self.table.chosen

@@ -41,8 +41,8 @@ class FilterBar(Horizontal):
     FilterBar Static { width: auto; max-width: 50%; color: $text-error; text-wrap: nowrap; text-overflow: ellipsis; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "clear", "Clear", id="jobs.filter_clear", show=False, tooltip="Show all jobs again"),
-        Binding("down,tab", "leave", "List", id="jobs.filter_leave", show=False, tooltip="Back to the list"),
+        Binding("tab,down", "leave", "List", id="jobs.filter_leave", key_display="⏎", tooltip="Back to the list"),
+        Binding("escape", "clear", "Clear", id="jobs.filter_clear", tooltip="Show all jobs again"),
     ]
 
     class Asked(Message):
@@ -70,9 +70,9 @@ class FilterBar(Horizontal):
         yield self._wrong
 
     @property
-    def active(self) -> bool:
-        """Whether anything is filtered, or about to be."""
-        return bool(self.input.value)
+    def typing(self) -> bool:
+        """Whether keys go to it."""
+        return self.input.has_focus
 
     def open(self) -> None:
         """Type in it."""
@@ -98,7 +98,7 @@ class FilterBar(Horizontal):
     def action_leave(self) -> None:
         """Go on with the list; what is typed holds."""
         self._ask()
-        self.set_class(self.active, "-shown")
+        self.set_class(bool(self.input.value), "-shown")
         self.post_message(self.Left())
 
     @on(Input.Changed)

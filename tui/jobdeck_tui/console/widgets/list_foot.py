@@ -40,6 +40,8 @@ class Standing:
     @property
     def position(self) -> str:
         """``3 / 1,200``; ``3 / 200+`` where more is there than is known of."""
+        if not self.held_count:
+            return ""
         total = f"{self.total:,}" if self.total is not None else f"{self.held_count:,}+"
         return f"{self.at + 1:,} / {total}" if self.at is not None else f"… / {total}"
 
