@@ -19,6 +19,6 @@ async def test_nothing_is_lost(target: str, tmp_path: Path) -> None:
         Config(target=target, data=tmp_path / "campaign", kills_count=_KILLS_COUNT[target], limit_s=3, seed=7)
     )
     assert report.verdict.faults == {}
-    assert report.kills_count > 1
+    assert report.kills_count >= 1
     assert report.verdict.counts["ran"] > 1
     assert report.verdict.counts["events"] > 1

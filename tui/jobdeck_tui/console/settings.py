@@ -47,7 +47,5 @@ COPY_CAP_BYTES = 64 * KIB
 ACTS_AT_ONCE_COUNT = 16
 """Requests under way when something is done to many jobs."""
 HISTORY_LIMIT_COUNT = 100
-TOAST_LIMIT_COUNT = 4
-REQUEST_LIMIT_S = 30.0
 CLOSE_LIMIT_S = 5.0
 """How long leaving because of a signal may take; after that the process ends as it stands."""
