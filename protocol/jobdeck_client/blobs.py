@@ -129,7 +129,7 @@ class Blobs:
         items, following = _page(wire)
         return BlobPage(tuple(_blob(item) for item in items), following)
 
-    async def all(self, *, limit: int | None = None, **wanted: Any) -> AsyncIterator[Blob]:
+    async def all(self, *, limit: int | None = None, **wanted: Any) -> AsyncGenerator[Blob, None]:
         """The blobs of all pages, at most ``limit``; the other arguments are those of ``page``."""
         cursor: str | None = None
         left = limit
@@ -146,7 +146,7 @@ class Blobs:
         """One blob."""
         return _blob(await self._requests.ask("GET", _path(blob)))
 
-    async def entries(self, blob: str) -> AsyncIterator[BlobEntry]:
+    async def entries(self, blob: str) -> AsyncGenerator[BlobEntry, None]:
         """The files of an artifact, in the order of its record."""
         cursor: str | None = "0"
         while cursor is not None:
@@ -168,7 +168,7 @@ class Blobs:
         """Send a file; it is durable when this returns.
 
         Args:
-            source: A file, or bytes as they come.
+            source: A file or a pipe, or bytes as they come.
             name: Under which it is kept; None for the file's own.
             tags: Given to it beside its record.
             on_progress: Told now and then.

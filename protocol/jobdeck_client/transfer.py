@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -107,26 +108,33 @@ class Part:
         return await trio.to_thread.run_sync(work)
 
 
-async def open_pieces(path: Path) -> tuple[AsyncGenerator[bytes, None], int]:
-    """The bytes of a file, and how many there are.
+async def open_pieces(path: Path) -> tuple[AsyncGenerator[bytes, None], int | None]:
+    """The bytes of a file, and how many there are; None for what is read to its end to find out.
+
+    That is a pipe, a device, and what calls itself empty, as all files of /proc do.
 
     Raises:
         OSError: It cannot be opened.
     """
-    file = await trio.to_thread.run_sync(path.open, "rb")
-    length = os.fstat(file.fileno()).st_size
+    file = await trio.to_thread.run_sync(path.open, "rb", 0)
+    found = os.fstat(file.fileno())
+    length = (found.st_size or None) if stat.S_ISREG(found.st_mode) else None
     return _pieces_of(file, length), length
 
 
-async def _pieces_of(file: IO[bytes], length: int) -> AsyncGenerator[bytes, None]:
+async def _pieces_of(file: IO[bytes], length: int | None) -> AsyncGenerator[bytes, None]:
     with file:
         left = length
-        while left:
-            piece = await trio.to_thread.run_sync(file.read, min(left, _PIECE_BYTES))
-            if not piece:
+        while left is None or left:
+            wanted = _PIECE_BYTES if left is None else min(left, _PIECE_BYTES)
+            piece = await trio.to_thread.run_sync(file.read, wanted, abandon_on_cancel=left is None)
+            if piece:
+                yield piece
+            elif left is None:
+                return
+            else:
                 raise FileChangedError(f"The file became shorter while it was read: {left} bytes are missing.")
-            left -= len(piece)
-            yield piece
+            left = None if left is None else left - len(piece)
 
 
 async def as_they_come(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -56,6 +56,12 @@ def _stop() -> click.Command:
     return stop
 
 
+def _blobs() -> click.Command:
+    from jobdeck_tui.commands.blobs import blobs
+
+    return blobs
+
+
 def _serve() -> click.Command:
     from jobdeck_server.commands.serve import serve
 
@@ -96,6 +102,7 @@ _COMMANDS = {
     "show": _Entry(_show, "Show all that is known of one job."),
     "attach": _Entry(_attach, "See a job's output from its start, and live."),
     "stop": _Entry(_stop, "Stop jobs, or everything on this machine with --all."),
+    "blobs": _Entry(_blobs, "Files in the blob store: list, put, get, tag, pin, remove."),
     "serve": _Entry(_serve, "Start the server."),
     "token": _Entry(_token, "Make, list and revoke tokens for clients."),
     "demo": _Entry(_demo, "See it work: a server of its own, real jobs, a kill -9 and a restart, ten seconds."),
