@@ -192,14 +192,16 @@ class Deck:
         """Read a page, and further ones while a filter by text finds little: what it found is shown meanwhile."""
         found_count = 0
         with scope:
-            for _ in range(EMPTY_PAGES_LIMIT_COUNT):
+            for left in reversed(range(EMPTY_PAGES_LIMIT_COUNT)):
                 page = await self._read(query, place, ask)
                 if page is None or scope.cancel_called:
                     break  # other jobs may be wanted by now
                 self._take(query, place, page)
                 found_count += len(page.items)
+                if page.next is None or found_count >= ROWS_PAGE_COUNT or not left:
+                    break
                 place = Place.ABOVE if place in _BACKWARD else Place.BELOW
-                if page.next is None or found_count >= ROWS_PAGE_COUNT or place in self.state.list.loading:
+                if place in self.state.list.loading:
                     break
                 self.tell(told.PageAsked(query=query, place=place))
                 ask = self.state.list.asks[place]
