@@ -59,11 +59,6 @@ class Record:
     content_type: object = "object"
 
     @property
-    def file_name(self) -> str:
-        """The name as a text to show; empty if there is none."""
-        return self.name if isinstance(self.name, str) else ""
-
-    @property
     def size_bytes(self) -> int:
         """The size as a number to show; 0 where none was sent. What counts is the content's own length."""
         return self.size if isinstance(self.size, int) and not isinstance(self.size, bool) else 0
