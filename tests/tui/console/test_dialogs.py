@@ -148,7 +148,7 @@ async def test_the_arrows_bring_back_what_was_started_and_what_was_typed(tmp_pat
 
         screen.query_one("#command", Input).value = "typed"
         await pilot.press("up")
-        assert (value(), screen.query_one("#env", TextArea).text) == ("second", "A=")
+        assert (value(), screen.query_one("#env", TextArea).text) == ("second", "A")
         await pilot.press("up", "up")
         assert value() == "first"
         await pilot.press("down", "down")

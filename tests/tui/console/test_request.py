@@ -132,7 +132,8 @@ def test_history_lasts_is_bounded_and_holds_no_values(tmp_path: Path) -> None:
     again = History(path)
     assert again.entries == history.entries
     assert len(again.entries) == 100
-    assert again.entries[-1] == Fields(command="job 60", env="TOKEN=")
+    assert again.entries[-1] == Fields(command="job 60", env="TOKEN")
+    assert read(again.entries[-1]) == {"env": "line 1 is not NAME=value"}
     again.add(again.entries[50])
     assert len(again.entries) == 100
     assert len({entry.command + entry.env for entry in again.entries}) == 100

@@ -1,7 +1,7 @@
 """What was started from this console, newest last, kept for the next time.
 
 One JSON file in the user's state directory, mode 0600, bounded. Values of environment variables are not written: they
-are where people put secrets. Their names are kept, so that a form that is filled in again asks for the values.
+are where people put secrets. Their names are kept: a form that is filled in again is not sent before it has the values.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class History:
 
 
 def _names(env: str) -> str:
-    return "\n".join(line.partition("=")[0] + "=" for line in env.splitlines() if line.strip())
+    return "\n".join(line.partition("=")[0] for line in env.splitlines() if line.strip())
 
 
 def _read(path: Path) -> list[Fields]:
