@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from functools import lru_cache
 from typing import Final, Literal
 
 from jobdeck_server.core.automaton import Automaton, Subject, SyntaxFault, units
@@ -26,6 +25,7 @@ from jobdeck_server.core.globsyntax import translate
 __all__ = ["Glob", "GlobError"]
 
 PATTERN_LIMIT_COUNT = 4096  # characters
+SOURCE_LIMIT_COUNT = 250_000  # of all expressions of a pattern: some hundred bytes of memory each
 # What ECMAScript trims; Python's own idea of a blank is another
 _BLANKS = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
 _BRACES = re.compile("{[^\n\r\u2028\u2029]*}")
@@ -65,8 +65,9 @@ class Glob:
             return
         plain = trimmed.lstrip("!")
         self._negated = (len(trimmed) - len(plain)) % 2 == 1
+        compiler = _Compiler()
         ways = expand(plain) if _BRACES.search(plain) else [plain]
-        self._ways = tuple(tuple(_part(part) for part in _SLASHES.split(way)) for way in ways)
+        self._ways = tuple(tuple(compiler.part(part) for part in _SLASHES.split(way)) for way in ways)
 
     def matches(self, path: str) -> bool:
         """Whether it takes a path, relative, with ``/`` between its parts."""
@@ -76,17 +77,34 @@ class Glob:
         return any(taken.is_taken(way) for way in self._ways) != self._negated
 
 
-@lru_cache(maxsize=1024)
-def _part(part: str) -> _Part:
-    if part == "**":
-        return ANY_FOLDERS
-    source = translate(part)
-    if source is None:
-        return _ESCAPE.sub(r"\1", part)
-    try:
-        return Automaton.compile(f"^{source}$")
-    except SyntaxFault:
-        return None
+class _Compiler:
+    """Makes the parts of one pattern, equal ones once; all of them together are bounded."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, _Part] = {"**": ANY_FOLDERS}
+        self._source_count = 0
+
+    def part(self, part: str) -> _Part:
+        """What a part of a pattern is.
+
+        Raises:
+            GlobError: Too much has been made already.
+        """
+        if part not in self._made:
+            self._made[part] = self._make(part)
+        return self._made[part]
+
+    def _make(self, part: str) -> _Part:
+        source = translate(part)
+        if source is None:
+            return _ESCAPE.sub(r"\1", part)
+        self._source_count += len(source)
+        if self._source_count > SOURCE_LIMIT_COUNT:
+            raise GlobError("A pattern stands for too much.")
+        try:
+            return Automaton.compile(f"^{source}$")
+        except SyntaxFault:
+            return None
 
 
 class _Path:

@@ -134,7 +134,15 @@ def test_braces(pattern: str, expanded: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["{1..99999999}", "{a,b}" * 20, "{" * 500 + "a,b" + "}" * 500, "!(a)" * 40, "[" * 300, "a" * 5000],
+    [
+        "{1..99999999}",
+        "{a,b}" * 20,
+        "{" * 500 + "a,b" + "}" * 500,
+        "!(a)" * 40,
+        "{1..9999}*a*b*c*d",
+        "[" * 300,
+        "a" * 5000,
+    ],
 )
 def test_what_would_cost_too_much_is_refused(pattern: str) -> None:
     with pytest.raises(GlobError):
