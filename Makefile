@@ -1,11 +1,12 @@
 # jobdeck: everything is run from here. `make demo` and `make test` need python3, pip and make only.
 PY := .venv/bin/python
 
-.PHONY: help install demo test test-terminal lint format bench soak pictures lock clean
+.PHONY: help install demo test test-terminal test-clients lint format bench soak pictures lock clean
 help:
 	@echo "make demo           set up, start a server, run real jobs, kill and restart it, and tell what happened"
 	@echo "make test           all tests (less than five minutes)"
 	@echo "make test-terminal  the console in a real terminal (tmux)"
+	@echo "make test-clients   the published WebGME clients against jobdeck (node; brought where it can be)"
 	@echo "make lint           ruff, mypy --strict, import contracts"
 	@echo "make soak           the long crash test: hundreds of kill -9 at random moments"
 	@echo "make bench          throughput and latency, each beside a peer or limit of the same run"
@@ -25,12 +26,15 @@ demo: install
 
 # Tests that need more than Python are lanes of their own: they bring what they need where they can.
 test: install
-	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile --ignore=tests/terminal
+	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile --ignore=tests/terminal --ignore=tests/clients
 
 test-terminal: install
 	@command -v tmux >/dev/null || sh -c 'apt-get update -q && apt-get install -q -y tmux' >/dev/null 2>&1 || true
 	@if command -v tmux >/dev/null; then $(PY) -m pytest -q tests/terminal; \
 	else echo "NOT RUN: terminal, there is no tmux and it could not be installed"; fi
+
+test-clients: install
+	@if reason=$$(tests/clients/prepare); then $(PY) -m pytest -q tests/clients; else echo "NOT RUN: clients, $$reason"; fi
 
 lint: install
 	$(PY) -m ruff check .

@@ -4,10 +4,8 @@
 'use strict';
 const { createHash } = require('crypto');
 const readline = require('readline');
-const vm = require('vm');
 
 const { from, engine } = require('./packages.cjs')(process.argv[2]);
-const minimatch = from('minimatch');
 const disposition = from('content-disposition');
 const BlobMetadata = engine('blob/BlobMetadata');
 let mime;
@@ -20,19 +18,6 @@ const ANSWERS = {
     },
     json: (text) => JSON.stringify(JSON.parse(text)),
     json4: (text) => JSON.stringify(JSON.parse(text), null, 4),
-    // Which paths a pattern takes; null if it takes the original too long to tell
-    glob([pattern, paths]) {
-        globalThis.ask = () => paths.map((each) => minimatch(each, pattern));
-        try {
-            return vm.runInThisContext('ask()', { timeout: 1000 });
-        } catch (error) {
-            if (error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') {
-                return null;
-            }
-            throw error;
-        }
-    },
-    braces: (pattern) => minimatch.braceExpand(pattern),
     mime: (name) => mime.getType(name),
     table: () => Object.fromEntries(mime._getTestState().types),
     disposition: (name) => disposition(name),

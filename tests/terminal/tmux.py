@@ -84,9 +84,9 @@ class Tmux:
 
 
 @contextlib.contextmanager
-def terminal(columns: int = 80, rows: int = 24, **env: str) -> Iterator[Tmux]:
+def terminal(columns: int = 80, rows: int = 24, env: Mapping[str, str] | None = None) -> Iterator[Tmux]:
     """A terminal; nothing of it is left afterwards."""
-    each = Tmux(columns, rows, env)
+    each = Tmux(columns, rows, env or {})
     try:
         yield each
     finally:

@@ -38,7 +38,6 @@ _TEMPORARY = "tmp"
 _SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # The free space is asked for again after so many bytes; writing on a full disk fails by itself in any case.
 _SPACE_CHECK_BYTES = 64 * 1024 * 1024
-_WRITE_COUNT = 64  # buffers that one writev takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +224,7 @@ class Incoming:
         self._size_bytes = 0
         self._check_at_bytes = 0
 
-    def take(self, pieces: Sequence[bytes | memoryview]) -> None:
+    def take(self, piece: bytes | memoryview) -> None:
         """Hash and write.
 
         Raises:
@@ -233,39 +232,40 @@ class Incoming:
             StoreError: The disk failed.
         """
         try:
-            if self._path is None:
-                self._fd, self._path = self._files.make_temporary()
+            self._begin()
             if self._size_bytes >= self._check_at_bytes:
                 self._files.check_space()
                 self._check_at_bytes += _SPACE_CHECK_BYTES
-            for piece in pieces:
-                self._sha1.update(piece)
-            _write(self._fd, pieces)
+            self._sha1.update(piece)
+            _write(self._fd, piece)
         except OSError as error:
             raise _told(error) from error
-        self._size_bytes += sum(map(len, pieces))
+        self._size_bytes += len(piece)
 
-    def finish(self, pieces: Sequence[bytes | memoryview]) -> Content:
-        """Take the last pieces and keep the whole; durable when this returns.
+    def finish(self) -> Content:
+        """Keep the whole; durable when this returns.
 
         Raises:
             NoSpaceError, StoreError: See ``take``; nothing is kept.
         """
+        content = Content(hash=self._sha1.hexdigest(), size_bytes=self._size_bytes)
         try:
-            self.take(pieces)
-            assert self._path is not None
-            content = Content(hash=self._sha1.hexdigest(), size_bytes=self._size_bytes)
-            try:
-                if not self._files.renew(content):
-                    if self._files.sync:
-                        os.fsync(self._fd)
-                    self._files.keep(self._path, content)
-                    self._path = None
-            except OSError as error:
-                raise _told(error) from error
-            return content
+            if not self._files.renew(content):
+                path = self._begin()
+                if self._files.sync:
+                    os.fsync(self._fd)
+                self._files.keep(path, content)
+                self._path = None
+        except OSError as error:
+            raise _told(error) from error
         finally:
             self.discard()
+        return content
+
+    def _begin(self) -> Path:
+        if self._path is None:
+            self._fd, self._path = self._files.make_temporary()
+        return self._path
 
     def discard(self) -> None:
         """Leave nothing behind. May be called again, and after ``finish``."""
@@ -277,15 +277,10 @@ class Incoming:
             self._fd = -1
 
 
-def _write(fd: int, pieces: Sequence[bytes | memoryview]) -> None:
-    for at in range(0, len(pieces), _WRITE_COUNT):
-        left = [piece for piece in pieces[at : at + _WRITE_COUNT] if len(piece)]
-        while left:
-            count = os.writev(fd, left)
-            while left and count >= len(left[0]):
-                count -= len(left.pop(0))
-            if count:
-                left[0] = memoryview(left[0])[count:]
+def _write(fd: int, piece: bytes | memoryview) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(fd, left) :]
 
 
 def _sync(path: Path, flags: int) -> None:

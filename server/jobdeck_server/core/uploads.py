@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -69,6 +70,7 @@ class Upload:
         self._limiter = limiter
         self._limit_bytes = limit_bytes
         self._backlog_bytes = backlog_bytes
+        self._block_limit_bytes = max(1, backlog_bytes // _BLOCK_COUNT)
         self._expected_bytes = expected_bytes
         self._token = trio.lowlevel.current_trio_token()
         self.size_bytes = 0
@@ -81,13 +83,15 @@ class Upload:
         self._forsaken = False  # left, and the thread could not be waited for
         self._block: memoryview | None = None  # that is being filled
         self._block_bytes = 0  # in it so far
-        # of both, under the lock
-        self._lock = threading.Condition()
+        # of both; each changes hands in steps that cannot be torn, without a lock that one would wait for
         self._goal = _Goal.MORE
-        self._pieces: list[Piece] = []  # that wait for the thread
-        self._held_bytes = 0  # of these, and of what the thread has in hand
-        self._free: list[memoryview] = []
+        self._pieces: deque[Piece] = deque()  # that wait for the thread
+        self._free: deque[memoryview] = deque()
+        self._added_bytes = 0  # to the pieces, counted by the task
+        self._done_bytes = 0  # of these, counted by the thread
         self._awaited = False  # the task waits for room
+        self._idle = False  # the thread waits for pieces
+        self._bell = threading.Event()
 
     async def fill(self, source: Source) -> None:
         """Take all that comes from a source.
@@ -161,10 +165,9 @@ class Upload:
     async def _new_block(self) -> memoryview:
         """A block to be filled, as soon as there may be another one; no longer than what is expected."""
         await self._room()
-        with self._lock:
-            if self._free:
-                return self._free.pop()
-        size = max(1, self._backlog_bytes // _BLOCK_COUNT)
+        with suppress(IndexError):
+            return self._free.popleft()
+        size = self._block_limit_bytes
         if self._expected_bytes is not None:
             size = min(size, max(1, self._expected_bytes - self.size_bytes))
         return memoryview(bytearray(size))
@@ -177,10 +180,13 @@ class Upload:
 
     def _add(self, piece: Piece) -> None:
         if len(piece):
-            with self._lock:
-                self._pieces.append(piece)
-                self._held_bytes += len(piece)
-                self._lock.notify()
+            self._added_bytes += len(piece)
+            self._pieces.append(piece)
+            if self._idle:
+                self._bell.set()
+
+    def _held_bytes(self) -> int:
+        return self._added_bytes - self._done_bytes
 
     async def _room(self) -> None:
         """Have a thread at work if there is enough for one, and wait until less than the backlog is held."""
@@ -188,20 +194,19 @@ class Upload:
             changed = self._changed
             if self._error is not None:
                 raise self._error
-            if self._held_bytes >= self._backlog_bytes // _BLOCK_COUNT:
+            if self._held_bytes() >= self._block_limit_bytes:
                 await self._run()
-            with self._lock:
-                self._awaited = self._held_bytes >= self._backlog_bytes
-                if not self._awaited:
-                    return
+            self._awaited = True  # before the look: what is given back after it rings
+            if self._held_bytes() < self._backlog_bytes:
+                self._awaited = False
+                return
             await changed.wait()
 
     # -- having a thread --
 
     def _aim(self, goal: _Goal) -> None:
-        with self._lock:
-            self._goal = goal
-            self._lock.notify()
+        self._goal = goal
+        self._bell.set()
 
     async def _run(self) -> None:
         """Have a thread at work, once there is a place for one."""
@@ -230,35 +235,36 @@ class Upload:
 
     def _turn(self) -> Content | None:
         """Hash and write what comes until the turn is over; the content if all was kept."""
-        taken_bytes = 0
-        while taken_bytes < _TURN_BYTES:
-            pieces, goal = self._take()
-            if goal is _Goal.COMMIT:
-                return self._incoming.finish(pieces)
-            if not pieces:
-                return None
-            for piece in pieces:
-                self._incoming.take([piece])
-                self._give_back(piece)
-                taken_bytes += len(piece)
+        end_bytes = self._done_bytes + _TURN_BYTES
+        while self._done_bytes < end_bytes and self._goal is not _Goal.LEAVE:
+            try:
+                piece = self._pieces.popleft()
+            except IndexError:
+                if self._goal is _Goal.COMMIT:
+                    return self._incoming.finish()
+                if not self._more():
+                    return None
+                continue
+            self._incoming.take(piece)
+            self._give_back(piece)
         return None
 
-    def _take(self) -> tuple[list[Piece], _Goal]:
-        """All that has gathered, waiting a moment for something; nothing once the upload was left."""
-        with self._lock:
-            if not self._pieces and self._goal is _Goal.MORE:
-                self._lock.wait(_IDLE_S)
-            pieces, self._pieces = self._pieces, []
-            return ([] if self._goal is _Goal.LEAVE else pieces), self._goal
+    def _more(self) -> bool:
+        """Wait a moment; whether there is something to do."""
+        self._bell.clear()
+        self._idle = True  # before the look: what is added after it rings
+        if not self._pieces and self._goal is _Goal.MORE:
+            self._bell.wait(_IDLE_S)
+        self._idle = False
+        return bool(self._pieces) or self._goal is not _Goal.MORE
 
     def _give_back(self, piece: Piece) -> None:
         """What this piece held is on its way to the disk."""
-        with self._lock:
-            self._held_bytes -= len(piece)
-            if isinstance(piece, memoryview) and len(piece) == self._backlog_bytes // _BLOCK_COUNT:
-                self._free.append(piece)
-            awaited, self._awaited = self._awaited, False
-        if awaited:
+        if isinstance(piece, memoryview) and len(piece) == self._block_limit_bytes:
+            self._free.append(piece)
+        self._done_bytes += len(piece)
+        if self._awaited:
+            self._awaited = False
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._ring)
 

@@ -21,6 +21,7 @@ class DeckScreen(Screen[None]):
     """A screen that draws the state. Subclasses give ``body`` and ``draw``."""
 
     TITLE = ""
+    AUTO_FOCUS = ""  # each screen knows where its keys go; the first widget that can have them may be a hidden one
 
     @property
     def deck_app(self) -> ConsoleApp:

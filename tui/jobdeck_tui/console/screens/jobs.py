@@ -62,7 +62,7 @@ class JobsScreen(JobActs):
 
     def on_mount(self) -> None:
         """Keys go to the list."""
-        self.table.focus()
+        self.set_focus(self.table)
 
     # -- what is shown --
 
@@ -124,7 +124,7 @@ class JobsScreen(JobActs):
 
     @on(FilterBar.Left)
     def _left(self) -> None:
-        self.table.focus()
+        self.set_focus(self.table)
 
     # -- keys --
 

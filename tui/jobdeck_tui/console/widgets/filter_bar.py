@@ -77,7 +77,7 @@ class FilterBar(Horizontal):
     def open(self) -> None:
         """Type in it."""
         self.add_class("-shown")
-        self.input.focus()
+        self.screen.set_focus(self.input)  # at once: what is typed next is typed here, and is no key of the list
 
     def sorted_by(self, sort: str) -> None:
         """The same jobs in another order, at once."""
