@@ -145,15 +145,6 @@ def test_values_are_written_as_ecmascript_writes_them(oracle: Oracle, chance: ra
         assert stringify(parse(text.encode()), indent_count) == answer["value"], text
 
 
-PIECES = (
-    r"a b c . / * ** ? [ [a-c] [!a] [^b] ] ! ( ) | +( *( ?( @( !( { } , {a,b} {1..3} .. \ - # $ ^ é log z-a {b..d..2} "
-    r"{01..3} {{ }} ,, [[ [] \* \[ @ 1 2"
-)
-NAMES = (
-    r"a b c ab abc a.log b.txt .a .hid .. . [a a] !a (a) {a a,b 1 2 é - a-b $ ^ x [undefined + @ a\ * ? | a|b aab abab"
-)
-
-
 def test_the_table_of_types_is_the_originals(oracle: Oracle) -> None:
     (answer,) = oracle.ask("table", None)
     assert dict(table()) == answer["value"]

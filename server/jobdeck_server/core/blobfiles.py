@@ -31,7 +31,7 @@ from jobdeck_server.core.errors import MissingContentError, NoSpaceError
 from jobdeck_server.core.store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 _TEMPORARY = "tmp"
