@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from unittest import mock
+
+import trio
 
 from jobdeck_keeper import records
 from jobdeck_protocol.job import Job, JobState
 from jobdeck_server.core import find, lineindex, linelog, linereader, runs, text
+from jobdeck_server.core.linepage import LinePage, PageQuery
 from jobdeck_server.core.linereader import Line
+from jobdeck_server.core.lines import Lines
 from jobdeck_server.core.runs import Kind
+from jobdeck_server.settings import Settings
 
 BOOT = "11111111-2222-3333-4444-555555555555"
 RUNNING = Job(id="j", dialect="v1", state=JobState.RUNNING)
@@ -99,3 +106,33 @@ def indexed(log: linelog.Log) -> linelog.Log:
     while log.behind:
         log.look(least_saved_bytes=0)
     return log
+
+
+class Shelf:
+    """``Lines`` over folders that the test fills, with a count of what works at the same time."""
+
+    def __init__(self, folder: Path, **limits: Any) -> None:
+        self.folder = folder
+        self.running: list[str] = []
+        self.lines = Lines(
+            replace(Settings(data_dir=folder), **limits),
+            folder=lambda name: folder / name,
+            running=lambda: self.running,
+        )
+
+    def write(self, name: str, text: bytes) -> None:
+        (self.folder / name).mkdir(exist_ok=True)
+        with (self.folder / name / "output").open("ab") as output:
+            output.write(text)
+
+    async def page(self, job: Job, **wanted: Any) -> LinePage:
+        return await self.lines.page(job, PageQuery(**{"limit_count": 10, "cap_bytes": 100, **wanted}))
+
+
+@asynccontextmanager
+async def shelf(folder: Path, **limits: Any) -> AsyncIterator[Shelf]:
+    each = Shelf(folder, **limits)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(each.lines.run)
+        yield each
+        nursery.cancel_scope.cancel()

@@ -21,8 +21,7 @@ from jobdeck_server.core.find import OVERLAP_BYTES, WINDOW_BYTES, Done, FindQuer
 from jobdeck_server.core.linelog import Log
 from jobdeck_server.core.runs import Kind
 from tests.server.core.harness import until
-from tests.server.core.logs import ENDED, RUNNING, LogWriter, indexed, split, tiny
-from tests.server.core.test_lines import Shelf, shelf
+from tests.server.core.logs import ENDED, RUNNING, LogWriter, Shelf, indexed, shelf, split, tiny
 
 WORDS = [
     b"a",
