@@ -38,6 +38,7 @@ _TEMPORARY = "tmp"
 _SPACE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # The free space is asked for again after so many bytes; writing on a full disk fails by itself in any case.
 _SPACE_CHECK_BYTES = 64 * 1024 * 1024
+_PUSH_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,7 @@ class Incoming:
         self._path: Path | None = None
         self._size_bytes = 0
         self._check_at_bytes = 0
+        self._pushed_bytes = 0
 
     def take(self, piece: bytes | memoryview) -> None:
         """Hash and write.
@@ -241,6 +243,8 @@ class Incoming:
         except OSError as error:
             raise _told(error) from error
         self._size_bytes += len(piece)
+        if self._files.sync and self._size_bytes - self._pushed_bytes >= _PUSH_BYTES:
+            self._push()
 
     def finish(self) -> Content:
         """Keep the whole; durable when this returns.
@@ -261,6 +265,17 @@ class Incoming:
         finally:
             self.discard()
         return content
+
+    def _push(self) -> None:
+        """Have what was written sent to the disk while more comes: the sync at the end then has little left to do.
+
+        Linux starts writing dirty pages when it is told that they are not needed, and drops those only that are clean
+        (mm/fadvise.c); these are not, so that they stay for who reads next. Elsewhere it does no harm.
+        """
+        with suppress(OSError):
+            count = self._size_bytes - self._pushed_bytes
+            os.posix_fadvise(self._fd, self._pushed_bytes, count, os.POSIX_FADV_DONTNEED)
+        self._pushed_bytes = self._size_bytes
 
     def _begin(self) -> Path:
         if self._path is None:

@@ -196,11 +196,12 @@ class Upload:
                 raise self._error
             if self._held_bytes() >= self._block_limit_bytes:
                 await self._run()
-            self._awaited = True  # before the look: what is given back after it rings
             if self._held_bytes() < self._backlog_bytes:
-                self._awaited = False
                 return
-            await changed.wait()
+            self._awaited = True
+            if self._held_bytes() > self._backlog_bytes // 2:  # else the thread may have looked before it was awaited
+                await changed.wait()
+            self._awaited = False
 
     # -- having a thread --
 
@@ -263,7 +264,7 @@ class Upload:
         if isinstance(piece, memoryview) and len(piece) == self._block_limit_bytes:
             self._free.append(piece)
         self._done_bytes += len(piece)
-        if self._awaited:
+        if self._awaited and self._held_bytes() <= self._backlog_bytes // 2:
             self._awaited = False
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._ring)

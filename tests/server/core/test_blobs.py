@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobdeck_protocol.blob import from_wire
-from jobdeck_server.core import blobfiles
+from jobdeck_server.core import blobfiles, uploads
 from jobdeck_server.core.blobfiles import BlobFiles
 from jobdeck_server.core.blobrecord import Record, metadata_hash, record_of
 from jobdeck_server.core.blobs import Content, FileTarget
@@ -65,20 +65,77 @@ async def test_the_empty_file_is_one_too(tmp_path: Path) -> None:
 PIECES = st.lists(st.integers(0, 3000).map(lambda n: hashlib.sha256(b"%d" % n).digest() * (n // 32)), max_size=20)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(PIECES, st.integers(1, 4096))
-async def test_any_pieces_are_hashed_and_written_in_order(tmp_path: Path, pieces: list[bytes], backlog: int) -> None:
-    files = BlobFiles(tmp_path / "blobs", sync=False)
+class Pieces:
+    """A source that gives what it has as there is room."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = [piece for piece in pieces if piece]
+
+    async def read_into(self, room: memoryview) -> int:
+        await trio.lowlevel.checkpoint()
+        if not self._pieces:
+            return 0
+        piece = self._pieces.pop(0)
+        count = min(len(piece), len(room))
+        room[:count] = piece[:count]
+        if count < len(piece):
+            self._pieces.insert(0, piece[count:])
+        return count
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PIECES, st.integers(1, 4096), st.sampled_from(("write", "fill", "fill, length known")))
+async def test_any_pieces_are_hashed_and_written_in_order(
+    tmp_path: Path, pieces: list[bytes], backlog: int, way: str
+) -> None:
+    files = BlobFiles(tmp_path / "blobs", sync=True)
     files.open()
-    upload = Upload(files.incoming(), limiter=trio.CapacityLimiter(1), limit_bytes=1 << 20, backlog_bytes=backlog)
-    for piece in pieces:
-        await upload.write(piece)
+    data = b"".join(pieces)
+    upload = Upload(
+        files.incoming(),
+        limiter=trio.CapacityLimiter(1),
+        limit_bytes=1 << 20,
+        backlog_bytes=backlog,
+        expected_bytes=len(data) if "known" in way else None,
+    )
+    if way == "write":
+        for piece in pieces:
+            await upload.write(piece)
+    else:
+        await upload.fill(Pieces(pieces))
     content = await upload.commit()
     await upload.leave()
-    data = b"".join(pieces)
     assert content == Content(hash=hashlib.sha1(data).hexdigest(), size_bytes=len(data))
     assert files.path(content.hash).read_bytes() == data
     assert not any((files.folder / "tmp").iterdir())
+
+
+async def test_many_uploads_share_few_threads_and_all_come_to_their_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "_TURN_BYTES", 50_000)
+    async with blobbench(tmp_path, blob_thread_limit_count=2, blob_backlog_bytes=40_000) as b:
+        async with trio.open_nursery() as nursery:
+            for n in range(12):
+                nursery.start_soon(b.send, bytes([n]) * 500_000)
+        assert len(b.files()) == 12
+        assert set(b.files().values()) == {500_000}
+
+
+async def test_what_a_source_raises_ends_the_upload(tmp_path: Path) -> None:
+    class Broken(Pieces):
+        async def read_into(self, room: memoryview) -> int:
+            count = await super().read_into(room)
+            if not count:
+                raise ConnectionError
+            return count
+
+    async with blobbench(tmp_path, blob_backlog_bytes=1000) as b:
+        with suppress(ConnectionError):
+            async with b.blobs.upload() as upload:
+                await upload.fill(Broken([b"x" * 10_000]))
+                pytest.fail("it was not raised")
+        assert b.files() == {}
 
 
 async def test_the_same_from_fifty_clients_at_once_is_stored_once(tmp_path: Path) -> None:
