@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
+from jobdeck_tui.console.settings import CONFIRM_WAIT_S
 from tests.e2e.program import JOBDECK, Server
 from tests.terminal.tmux import Tmux, terminal
 
@@ -106,6 +108,7 @@ def test_every_key(server: Server, columns: int, rows: int) -> None:
         # and the end of the job
         tmux.press("g", "X")
         tmux.wait_for("Kill this job?")
+        time.sleep(2 * CONFIRM_WAIT_S)  # before that it is not taken for an answer
         tmux.press("y")
         tmux.wait_gone("Kill this job?")
         server.wait(long_one)

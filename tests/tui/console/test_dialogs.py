@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -169,10 +170,12 @@ async def test_it_fits_small_terminals(tmp_path: Path) -> None:
             assert "Start (^s)" in screen_text(app)
 
 
-async def asked(pilot: Pilot[None], *lines: str, note: str = "") -> None:
+async def asked(pilot: Pilot[None], *lines: str, note: str = "", readable_at_s: float = 0.0) -> None:
     app = cast("Host", pilot.app)
-    app.push_screen(ConfirmScreen("Kill 2 jobs?", lines, verb="Kill", note=note), app.answers.append)
+    screen = ConfirmScreen("Kill 2 jobs?", lines, verb="Kill", note=note)
+    app.push_screen(screen, app.answers.append)
     await pilot.pause()
+    screen._readable_at_s = readable_at_s
 
 
 @ui
@@ -204,3 +207,14 @@ async def test_it_lists_what_it_is_about_safely_and_scrolls() -> None:
         await pilot.press("down", "j")
         assert "job 0 " not in screen_text(app)
         assert "job 2 " in screen_text(app)
+
+
+@ui
+async def test_keys_typed_before_it_could_be_read_do_not_confirm() -> None:
+    app = Host()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await asked(pilot, "a", readable_at_s=math.inf)
+        await pilot.press("y", "tab", "enter", "y")
+        assert app.answers == []
+        await pilot.press("escape")
+        assert app.answers == [False]

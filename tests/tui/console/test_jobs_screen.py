@@ -433,7 +433,7 @@ async def test_the_output_is_beside_the_list_below_it_or_not_there() -> None:
             assert wanted == (f"{3:08x}" if shown else None)
             if shown:
                 await it.press("down")
-                assert it.screen.preview.wanted[0] == f"{2:08x}"
+                await until(it.pilot, lambda: it.screen.preview.wanted[0] == f"{2:08x}")
                 await it.press("p")
                 await until(it.pilot, lambda: it.screen.preview.wanted[0] is None)
                 assert not it.screen.preview.display

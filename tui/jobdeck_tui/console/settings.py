@@ -15,6 +15,8 @@ ROWS_LIMIT_COUNT = 2000
 """Jobs of the list that are held; what is further away is fetched again when it is scrolled to."""
 ROWS_AHEAD_COUNT = 100
 """How near the end of the rows held one may come before further ones are fetched."""
+PREVIEW_WAIT_S = 0.12
+"""How long the cursor stays on a job before its output is shown beside the list."""
 FILTER_LIMIT_LENGTH = 200
 FILTER_WAIT_S = 0.15
 """How long a filter stands before it is asked for while it is typed."""
@@ -49,3 +51,5 @@ ACTS_AT_ONCE_COUNT = 16
 HISTORY_LIMIT_COUNT = 100
 CLOSE_LIMIT_S = 5.0
 """How long leaving because of a signal may take; after that the process ends as it stands."""
+CONFIRM_WAIT_S = 0.3
+"""A question cannot be answered by yes before it could be read: keys typed in haste must not kill."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -11,6 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from jobdeck_tui.console.settings import CONFIRM_WAIT_S
 from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class ConfirmScreen(ModalScreen[bool]):
         self._lines = lines
         self._verb = verb
         self._note = note
+        self._readable_at_s = math.inf
 
     def compose(self) -> ComposeResult:
         """The list scrolls when it is long; the buttons are always seen."""
@@ -76,8 +80,9 @@ class ConfirmScreen(ModalScreen[bool]):
                 yield Button(f"{self._verb} (y)", id="confirm", variant="error", compact=True)
 
     def on_mount(self) -> None:
-        """A stray Enter must not do it."""
+        """A stray Enter must not do it, nor keys that were typed before the question could be read."""
         self.query_one("#cancel", Button).focus()
+        self._readable_at_s = time.monotonic() + CONFIRM_WAIT_S
 
     def on_resize(self) -> None:
         """The list has what title, note and buttons leave of the screen."""
@@ -85,7 +90,8 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def action_answer(self, yes: bool) -> None:
         """End with an answer."""
-        self.dismiss(yes)
+        if not yes or time.monotonic() >= self._readable_at_s:
+            self.dismiss(yes)
 
     def action_scroll(self, lines: int) -> None:
         """Scroll the list."""
@@ -93,4 +99,4 @@ class ConfirmScreen(ModalScreen[bool]):
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "confirm")
+        self.action_answer(event.button.id == "confirm")

@@ -15,6 +15,7 @@ from jobdeck_tui.console.joblist import Place
 from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.screens.acts import JobActs
 from jobdeck_tui.console.screens.output import OutputScreen
+from jobdeck_tui.console.settings import PREVIEW_WAIT_S
 from jobdeck_tui.console.standing import empty_words, standing_of
 from jobdeck_tui.console.widgets.filter_bar import FilterBar
 from jobdeck_tui.console.widgets.job_table import JobTable
@@ -28,16 +29,21 @@ if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_tui.console.state import State
 
+_FILTER_WORDS = "Filter: text, state:failed, dialect:v1, label:nightly"
 
-def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False) -> Binding:
-    return Binding(keys, action, label or words, id=f"jobs.{name}", show=show, tooltip=words)
+
+def _key(
+    keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False, priority: bool = False
+) -> Binding:
+    return Binding(keys, action, label or words, id=f"jobs.{name}", show=show, tooltip=words, priority=priority)
 
 
 class JobsScreen(JobActs):
     """See the top of this file."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        _key("slash", "filter", "filter", "Filter: text, state:failed, dialect:v1, label:nightly", "Filter", show=True),
+        # Before all other keys: what is typed in haste after it must not be taken for keys of the list.
+        _key("slash", "filter", "filter", _FILTER_WORDS, "Filter", show=True, priority=True),
         _key("f", "follow", "follow", "Follow the newest", "Follow"),
         _key("A", "sort('created')", "sort_age", "Sort by age; again for the other way round"),
         _key("E", "sort('ended')", "sort_ended", "Sort by end: jobs that have ended alone"),
@@ -62,6 +68,7 @@ class JobsScreen(JobActs):
 
     def on_mount(self) -> None:
         """Keys go to the list."""
+        self._waiting = self.set_interval(PREVIEW_WAIT_S, self._show_preview, pause=True)
         self.set_focus(self.table)
 
     # -- what is shown --
@@ -82,6 +89,7 @@ class JobsScreen(JobActs):
 
     def _show_preview(self) -> None:
         """The job under the cursor, if the preview is seen at all; else nothing is watched for it."""
+        self._waiting.pause()
         cursor = self.table.cursor
         seen = self.preview.display and self.is_current
         self.preview.show_job(cursor.id if cursor is not None and seen else None)
@@ -104,7 +112,10 @@ class JobsScreen(JobActs):
     @on(JobTable.Moved)
     def _moved(self) -> None:
         self._tell_standing()
-        self._show_preview()
+        if self.preview.display:
+            # After the picture of the move: what opening it costs must not come before that.
+            self._waiting.reset()
+            self._waiting.resume()
 
     @on(JobTable.Wanted)
     def _wanted(self, event: JobTable.Wanted) -> None:
@@ -131,7 +142,7 @@ class JobsScreen(JobActs):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now."""
         if action == "filter":
-            return not self.filter.typing
+            return not (self.filter.typing or self.preview.has_focus_within)
         return super().check_action(action, parameters)
 
     def chosen(self) -> list[Job]:

@@ -208,6 +208,10 @@ class StartScreen(ModalScreen[Job | None]):
     # -- sending --
 
     def action_start(self) -> None:
+        """Send what is typed: keys that are on their way to a field come before, though this one overtook them."""
+        (self.focused or self).call_later(self._start)
+
+    def _start(self) -> None:
         """Send it, once; what is wrong is told instead, the untouched fields too."""
         found = read(self._read())
         if isinstance(found, dict):
