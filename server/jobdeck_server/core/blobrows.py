@@ -83,26 +83,30 @@ def put(
 ) -> list[Event]:
     """Keep a record, or renew it; what it leads to counts as used again."""
     blob = new.blob
-    connection.execute(
-        f"insert into blob ({COLUMNS}, used_us, search, record) values (?, ?, ?, ?, ?, ?, ?, ?, ?, '[]', 0, ?, ?, ?, ?,"
-        " ?, ?) on conflict (hash) do update set modified_us = excluded.modified_us,"
-        " uploaded = max(uploaded, excluded.uploaded)",
+    marks = ", ".join("?" * 17)
+    row = connection.execute(
+        f"insert into blob ({COLUMNS}, used_us, search, record) values ({marks}) on conflict (hash) do update set"
+        " modified_us = excluded.modified_us, used_us = excluded.used_us, uploaded = max(uploaded, excluded.uploaded)"
+        f" returning seq, {COLUMNS}",
         (
             *(blob.hash, blob.name, blob.size_bytes, blob.mime, blob.type, blob.content, blob.entry_count),
-            *(blob.public, _dumps(blob.tags), job_id is None, now_us, now_us, now_us, _search(blob), new.text),
+            *(blob.public, _dumps(blob.tags), "[]", False, job_id is None, now_us, now_us),
+            *(now_us, _search(blob), new.text),
         ),
-    )
-    seq: int = connection.execute("select seq from blob where hash = ?", (blob.hash,)).fetchone()[0]
+    ).fetchone()
+    seq, told = row[0], blob_of(row[1:])
     connection.executemany("insert or ignore into blob_tag values (?, ?, 0)", ((tag, seq) for tag in blob.tags))
     connection.executemany(
         "insert or ignore into blob_link values (?, ?, ?)", ((target, kind, seq) for target, kind in new.links)
     )
     if job_id is not None:
         connection.execute("insert or ignore into blob_job values (?, ?)", (seq, job_id))
+    if any(kind == RECORD for _, kind in new.links):
+        _use(connection, blob.hash, now_us)
     if own_tags:
         _add_tags(connection, seq, own_tags)
-    _use(connection, blob.hash, now_us)
-    return [_told(connection, blob.hash)]
+        return [_told(connection, blob.hash)]
+    return [insert_event(connection, "blob", to_wire(told))]
 
 
 def check_tags(tags: Iterable[str], settings: Settings) -> list[str]:
