@@ -53,7 +53,7 @@ __all__ = ["LogWindow"]
 _NUMBERS_LEAST_WIDTH = 60
 _DIGITS_LEAST = 3
 _BAR_STEPS_PER_CELL = 8
-_BAR_LEAST_CHANGE = 0.002  # of the log's length
+_BAR_LEAST_CHANGE = 0.05  # of the log's length, that dragging it goes where it should
 
 
 class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
@@ -88,7 +88,7 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
     }
     """
 
-    virtual_size: Reactive[Size] = Reactive(Size(0, 0), layout=False)  # the log's growth moves no other widget
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0), layout=False, repaint=False)  # growth alone shows nothing new
     follow: Reactive[bool] = Reactive(True, repaint=False)
     note: Reactive[str] = Reactive("")
 
@@ -106,6 +106,7 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self.rows: list[Anchor] = []
         self._ink: Ink | None = None
         self._reveal: int | None = None
+        self._bar_seen = (0, 0, 0)
 
     # -- what is shown --
 
@@ -243,12 +244,12 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
         # Watchers would have all rows drawn, and would ask where to scroll to.
         self.set_reactive(ScrollView.scroll_y, float(self._top.line))
         self.set_reactive(ScrollView.scroll_target_y, float(self._top.line))
-        bar, step = self.vertical_scrollbar, height / (self.window.height * _BAR_STEPS_PER_CELL)
-        if abs(bar.window_virtual_size - height) > height * _BAR_LEAST_CHANGE or bar.window_size != self.window.height:
-            bar.window_virtual_size, bar.window_size = height, self.window.height
-        ends = (0, self.max_scroll_y)
-        if abs(bar.position - self._top.line) >= step or self._top.line in ends:
-            bar.position = self._top.line
+        bar, rows = self.vertical_scrollbar, self.window.height
+        steps = rows * _BAR_STEPS_PER_CELL
+        seen = (self._top.line * steps // height, rows * steps // height, rows)
+        if seen != self._bar_seen or abs(bar.window_virtual_size - height) > height * _BAR_LEAST_CHANGE:
+            self._bar_seen = seen
+            bar.window_virtual_size, bar.window_size, bar.position = height, rows, self._top.line
 
     def _show_hit(self) -> None:
         """Scroll sideways to where the hit is that was gone to, as soon as its line is there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -94,6 +94,11 @@ class Place:
     ended: bool = False
     chosen: str = ""
     trouble: str = ""
+
+    @property
+    def without_numbers(self) -> Place:
+        """All of it that a growing log by itself does not change."""
+        return replace(self, line=None if self.follow else self.line, line_count=0, size_bytes=None, behind_count=0)
 
     @property
     def going(self) -> tuple[str, str]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["OutputBase"]
 
 _MARKED_LIMIT_COUNT = 100  # logs whose marks are remembered
+_NUMBERS_S = 0.2
 _COMPACT_HEIGHT = 9
 _COMPACT_WIDTH = 50
 _BESIDE_WIDTH = 120
@@ -82,6 +83,7 @@ class OutputBase(Widget):
         self._left_count: int | None = None
         self._marks: dict[LogKey, dict[int, str]] = {}
         self._reopening = False
+        self._numbers_wait: Timer | None = None
         self._ready = False  # its widgets are there
 
     def compose(self) -> ComposeResult:
@@ -299,9 +301,20 @@ class OutputBase(Widget):
         self._head.stream = self.wanted[1]
 
     def _tell(self) -> None:
+        """Tell where one is: at once after a key, and a few times a second while only numbers change."""
         place = self.place()
+        told = self._foot.place
+        if self._numbers_wait is not None and place.without_numbers == told.without_numbers:
+            return
+        if self._numbers_wait is None:
+            self._numbers_wait = self.set_timer(_NUMBERS_S, self._tell_numbers)
         self._foot.place, self._foot.modes = place, self._modes()
         self._head.brief = place.going[0] if self.has_class("-compact") and self.feed is not None else ""
+
+    def _tell_numbers(self) -> None:
+        self._numbers_wait = None
+        if self.place() != self._foot.place:
+            self._tell()
 
     def place(self) -> Place:
         """Where one is in the log."""
