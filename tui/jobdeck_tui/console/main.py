@@ -7,6 +7,7 @@ keys              ->  widgets, screens  ->  Api (asyncio)  ->  Client (trio)
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ class Left:
 
 def run(ask: Ask) -> Left:
     """Show the console until it is left."""
+    gc.freeze()  # what was loaded stays: looking through it for garbage held up keys for 80 ms at a time
     return asyncio.run(_run(ask))
 
 
