@@ -1,6 +1,6 @@
 """The messages of the events channel, ``jobdeck.events.v1``, and its two small state machines.
 
-A server numbers every change of its jobs (later also of workers and blobs) without end; this channel tells them live,
+A server numbers every change of its jobs and blobs (later also of workers) without end; this channel tells them live,
 each once. The client says first from where on (``since``), the server answers ``hello``, and then:
 
     event       one change and its number
@@ -140,8 +140,8 @@ class Event(Message):
 
     Attributes:
         n: Its number, greater than that of every event before it.
-        event: What changed: ``job`` (``data`` is its record), ``job_removed`` (``data`` is ``{"id"}``), or a word of
-            a newer server.
+        event: What changed: ``job`` (``data`` is its record), ``job_removed`` (``data`` is ``{"id"}``), ``blob``
+            (``data`` as ``blob.to_wire`` makes it), ``blob_removed`` (``{"hash"}``), or a word of a newer server.
         data: See ``event``.
     """
 

@@ -22,6 +22,7 @@ from jobdeck_client import (
     transfer,
 )
 from jobdeck_protocol.blob import ARTIFACT, Blob, from_wire, to_wire
+from jobdeck_protocol.events import Event
 from tests.client.helpers import breaking
 
 
@@ -110,6 +111,28 @@ async def test_lists_and_changes(url: str, tmp_path: Path) -> None:
         collected = await client.blobs.collect(dry_run=True)
         assert collected.dry_run
         assert collected.kept_count >= 1
+
+
+async def test_events_tell_what_comes_and_goes(url: str, tmp_path: Path) -> None:
+    made(tmp_path / "f", 10)
+    async with Client(url) as client:
+        last = (await client.info())["last_event"]
+        async with client.events(since=last) as events:
+            blob = await client.blobs.upload(tmp_path / "f")
+            pinned = await client.blobs.pin(blob.hash)
+            await client.blobs.unpin(blob.hash)
+            await client.blobs.remove(blob.hash)
+            told: list[tuple[str, object]] = []
+            with trio.fail_after(20):
+                async for message in events:
+                    if isinstance(message, Event) and message.event.startswith("blob"):
+                        told.append((message.event, message.data))
+                        if message.event == "blob_removed":
+                            break
+        assert [kind for kind, _ in told] == ["blob", "blob", "blob", "blob_removed"]
+        assert told[0][1] == to_wire(blob)
+        assert told[1][1] == to_wire(pinned)
+        assert told[3][1] == {"hash": blob.hash}
 
 
 async def test_artifacts(url: str, tmp_path: Path) -> None:
