@@ -39,9 +39,6 @@ _FIGURES = (
 )
 _LINE_BYTES = 109
 _RATE_BYTES = 60_000_000
-_JUMPS_COUNT = 5
-_STEPS_COUNT = 60
-_SETTLE_S = 0.4
 _LINE = re.compile(rb"line (\d{8}):")
 _LISTED = re.compile(rb"exec /")
 _APART_COUNT = 1000  # two pictures of an end that moves are so many lines apart
@@ -59,6 +56,23 @@ while not os.path.exists(folder + "/stop"):
         time.sleep(max(0, start + done / rate - time.monotonic()))
     time.sleep(0.01)
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pace:
+    """How long each is looked at.
+
+    Attributes:
+        jumps_count: From one end to the other.
+        steps_count: Lines down.
+        settle_s: What a program has to finish what it began.
+        busy_s: It follows, and goes down, while the log grows.
+    """
+
+    jumps_count: int
+    steps_count: int
+    settle_s: float
+    busy_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +100,11 @@ class _Viewer:
 def run(plan: Plan) -> list[Table]:
     """One log, on which all viewers are let loose in turn."""
     count = plan.pick(10_000_000, 1_000_000, 20_000)
-    busy_s = plan.pick(3.0, 2.0, 0.5)
+    pace = plan.pick(
+        _Pace(jumps_count=5, steps_count=60, settle_s=0.4, busy_s=3.0),
+        _Pace(jumps_count=5, steps_count=40, settle_s=0.4, busy_s=2.0),
+        _Pace(jumps_count=1, steps_count=3, settle_s=0.1, busy_s=0.3),
+    )
     base, switches = plan.folder / "base.log", plan.folder / "switches"
     switches.mkdir()
     _write_lines(base, count)
@@ -98,7 +116,7 @@ def run(plan: Plan) -> list[Table]:
         log = plan.folder / "data" / "jobs" / job / "output"
         sides: dict[str, Side] = {}
         for name, viewer in _viewers(deck, job, log).items():
-            sides[name] = partial(_measure, viewer, switches, busy_s)
+            sides[name] = partial(_measure, viewer, switches, pace)
         samples = run_rounds(sides, plan)
         (switches / "stop").touch()
         deck.wait(job)
@@ -129,8 +147,9 @@ def _viewers(deck: Server, job: str, log: Path) -> dict[str, _Viewer]:
             follow=b"G",
             chosen=[*JOBDECK, "console", "--server", deck.url],
         ),
-        "less +F": _Viewer(argv=["less", "+F", str(log)], leave=b"\x03", follow=b"F"),
     }
+    if shutil.which("less"):
+        found["less +F"] = _Viewer(argv=["less", "+F", str(log)], leave=b"\x03", follow=b"F")
     if shutil.which("lnav"):
         found["lnav"] = _Viewer(argv=["lnav", str(log)])
     if shutil.which("tl"):
@@ -138,17 +157,17 @@ def _viewers(deck: Server, job: str, log: Path) -> dict[str, _Viewer]:
     return found
 
 
-def _measure(viewer: _Viewer, switches: Path, busy_s: float) -> Sample:
+def _measure(viewer: _Viewer, switches: Path, pace: _Pace) -> Sample:
     found: dict[str, float] = {}
     if viewer.chosen:
         with Terminal(viewer.chosen) as terminal:
             terminal.wait(_LISTED)
-            terminal.drain(2 * _SETTLE_S)
+            terminal.drain(2 * pace.settle_s)
             found["open"] = terminal.key(b"\r", _LINE) * 1000
     with Terminal(viewer.argv) as terminal:
         try:
-            _look(terminal, viewer, found)
-            _look_while_busy(terminal, viewer, switches, busy_s, found)
+            _look(terminal, viewer, pace, found)
+            _look_while_busy(terminal, viewer, switches, pace, found)
         except SilentError as error:  # another program's display, which ours does not know in all its moods
             print(f"  {viewer.argv[0]}: {error}", file=sys.stderr)
         finally:
@@ -156,20 +175,20 @@ def _measure(viewer: _Viewer, switches: Path, busy_s: float) -> Sample:
     return found
 
 
-def _look(terminal: Terminal, viewer: _Viewer, found: dict[str, float]) -> None:
+def _look(terminal: Terminal, viewer: _Viewer, pace: _Pace, found: dict[str, float]) -> None:
     found["first"] = terminal.wait(_LINE, 120.0) - terminal.started_s
-    terminal.drain(_SETTLE_S)
+    terminal.drain(pace.settle_s)
     found["memory"] = memory_kib(terminal.pid) / 1024
     terminal.press(viewer.leave)
-    terminal.drain(_SETTLE_S)
+    terminal.drain(pace.settle_s)
     homes, ends = [], []
-    for _ in range(_JUMPS_COUNT):
+    for _ in range(pace.jumps_count):
         homes.append(terminal.key(viewer.home, _line(1)))
-        terminal.drain(_SETTLE_S / 4)
+        terminal.drain(pace.settle_s / 4)
         ends.append(_to_end(terminal, viewer))
-        terminal.drain(_SETTLE_S / 4)
+        terminal.drain(pace.settle_s / 4)
     found["home"], found["end"] = quantile(homes, 0.5) * 1000, quantile(ends, 0.5) * 1000
-    steps = _steps(terminal, viewer, 60.0)
+    steps = _steps(terminal, viewer, pace, 60.0)
     found["down"], found["down p90"] = quantile(steps, 0.5) * 1000, quantile(steps, 0.9) * 1000
 
 
@@ -186,43 +205,41 @@ def _to_end(terminal: Terminal, viewer: _Viewer) -> float:
             raise SilentError("the end")
 
 
-def _steps(terminal: Terminal, viewer: _Viewer, limit_s: float) -> list[float]:
+def _steps(terminal: Terminal, viewer: _Viewer, pace: _Pace, limit_s: float) -> list[float]:
     """Go down line by line from the first; the times until each next line was seen."""
     terminal.press(viewer.end)  # who is at the first line already may draw nothing
-    terminal.drain(_SETTLE_S)
+    terminal.drain(pace.settle_s)
     terminal.press(viewer.leave)
-    terminal.drain(_SETTLE_S / 4)
+    terminal.drain(pace.settle_s / 4)
     terminal.key(viewer.home, _line(1))
-    shown = {int(each) for each in _LINE.findall(terminal.seen + terminal.drain(_SETTLE_S))}
+    shown = {int(each) for each in _LINE.findall(terminal.seen + terminal.drain(pace.settle_s))}
     bottom = next(n for n in range(1, ROWS + 1) if n + 1 not in shown)
     steps: list[float] = []
     deadline = time.perf_counter() + limit_s
-    while len(steps) < _STEPS_COUNT and (not steps or time.perf_counter() < deadline):
+    while len(steps) < pace.steps_count and (not steps or time.perf_counter() < deadline):
         bottom += 1
         steps.append(terminal.key(viewer.down, _line(bottom)))
     return steps
 
 
-def _look_while_busy(
-    terminal: Terminal, viewer: _Viewer, switches: Path, busy_s: float, found: dict[str, float]
-) -> None:
+def _look_while_busy(terminal: Terminal, viewer: _Viewer, switches: Path, pace: _Pace, found: dict[str, float]) -> None:
     (switches / "go").touch()
     if viewer.follow:
         terminal.press(viewer.follow)
-        terminal.drain(_SETTLE_S)
+        terminal.drain(pace.settle_s)
         cpu, start = cpu_ns(terminal.pid), time.perf_counter()
-        data = terminal.drain(busy_s)
+        data = terminal.drain(pace.busy_s)
         took_s = time.perf_counter() - start
         found["following cpu"] = (cpu_ns(terminal.pid) - cpu) / 1e9 / took_s
         found["pictures"] = _pictures(data) / took_s
         terminal.press(viewer.leave)
-        terminal.drain(_SETTLE_S)
+        terminal.drain(pace.settle_s)
     homes = [terminal.key(viewer.home, _line(1))]
-    steps = _steps(terminal, viewer, busy_s)
-    for _ in range(_JUMPS_COUNT - 1):
+    steps = _steps(terminal, viewer, pace, pace.busy_s)
+    for _ in range(pace.jumps_count):
         _to_end(terminal, viewer)
         terminal.press(viewer.leave)  # less looks for the end as long as there is a further one
-        terminal.drain(_SETTLE_S / 4)
+        terminal.drain(pace.settle_s / 4)
         homes.append(terminal.key(viewer.home, _line(1)))
     found["busy down"], found["busy down p90"] = quantile(steps, 0.5) * 1000, quantile(steps, 0.9) * 1000
     found["busy home"] = quantile(homes, 0.5) * 1000

@@ -18,6 +18,7 @@ TABLES_COUNT = {
     "lists": 4,
     "idle": 2,
     "fanout": 2,
+    "console": 1,
 }
 
 
