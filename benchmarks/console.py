@@ -153,7 +153,8 @@ def _viewers(deck: Server, job: str, log: Path) -> dict[str, _Viewer]:
     if shutil.which("lnav"):
         found["lnav"] = _Viewer(argv=["lnav", str(log)])
     if shutil.which("tl"):
-        found["toolong"] = _Viewer(argv=["tl", str(log)])
+        home, end, down = b"\x1b[H", b"\x1b[F", b"\x1b[B"
+        found["toolong"] = _Viewer(argv=["tl", str(log)], home=home, end=end, down=down)
     return found
 
 

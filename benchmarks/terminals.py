@@ -19,6 +19,7 @@ from typing import Self
 COLUMNS, ROWS = 120, 40
 _READ_BYTES = 1 << 16
 _CARRY_BYTES = 256  # a text may come in two pieces
+_STYLES = re.compile(rb"\x1b\[[0-9;]*m")
 
 
 class SilentError(Exception):
@@ -26,7 +27,7 @@ class SilentError(Exception):
 
 
 class Terminal:
-    """A program on a pseudo-terminal. What it writes is looked through and thrown away.
+    """A program on a pseudo-terminal. What it writes is looked through, but for colours, and thrown away.
 
     Attributes:
         pid: Of the program.
@@ -94,6 +95,6 @@ class Terminal:
         if not select.select([self._fd], [], [], wait_s)[0]:
             return b""
         try:
-            return os.read(self._fd, _READ_BYTES)
+            return _STYLES.sub(b"", os.read(self._fd, _READ_BYTES))
         except OSError as error:
             raise SilentError("the program has ended") from error
