@@ -18,7 +18,10 @@ TABLES_COUNT = {
     "lists": 4,
     "idle": 2,
     "fanout": 2,
+    "blobs": 3,
+    "blobs": 3,
     "console": 1,
+    "console_jobs": 1,
 }
 
 

@@ -145,7 +145,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_over_the_limit_jobs_wait_in_order(narrow: Server, tmp_path: Path) -> None:
-    job_ids = [submitted(narrow, f"echo {n} >>{tmp_path}/order; sleep 0.15") for n in range(6)]
+    job_ids = [submitted(narrow, f"echo {n} >>{tmp_path}/order; sleep 0.5") for n in range(6)]
     states = [narrow.job(job_id)["state"] for job_id in job_ids]
     assert states[2:] == ["queued"] * 4
     assert json.loads(narrow.ask("GET", "/")[2])["IDs"] == job_ids

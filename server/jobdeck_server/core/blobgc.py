@@ -22,6 +22,7 @@ import trio
 from jobdeck_server.core import blobrows
 from jobdeck_server.core.blobtypes import Collected
 from jobdeck_server.core.live import now_us
+from jobdeck_server.core.store import StoreError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 SHOWN_COUNT = 1000
 """Hashes of records that a collection names."""
-_BATCH_COUNT = 200
+_BATCH_COUNT = 50  # removed in one piece: others wait for the writer no longer than that takes
 _log = logging.getLogger("jobdeck.blobs")
 
 # By the record's own row alone: what keeps it, whatever leads to it. Values: young_us, old_us (None: however old).
@@ -99,10 +100,13 @@ class Collector:
             return found
 
     async def run(self, interval_s: float) -> None:
-        """Collect at every interval, until cancelled."""
+        """Collect at every interval, until cancelled. A disk that fails now may be well at the next."""
         while True:
             await trio.sleep(interval_s)
-            await self.collect(dry_run=False, unused_us=None)
+            try:
+                await self.collect(dry_run=False, unused_us=None)
+            except (OSError, StoreError) as error:
+                _log.warning("blobs were not collected: %s", error)
 
     # -- records --
 
@@ -113,7 +117,8 @@ class Collector:
         while True:
             before = len(gone)
             for at in range(0, len(left), _BATCH_COUNT):
-                events = await self._events.commit(partial(_remove_some, left[at : at + _BATCH_COUNT], values))
+                work = partial(_remove_some, left[at : at + _BATCH_COUNT], values)
+                events = await self._events.commit(work, durable=False)
                 gone += [event.data["hash"] for event in events]
             if len(gone) == before:
                 await self._store.write(_forget_jobs, durable=False)

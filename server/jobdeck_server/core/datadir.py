@@ -2,7 +2,7 @@
 
 jobdeck.sqlite3   the database          server.lock   flock of the server that holds the directory
 jobs/<id>/        a job's files         server.json   its URLs and pid, for clients of the same user
-keeper.*          the keeper's socket, lock and log
+blobs/            see ``blobfiles``     keeper.*      the keeper's socket, lock and log
 """
 
 from __future__ import annotations

@@ -205,6 +205,21 @@ async def test_a_sweep_comes_by_itself(tmp_path: Path) -> None:
         await until(lambda: not b.files())
 
 
+async def test_a_sweep_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with blobbench(tmp_path, blob_grace_s=0, blob_sweep_interval_s=0.01) as b:
+        failed = []
+
+        def fail() -> list[str]:
+            failed.append(1)
+            raise OSError("the disk is ill")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(b.blobs._files, "groups", fail)
+            await b.send(b"loose")
+            await until(lambda: len(failed) > 1)
+        await until(lambda: not b.files())
+
+
 KINDS = st.lists(st.tuples(st.sampled_from("fjpl"), st.integers(0, 5), st.booleans()), min_size=1, max_size=12)
 
 

@@ -60,7 +60,7 @@ def judge(got: bytes) -> None:
 def test_the_output_pane(server: Server, attacked: str) -> None:
     terminal = Terminal(server, "console", attacked, "--server", server.url, TEXTUAL_ANIMATIONS="none")
     terminal.wait_for("✓ end")
-    for keys in (b"g", b"w", b"t", b"i", b" ", b"/", b"end\r", b"\x1b"):
+    for keys in (b"g", b"w", b"t", b"i", b" ", b"/", b"end\r"):
         terminal.type(keys)
         terminal.settle()
     terminal.type(b"G")

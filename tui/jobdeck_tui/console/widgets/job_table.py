@@ -106,7 +106,7 @@ class JobTable(JobWindow):
         """Keep the cursor on the first row from now on."""
         self.action_first()
         self.follow = True
-        self.post_message(self.Moved())
+        self.tell_moved()
 
     # -- mouse --
 

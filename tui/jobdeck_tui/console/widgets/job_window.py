@@ -159,7 +159,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         """Mark these and no others."""
         self.marks = marks
         self._repaint_changes()
-        self.post_message(self.Moved())
+        self.tell_moved()
 
     # -- where the cursor and the window go --
 
@@ -181,7 +181,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
             self._reveal()
         self._repaint_changes()
         if former != (self._cursor, len(self.marks)):
-            self.post_message(self.Moved())
+            self.tell_moved()
 
     def _place_cursor(self, index: dict[str, int]) -> bool:
         """Put the cursor where it belongs now; tells whether that is somewhere else than where it was."""
@@ -212,7 +212,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self._reveal()
         self._repaint_changes()
         self._want(asked_by_reader=True)
-        self.post_message(self.Moved())
+        self.tell_moved()
 
     def _reveal(self) -> None:
         top = self.first_seen
@@ -242,6 +242,10 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         ):
             if more and left < ROWS_AHEAD_COUNT and place not in jobs.asks:
                 self.post_message(self.Wanted(place))
+
+    def tell_moved(self) -> None:
+        """Tell the screen itself: through what stands between, the news would come a picture later."""
+        self.screen.post_message(self.Moved())
 
     def wish_for(self, place: Place) -> None:
         """Have an end of the list fetched; the cursor goes there when it came."""
