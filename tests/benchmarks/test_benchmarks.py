@@ -19,7 +19,6 @@ TABLES_COUNT = {
     "idle": 2,
     "fanout": 2,
     "blobs": 3,
-    "blobs": 3,
     "console": 1,
     "console_jobs": 1,
 }
