@@ -34,7 +34,7 @@ __all__ = ["Upload"]
 
 _log = logging.getLogger("jobdeck.blobs")
 _LEAVE_LIMIT_S = 10.0
-_IDLE_S = 0.05
+_IDLE_S = 0.02
 _TURN_BYTES = 64 * 1024 * 1024
 _BLOCK_COUNT = 4  # into which the backlog is divided
 
@@ -134,11 +134,12 @@ class Upload:
         self._flush()
         self._aim(_Goal.COMMIT)
         while self._content is None:
+            if self._error is not None:
+                raise self._error
             changed = self._changed
             await self._run()
             await changed.wait()
-            if self._error is not None:
-                raise self._error
+        assert self._content.size_bytes == self.size_bytes, "a piece was lost"
         return self._content
 
     async def leave(self) -> None:
@@ -237,11 +238,14 @@ class Upload:
     def _turn(self) -> Content | None:
         """Hash and write what comes until the turn is over; the content if all was kept."""
         end_bytes = self._done_bytes + _TURN_BYTES
-        while self._done_bytes < end_bytes and self._goal is not _Goal.LEAVE:
+        while self._done_bytes < end_bytes:
+            goal = self._goal  # before the look: once it is to commit, all pieces are there
+            if goal is _Goal.LEAVE:
+                return None
             try:
                 piece = self._pieces.popleft()
             except IndexError:
-                if self._goal is _Goal.COMMIT:
+                if goal is _Goal.COMMIT:
                     return self._incoming.finish()
                 if not self._more():
                     return None

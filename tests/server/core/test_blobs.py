@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -108,6 +109,24 @@ async def test_any_pieces_are_hashed_and_written_in_order(
     assert content == Content(hash=hashlib.sha1(data).hexdigest(), size_bytes=len(data))
     assert files.path(content.hash).read_bytes() == data
     assert not any((files.folder / "tmp").iterdir())
+
+
+async def test_no_piece_is_lost_wherever_threads_take_turns(tmp_path: Path) -> None:
+    files = BlobFiles(tmp_path / "blobs", sync=False)
+    files.open()
+    limiter = trio.CapacityLimiter(2)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for n in range(1500):
+            upload = Upload(files.incoming(), limiter=limiter, limit_bytes=1 << 20, backlog_bytes=64)
+            pieces = [b"%d-%d" % (n, each) * 7 for each in range(1 + n % 13)]
+            for piece in pieces:
+                await upload.write(piece)
+            content = await upload.commit()
+            assert content.hash == hashlib.sha1(b"".join(pieces)).hexdigest()
+    finally:
+        sys.setswitchinterval(before)
 
 
 async def test_many_uploads_share_few_threads_and_all_come_to_their_end(
