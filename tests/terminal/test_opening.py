@@ -1,4 +1,4 @@
-"""``jobdeck`` alone, and the end of the demo: the console opens by itself, and leaves nothing behind but jobs."""
+"""``jobdeck`` alone: the console opens by itself, with a server of its own, and leaves nothing behind but jobs."""
 
 from __future__ import annotations
 
@@ -32,16 +32,3 @@ def test_alone_it_brings_its_server_along_and_the_jobs_outlive_it(tmp_path: Path
             tmux.until(lambda: tmux.text().count("left with 0") == 2)
     finally:
         end_keeper(data)
-
-
-def test_the_demo_ends_in_the_console(tmp_path: Path) -> None:
-    with terminal(100, 50, {"TMPDIR": str(tmp_path)}) as tmux:
-        tmux.run(*JOBDECK, "demo")
-        tmux.until(lambda: "● live" in tmux.text(), "no console", for_s=60)
-        tmux.wait_for("tick")
-        tmux.press("q")
-        tmux.wait_for("left with 0")
-        assert "nothing is left behind" in tmux.text()
-        assert "NOT" not in tmux.text()
-    (folder,) = tmp_path.glob("jobdeck-demo-*")
-    assert [path.name for path in folder.iterdir()] == ["console.svg"]
