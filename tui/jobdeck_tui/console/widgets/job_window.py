@@ -97,6 +97,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self._wish: Place | None = None
         self._now_us = _now_us()
         self.columns: tuple[Column, ...] = ()
+        self._width = 0
         self._inks: dict[str, Style] = {}
         self._strips: dict[str, tuple[tuple[object, ...], Strip]] = {}
         self._seen: list[tuple[object, ...]] = []
@@ -277,13 +278,13 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self._strips.clear()
 
     def _measure(self) -> None:
-        width = self.scrollable_content_region.width
+        self._width = width = self.scrollable_content_region.width
         self.columns = columns_for(width, self.jobs.query) if width else ()
         self._strips.clear()
         self.refresh()
 
     def _resize_rows(self) -> None:
-        size = Size(self.scrollable_content_region.width, len(self.rows) + 1)
+        size = Size(self._width, len(self.rows) + 1)
         if self.virtual_size != size:
             self.virtual_size = size
 
@@ -312,7 +313,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """The titles, a row, or words where there are no rows."""
-        width = self.scrollable_content_region.width
+        width = self._width
         if y == 0:
             return self._strip(head_of(self.columns, self.jobs.query), self._ink("head"), width)
         row = self.first_seen + y - 1
