@@ -36,10 +36,8 @@ async def remove(core: JobCore, job_id: str) -> None:
 
 async def remove_all(core: JobCore, states: Mapping[str, JobState]) -> None:
     """Remove jobs that have ended; ``states`` are those in which they stand."""
-    events = await core.store.write(lambda connection: journal.delete_jobs(connection, states))
-    for event in events:
+    for event in await core.events.commit(lambda connection: journal.delete_jobs(connection, states)):
         core.counts[states[event.data["id"]]] -= 1
-    core.events.publish(events)
     await bury(core, tuple(states))
 
 

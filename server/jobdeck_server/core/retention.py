@@ -70,7 +70,7 @@ async def _remove_outputs(core: JobCore) -> None:
     keep_bytes = core.settings.retention_output_bytes
     for job in await core.store.read(lambda connection: journal.kept_outputs(connection, keep_bytes=keep_bytes)):
         # The record says first that the output is gone: a reader must never be promised what is being removed.
-        core.events.publish(await core.store.write(partial(journal.update_job, job=job)))
+        await core.events.commit(partial(journal.update_job, job=job))
         await core.lines.forget(job.id)
         await core.engine.forget_output(job.id)
         _log.info("output of job %s removed: %d bytes", job.id, job.output_bytes)

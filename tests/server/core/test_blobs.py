@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,7 +119,7 @@ async def test_no_piece_is_lost_wherever_threads_take_turns(tmp_path: Path) -> N
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        for n in range(1500):
+        for n in range(400):
             upload = Upload(files.incoming(), limiter=limiter, limit_bytes=1 << 20, backlog_bytes=64)
             pieces = [b"%d-%d" % (n, each) * 7 for each in range(1 + n % 13)]
             for piece in pieces:
@@ -323,6 +324,22 @@ async def test_a_record_is_durable_told_and_found_again(tmp_path: Path) -> None:
         assert (blob.name, blob.size_bytes, blob.mime, blob.content) == ("hello.txt", 13, "text/plain", HELLO_HASH)
     async with blobbench(tmp_path) as b:
         assert await b.blobs.get(stored.hash) == again
+
+
+async def test_events_are_told_in_order_though_tasks_wake_in_any(tmp_path: Path) -> None:
+    async with blobbench(tmp_path) as b:
+        seen: list[int] = []
+        publish = b.events.publish
+
+        def noted(events: Sequence[Event]) -> None:
+            seen.extend(event.n for event in events)
+            publish(events)
+
+        b.events.publish = noted  # type: ignore[method-assign]  # looked over the shoulder
+        async with trio.open_nursery() as nursery:
+            for n in range(100):
+                nursery.start_soon(b.blobs.put, Record(name=str(n)))
+        assert seen == list(range(1, 101))
 
 
 STRANGE = st.recursive(
