@@ -245,6 +245,7 @@ class FakeDeck:
         self.state = State(url="http://127.0.0.1:8080")
         self.show: Callable[[State], None] = lambda _: None
         self.watched: dict[str, LogKey] = {}
+        self.indexed = 1.0  # which part of each log is looked through for lines
         self._api = api
         api.desk = self
 
@@ -277,7 +278,7 @@ class FakeDeck:
             logs[job_id, stream] = LogSize(
                 size_bytes=size,
                 line_count=log.count(stream),
-                indexed_bytes=size,
+                indexed_bytes=int(size * self.indexed),
                 ended=self._api.jobs[job_id].ended,
             )
         self.change(logs=MappingProxyType(logs))

@@ -413,6 +413,31 @@ async def test_a_job_that_another_pane_closed_is_opened_again() -> None:
 
 
 @ui
+async def test_a_job_that_is_gone_when_it_is_opened_again() -> None:
+    async with stage(numbered(3)) as it:
+        await it.see("line 3")
+        it.api.jobs.pop(JOB_ID)
+        it.app.fake.close(JOB_ID)
+        await it.see("this job was removed")
+        it.app.fake.change()
+        it.app.fake.change()
+        await it.pilot.pause()
+        assert it.asked("open") == [("open", JOB_ID)] * 2
+
+
+@ui
+async def test_how_far_the_index_is() -> None:
+    async with stage(numbered(100)) as it:
+        await it.see("line 100")
+        it.app.fake.indexed = 0.456
+        it.app.fake.tell_sizes()
+        await it.see("indexing 45 %")
+        it.app.fake.indexed = 1.0
+        it.app.fake.tell_sizes()
+        await it.see("● following")
+
+
+@ui
 async def test_what_failed_is_told_and_tried_again() -> None:
     async with stage(numbered(100)) as it:
         await it.see("line 100")

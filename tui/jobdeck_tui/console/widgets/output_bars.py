@@ -106,7 +106,7 @@ class Place:
         if self.trouble:
             return clean_line(self.trouble), "$text-error"
         if self.indexed < 1:
-            return f"indexing {self.indexed:.0%}", "$text-warning"
+            return f"indexing {int(self.indexed * 100)} %", "$text-warning"
         if self.follow:
             return ("end", "$text-muted") if self.ended else ("● following", "$text-success")
         more = f", {self.behind_count:,} new" if self.behind_count else ""

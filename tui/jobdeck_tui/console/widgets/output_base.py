@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from textual.containers import Container
-from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
@@ -70,9 +69,6 @@ class OutputBase(Widget):
     }
     """
 
-    class Opened(Message):
-        """A job was opened, or left."""
-
     def __init__(self, job_id: str | None = None, *, stream: str | None = None) -> None:
         super().__init__()
         self.wanted: tuple[str | None, str | None] = (job_id, stream)
@@ -80,6 +76,7 @@ class OutputBase(Widget):
         self.feed: Feed | None = None
         self._trouble = ""
         self._waiting: Timer | None = None
+        self._opening: tuple[str | None, str | None] | None = None  # what was asked of the server
         self._left_count: int | None = None
         self._marks: dict[LogKey, dict[int, str]] = {}
         self._reopening = False
@@ -141,7 +138,7 @@ class OutputBase(Widget):
         if job_id is None:
             self.view.clear(note=_NO_JOB)
             return
-        self.view.clear()
+        self.view.clear(note="…")
         if self._waiting is None:  # the first of several: at once
             self._open()
         else:
@@ -150,7 +147,7 @@ class OutputBase(Widget):
 
     def _waited(self) -> None:
         self._waiting = None
-        if self.feed is None:
+        if self._opening != self.wanted:
             self._open()
 
     def _leave(self) -> None:
@@ -159,8 +156,8 @@ class OutputBase(Widget):
         self.workers.cancel_group(self, "open")
         self.search.end()
         self._let_go()
-        self.job = self.feed = self._left_count = None
-        self._trouble = ""
+        self.job = self.feed = self._opening = self._left_count = None
+        self._trouble, self._reopening = "", False
 
     def _let_go(self) -> None:
         """Nothing of the job need be told any more."""
@@ -171,7 +168,7 @@ class OutputBase(Widget):
             self.deck_app.close_job(self.job.id)
 
     def _open(self) -> None:
-        job_id, stream = self.wanted
+        self._opening = job_id, stream = self.wanted
         if job_id is not None:
             start(self, partial(self._opened, job_id, stream), "open")
 
@@ -196,7 +193,6 @@ class OutputBase(Widget):
         self.search.begin(self.deck_app, self.feed)
         self.draw(self.deck_app.state)
         self.feed.fill()
-        self.post_message(self.Opened())
         self.refresh_bindings()
 
     @property
@@ -210,10 +206,11 @@ class OutputBase(Widget):
         if self.feed is None or not self._seen:
             return
         job_id = self.feed.key[0]
-        if job_id not in state.open:
-            self._reopen(job_id)
-        else:
+        if job_id in state.open:
             self._take_job(state.open[job_id])
+        elif not self._reopening:  # another pane that showed the job too has closed it
+            self._reopening = True
+            start(self, partial(self._open_again, job_id), "open")
         size = state.logs.get(self.feed.key)
         if size is not None and size is not self.feed.size:
             self.feed.grown(size)
@@ -252,17 +249,17 @@ class OutputBase(Widget):
         where = f" on {stream}" if stream is not None else ""
         return f"it wrote nothing{where}" if job.ended else f"no output{where} yet"
 
-    def _reopen(self, job_id: str) -> None:
-        """Another pane that showed the job too has closed it."""
-        if not self._reopening:
-            self._reopening = True
-            start(self, partial(self._open_again, job_id), "open")
-
     async def _open_again(self, job_id: str) -> None:
-        try:
-            await open_job(self.deck_app.api, job_id)
-        finally:
+        found = await open_job(self.deck_app.api, job_id)
+        if not isinstance(found, Trouble):
             self._reopening = False
+        elif found.final:
+            self._take_job(None)
+        else:
+            self.set_timer(RETRY_S, self._may_reopen)
+
+    def _may_reopen(self) -> None:
+        self._reopening = False
 
     # -- what the feed tells --
 
@@ -294,6 +291,7 @@ class OutputBase(Widget):
         """Leave out what there is no room for."""
         self.set_class(self.size.height < _COMPACT_HEIGHT or self.size.width < _COMPACT_WIDTH, "-compact")
         self.set_class(self.size.width >= _BESIDE_WIDTH, "-beside")
+        self.draw(self.deck_app.state)  # it may not have been seen before
         self._tell()
 
     def _tell_head(self) -> None:
