@@ -104,7 +104,7 @@ class Settings:
     blob_reserve_bytes: int = 256 * MIB  # of the disk, left free for records and output: uploads stop before it
     blob_upload_limit_count: int = 256  # at the same time
     blob_backlog_bytes: int = 4 * MIB  # of an upload, received and not yet hashed and written
-    blob_thread_limit_count: int = 4  # that hash and write; others wait for their turn
+    blob_thread_limit_count: int = 16  # that hash and write, and as many that read; others wait for their turn
     blob_record_limit_bytes: int = 16 * MIB  # of one record's text: an artifact of some 100,000 files
     blob_link_depth_limit_count: int = 16  # links that follow one another, artifacts within artifacts
     blob_archive_limit_count: int = 200_000  # files of an archive, those of artifacts within it too

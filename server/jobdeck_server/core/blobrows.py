@@ -52,7 +52,7 @@ class Put:
     """A record with all that is made of it before it is written; see ``prepare``."""
 
     blob: Blob
-    text: str
+    text: bytes
     links: tuple[tuple[str, int], ...]
 
 
@@ -75,7 +75,7 @@ def prepare(record: Record) -> Put:
         public=bool(record.is_public),
         tags=tuple(tags),
     )
-    return Put(blob=blob, text=text.decode(), links=links)
+    return Put(blob=blob, text=text, links=links)
 
 
 def put(
@@ -91,7 +91,7 @@ def put(
         (
             *(blob.hash, blob.name, blob.size_bytes, blob.mime, blob.type, blob.content, blob.entry_count),
             *(blob.public, _dumps(blob.tags), "[]", False, job_id is None, now_us, now_us),
-            *(now_us, _search(blob), new.text),
+            *(now_us, _search(blob), new.text.decode()),
         ),
     ).fetchone()
     seq, told = row[0], blob_of(row[1:])

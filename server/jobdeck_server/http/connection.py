@@ -28,7 +28,7 @@ import trio
 from jobdeck_server.http import errors
 from jobdeck_server.http.body import RequestBody
 from jobdeck_server.http.errors import HttpError, InternalError, PeerGoneError
-from jobdeck_server.http.head import HeadBuffer, check_fields, check_framing, parse_target
+from jobdeck_server.http.head import HeadBuffer, check_fields, check_framing, new_h11, parse_target
 from jobdeck_server.http.log import Exchange
 from jobdeck_server.http.message import Request, Response, Upgrade
 from jobdeck_server.http.respond import CutError, Responder, finish
@@ -96,7 +96,7 @@ class Connection:
             chunk_bytes=settings.sendfile_chunk_bytes,
             stall_s=settings.send_timeout_s,
         )
-        self._conn = _new_h11(settings)
+        self._conn = new_h11(settings)
         self._buffer = HeadBuffer(settings)
         self._phase = Phase.IDLE
         self._scope = trio.CancelScope()  # of IDLE and HEAD; see the top of the file
@@ -319,7 +319,7 @@ class Connection:
         except HttpError:
             drained = False
         if drained and self._body.past_h11:
-            self._conn = _new_h11(self._settings)
+            self._conn = new_h11(self._settings)
         elif drained:
             self._conn.start_next_cycle()
         return Ending.NEXT if drained else Ending.LINGER
@@ -390,12 +390,6 @@ class Connection:
         rest = self._buffer.take(len(self._buffer))
         whole = await serve_upgrade(self._wire, request, upgrade, rest=rest, service=self._service)
         return Ending.LINGER if whole else Ending.RESET
-
-
-def _new_h11(settings: Settings) -> h11.Connection:
-    # h11's own limit must never be the one that is met: heads are bounded before it, bodies by their framing
-    limit_bytes = settings.head_limit_bytes + settings.receive_size_bytes
-    return h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
 
 
 def _only(error: Exception) -> Exception:

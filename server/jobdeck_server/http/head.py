@@ -6,7 +6,8 @@ a folded field, a Content-Length that is given twice or as a list, Content-Lengt
 limits, exact to the byte: h11 only has one for all that it buffers.
 
 ``HeadBuffer`` holds all bytes that h11 has not been given. h11 gets exactly one head, and later exactly the body that
-belongs to it, so its own buffer is empty between requests and one ``h11.Connection`` serves the whole life of a socket.
+belongs to it, so its own buffer is empty between requests and one ``h11.Connection`` serves the whole life of a socket,
+unless a body went past it (``body``).
 
 Source: RFC 9112 sections 2.2, 3, 5 and 6.
 """
@@ -16,6 +17,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import h11
 
 from jobdeck_server.http.errors import (
     BadMessageError,
@@ -28,8 +31,6 @@ from jobdeck_server.http.errors import (
 )
 
 if TYPE_CHECKING:
-    import h11
-
     from jobdeck_server.http.message import Headers
     from jobdeck_server.settings import Settings
 
@@ -37,6 +38,15 @@ BARE_LF = re.compile(rb"(?<!\r)\n")
 FOLDED = re.compile(rb"\r\n[ \t]")
 ONE_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*[0-9]+[ \t]*\r\n", re.IGNORECASE)
 ABSOLUTE = re.compile(r"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
+
+
+def new_h11(settings: Settings) -> h11.Connection:
+    """What reads heads and bodies and frames answers.
+
+    Its own limit must never be the one that is met: heads are bounded before it, bodies by their framing.
+    """
+    limit_bytes = settings.head_limit_bytes + settings.receive_size_bytes
+    return h11.Connection(h11.SERVER, max_incomplete_event_size=limit_bytes)
 
 
 class HeadBuffer:
