@@ -321,6 +321,15 @@ def test_a_record_that_is_ahead_of_its_place_on_the_page_goes_where_it_belongs()
     assert ids(joblist.came(jobs, jobs.query, Place.START, ahead)) == [2, 3]
 
 
+def test_a_job_that_moved_while_a_page_was_read_in_parts_stands_once() -> None:
+    server = with_jobs(3)
+    jobs = joblist.asked(JobList(query=Query(sort="state")), Query(sort="state"), Place.AGAIN)
+    moved = replace(server.jobs[0], state=JobState.RUNNING)
+    page = Page(jobs=(*server.jobs, moved), more=False, cursor=None)
+    jobs = joblist.came(jobs, jobs.query, Place.AGAIN, page)
+    assert jobs.rows == (server.jobs[1], server.jobs[2], moved)
+
+
 def test_a_failure_is_told_and_what_is_shown_stands() -> None:
     server = with_jobs(3)
     jobs = joblist.asked(listed(server), Query(), Place.AGAIN)

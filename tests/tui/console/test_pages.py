@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import trio
@@ -138,6 +138,19 @@ async def test_the_row_to_go_on_from_may_be_gone(autojump_clock: trio.testing.Mo
         await until(deck, lambda state: not state.list.stale and not state.list.loading)
         assert deck.state.list.error is None
         check_run(deck.state.list, client.server)
+
+
+async def test_another_store_is_read_from_its_start(autojump_clock: trio.testing.MockClock) -> None:
+    client = FakeClient(with_jobs(4000))
+    async with running(client) as deck:
+        for _ in range(11):
+            await loaded(deck, Place.BELOW)
+        client.server.jobs = [replace(job, id="b" + job.id) for job in client.server.jobs[:50]]
+        client.asked.clear()
+        deck.tell(told.Listened())
+        await until(deck, lambda state: not state.list.stale and not state.list.loading)
+        check_run(deck.state.list, client.server)
+        assert (len(deck.state.list.rows), len(client.asked)) == (50, 2)
 
 
 async def test_a_search_shows_what_it_found_while_it_goes_on(autojump_clock: trio.testing.MockClock) -> None:

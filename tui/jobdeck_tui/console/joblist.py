@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
+from jobdeck_tui.console.pages import Ask, Page, Place
 from jobdeck_tui.console.query import HIGHEST, LOWEST, Key, Query, flipped, key_of, matches, still_matches
 from jobdeck_tui.console.settings import ROWS_LIMIT_COUNT, ROWS_PAGE_COUNT
 
@@ -37,50 +37,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Place(StrEnum):
-    """Where a page of the list goes."""
-
-    START = "start"
-    """The first rows: what was held before is replaced."""
-    END = "end"
-    """The last rows: what was held before is replaced."""
-    AGAIN = "again"
-    """The same rows as before, read anew: what was held before is replaced."""
-    ABOVE = "above"
-    BELOW = "below"
-
-
 _ENDS = frozenset({Place.ABOVE, Place.BELOW})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """How a page is asked for.
-
-    Attributes:
-        sort: As the query's, or flipped: pages above the window are read upwards.
-        limit_count: Rows wanted.
-        after: The job whose followers are wanted, None for the first ones.
-        cursor: Where the page before stopped; ``after`` is None then.
-        neighbour: The row that must come first, since it is held already; None where none is known.
-        void: The window is not what it was: the page has no place any more.
-    """
-
-    sort: str
-    limit_count: int
-    after: str | None = None
-    cursor: str | None = None
-    neighbour: str | None = None
-    void: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Rows as they came; see ``state.PageCame``."""
-
-    jobs: tuple[Job, ...]
-    more: bool
-    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +116,9 @@ def failed(jobs: JobList, query: Query, place: Place, error: str | None) -> JobL
     """A page could not be had; without ``error`` because the row it was asked for is gone: the list is read anew."""
     if query != jobs.query:
         return jobs
-    return replace(_arrived(jobs, place), error=error, stale=jobs.stale or error is None)
+    # If it was the window's own first row, the list's is taken: the others may be gone as well.
+    first = LOWEST if error is None and place is Place.AGAIN else jobs.first
+    return replace(_arrived(jobs, place), error=error, stale=jobs.stale or error is None, first=first)
 
 
 def came(jobs: JobList, query: Query, place: Place, page: Page) -> JobList:
@@ -167,7 +126,7 @@ def came(jobs: JobList, query: Query, place: Place, page: Page) -> JobList:
     ask = jobs.asks.get(place)
     if query != jobs.query or ask is None:
         return jobs
-    fresh = jobs.fresh
+    fresh, page = jobs.fresh, _single(page)
     jobs = replace(_arrived(jobs, place), error=None)
     if ask.void and (jobs.known or place in _ENDS):
         return jobs
@@ -287,6 +246,12 @@ def _onward(sort: str, count: int, cursor: str | None, *ends: str) -> Ask:
     if cursor is not None or len(ends) < 2:
         return Ask(sort=sort, limit_count=count, cursor=cursor)
     return Ask(sort=sort, limit_count=count + 1, after=ends[0], neighbour=ends[1])
+
+
+def _single(page: Page) -> Page:
+    """The page with each job once: while it was read in parts, one may have moved from an earlier to a later part."""
+    jobs = {job.id: job for job in page.jobs}
+    return page if len(jobs) == len(page.jobs) else replace(page, jobs=tuple(jobs.values()))
 
 
 def _neighbour(page: Page, place: Place) -> str | None:

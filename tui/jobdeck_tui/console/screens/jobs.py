@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.binding import Binding
 from textual.containers import Container, Vertical
+from textual.screen import ModalScreen
 
 from jobdeck_tui.console.joblist import Place
 from jobdeck_tui.console.query import Query
@@ -91,7 +92,7 @@ class JobsScreen(JobActs):
         """The job under the cursor, if the preview is seen at all; else nothing is watched for it."""
         self._waiting.pause()
         cursor = self.table.cursor
-        seen = self.preview.display and self.is_current
+        seen = self.preview.display and (self.is_current or isinstance(self.app.screen, ModalScreen))
         self.preview.show_job(cursor.id if cursor is not None and seen else None)
 
     def on_resize(self) -> None:
@@ -143,6 +144,8 @@ class JobsScreen(JobActs):
         """What can be done now."""
         if action == "filter":
             return not (self.filter.typing or self.preview.has_focus_within)
+        if action == "preview":
+            return self.has_class("-wide") or self.has_class("-tall")
         return super().check_action(action, parameters)
 
     def chosen(self) -> list[Job]:
