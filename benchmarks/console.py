@@ -86,6 +86,7 @@ class _Viewer:
         end: Shows the last one.
         follow: Follows again.
         chosen: Started so it shows a list, and a key opens the log.
+        ready: What it writes once it is at the end, if that takes longer than to show lines.
     """
 
     argv: Sequence[str]
@@ -95,6 +96,7 @@ class _Viewer:
     down: bytes = b"j"
     follow: bytes = b""
     chosen: Sequence[str] = ()
+    ready: bytes = b""
 
 
 def run(plan: Plan) -> list[Table]:
@@ -149,7 +151,7 @@ def _viewers(deck: Server, job: str, log: Path) -> dict[str, _Viewer]:
         ),
     }
     if shutil.which("less"):
-        found["less +F"] = _Viewer(argv=["less", "+F", str(log)], leave=b"\x03", follow=b"F")
+        found["less +F"] = _Viewer(argv=["less", "+F", str(log)], leave=b"\x03", follow=b"F", ready=b"Waiting for data")
     if shutil.which("lnav"):
         found["lnav"] = _Viewer(argv=["lnav", str(log)])
     if shutil.which("tl"):
@@ -178,6 +180,8 @@ def _measure(viewer: _Viewer, switches: Path, pace: _Pace) -> Sample:
 
 def _look(terminal: Terminal, viewer: _Viewer, pace: _Pace, found: dict[str, float]) -> None:
     found["first"] = terminal.wait(_LINE, 120.0) - terminal.started_s
+    if viewer.ready not in terminal.seen:
+        terminal.wait(re.compile(re.escape(viewer.ready)), 120.0)
     terminal.drain(pace.settle_s)
     found["memory"] = memory_kib(terminal.pid) / 1024
     terminal.press(viewer.leave)

@@ -175,6 +175,17 @@ async def test_a_hit_out_of_sight_is_scrolled_to() -> None:
 
 
 @ui
+async def test_a_hit_deep_in_a_wrapped_line_is_scrolled_to() -> None:
+    async with stage(Log(b"first", b"x" * 2000 + b"needle" + b"x" * 2000, b"last")) as it:
+        await it.see("last")
+        await it.press("w")
+        await it.see("wrapped")
+        await search(it, "needle")
+        await it.see("xneedlex")
+        assert it.pane.view.cursor_line == 1
+
+
+@ui
 async def test_a_hit_far_into_a_long_line_is_told() -> None:
     async with stage(LongLine(100_000)) as it:
         await it.until(lambda: it.pane.view.line_count == 1)

@@ -252,17 +252,22 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
             bar.window_virtual_size, bar.window_size, bar.position = height, rows, self._top.line
 
     def _show_hit(self) -> None:
-        """Scroll sideways to where the hit is that was gone to, as soon as its line is there."""
-        if self._reveal is None or self.frame.wrap:
+        """Scroll to where the hit is within the line that was gone to, as soon as the line is there."""
+        if self._reveal is None:
             return
-        laid = self.text.laid(self._reveal)
+        line, laid = self._reveal, self.text.laid(self._reveal)
         if laid.line is None:
             return
-        cells = [laid.shown.cell_of(tag.start) for tag in laid.shown.tags if tag.kind == NOW]
-        cell = cells[0] if cells else 0
-        if not self.frame.left <= cell < self.frame.left + self.frame.text_width - 1:
-            self.reframe(replace(self.frame, left=max(0, cell - self.frame.text_width // 3)), again=False)
         self._reveal = None
+        char = next((tag.start for tag in laid.shown.tags if tag.kind == NOW), 0)
+        height, frame = self.window.height, self.frame
+        if frame.wrap:
+            hit = Anchor(line, bisect_right(laid.starts, char) - 1)
+            if hit not in rows_from(self._top, height, self.line_count, self.text.rows_of):
+                self._top, self._at = moved(hit, -(height // 3), self.line_count, self.text.rows_of), height // 3
+        elif not frame.left <= laid.shown.cell_of(char) < frame.left + frame.text_width - 1:
+            left = max(0, laid.shown.cell_of(char) - frame.text_width // 3)
+            self.reframe(replace(frame, left=left), again=False)
 
     def reframe(self, frame: Frame, *, again: bool = True) -> None:
         """Take other measures or toggles."""
