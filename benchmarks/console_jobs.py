@@ -47,7 +47,7 @@ _FLOOR = "floor"
 
 def run(plan: Plan) -> list[Table]:
     """Short and long history in turn with the floor."""
-    counts = plan.pick((1_000, 100_000), (1_000, 20_000), (50,))
+    counts = plan.pick((1_000, 100_000), (5_000,), (50,))
     with ExitStack() as stack:
         sides: dict[str, Side] = {_FLOOR: partial(_measure_floor, plan)}
         for count in counts:
@@ -101,7 +101,7 @@ def _measure(plan: Plan, deck: Server, count: int) -> Sample:
 def _look_at_keys(plan: Plan, terminal: Terminal, found: dict[str, float], name: str) -> None:
     """A key that changes a number: no other picture has that text."""
     times = []
-    for number in range(1, plan.pick(120, 60, 5) + 1):
+    for number in range(1, plan.pick(120, 20, 5) + 1):
         times.append(terminal.key(_KEY, re.compile(rb"(?<!\d)%d marked" % number)) * 1000)
         terminal.drain(_KEYS_APART_S)
     found[name], found[f"{name} p99"] = quantile(times, 0.5), quantile(times, 0.99)
