@@ -55,7 +55,7 @@ class Head(Widget):
         right = Content.styled(" · ".join(words), "$text-muted")
         room = width - state.cell_length - right.cell_length - (4 if words else 2)
         command = Content(clean_line(job.command)).truncate(max(0, room), ellipsis=True)
-        gap = max(1, width - state.cell_length - 2 - command.cell_length - right.cell_length)
+        gap = max(0, width - state.cell_length - 2 - command.cell_length - right.cell_length)
         return Content.assemble(state, "  ", command, " " * gap, right)
 
 

@@ -39,7 +39,7 @@ def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show
     return Binding(keys, action, label or words, id=f"log.{name}", show=show, tooltip=words)
 
 
-_TO_HITS = replace(_key("enter", "accept_search", "search_accept", "Read on at the hit", "To the hits"), priority=True)
+_TO_HITS = _key("enter", "accept_search", "search_accept", "Read on at the hit", "To the hits", show=True)
 
 
 class OutputPane(OutputBase):
@@ -58,7 +58,7 @@ class OutputPane(OutputBase):
         _key("enter", "line", "line", "The whole of this line, however long"),
         _key("escape", "end_search", "end_search", "No more marks of the search"),
         # Keys of the pattern that is typed. They are the pane's, so that the key after them goes to the log already.
-        _TO_HITS,
+        replace(_TO_HITS, priority=True),
         _key("escape", "cancel_search", "search_cancel", "Back to where the search began", "Cancel", show=True),
     ]
 

@@ -67,9 +67,7 @@ class SearchBar(Widget):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("alt+r,ctrl+r", "regex", "Regex", id="log.search_regex", tooltip="Words, or a regular expression"),
-        Binding(
-            "alt+c,ctrl+t", "case", "Case", id="log.search_case", tooltip="Tell upper and lower case apart, or not"
-        ),
+        Binding("alt+c", "case", "Case", id="log.search_case", tooltip="Tell upper and lower case apart, or not"),
     ]
 
     told: Reactive[str] = Reactive("", init=False)
