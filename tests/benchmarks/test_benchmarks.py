@@ -19,8 +19,6 @@ TABLES_COUNT = {
     "idle": 2,
     "fanout": 2,
     "blobs": 3,
-    "console": 1,
-    "console_jobs": 1,
 }
 
 
@@ -28,7 +26,8 @@ def check_spread(told: dict[str, Any]) -> None:
     assert told["min"] <= told["median"] <= told["max"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Those of the console drive a terminal with time limits of their own: for a quiet machine, by hand.
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("console")])
 def test_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--size", "tiny", "--rounds", "1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
