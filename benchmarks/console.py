@@ -103,14 +103,14 @@ def run(plan: Plan) -> list[Table]:
     """One log, on which all viewers are let loose in turn."""
     count = plan.pick(10_000_000, 1_000_000, 20_000)
     pace = plan.pick(
-        _Pace(jumps_count=5, steps_count=60, settle_s=0.4, busy_s=3.0),
+        _Pace(jumps_count=5, steps_count=60, settle_s=0.4, busy_s=2.0),
         _Pace(jumps_count=5, steps_count=40, settle_s=0.4, busy_s=2.0),
         _Pace(jumps_count=1, steps_count=3, settle_s=0.1, busy_s=0.3),
     )
     base, switches = plan.folder / "base.log", plan.folder / "switches"
     switches.mkdir()
     _write_lines(base, count)
-    with server(plan.folder / "data") as deck:
+    with server(plan.folder / "data", "--output-limit", "64GiB") as deck:
         writer = plan.folder / "writer.py"
         writer.write_text(_WRITER)
         job = deck.submit(f"cat {base}; exec {sys.executable} {writer} {_RATE_BYTES} {switches}", PATH="/usr/bin:/bin")
@@ -212,10 +212,7 @@ def _to_end(terminal: Terminal, viewer: _Viewer) -> float:
 
 def _steps(terminal: Terminal, viewer: _Viewer, pace: _Pace, limit_s: float) -> list[float]:
     """Go down line by line from the first; the times until each next line was seen."""
-    terminal.press(viewer.end)  # who is at the first line already may draw nothing
-    terminal.drain(pace.settle_s)
-    terminal.press(viewer.leave)
-    terminal.drain(pace.settle_s / 4)
+    _go_away(terminal, viewer, pace)
     terminal.key(viewer.home, _line(1))
     shown = {int(each) for each in _LINE.findall(terminal.seen + terminal.drain(pace.settle_s))}
     bottom = next(n for n in range(1, ROWS + 1) if n + 1 not in shown)
@@ -225,6 +222,17 @@ def _steps(terminal: Terminal, viewer: _Viewer, pace: _Pace, limit_s: float) -> 
         bottom += 1
         steps.append(terminal.key(viewer.down, _line(bottom)))
     return steps
+
+
+def _go_away(terminal: Terminal, viewer: _Viewer, pace: _Pace) -> None:
+    """Leave the first line: who is there already may draw nothing when it is asked for.
+
+    By following, where a program can: less goes on looking for the end of a log as long as there is a further one.
+    """
+    terminal.press(viewer.follow or viewer.end)
+    terminal.drain(pace.settle_s)
+    terminal.press(viewer.leave)
+    terminal.drain(pace.settle_s / 4)
 
 
 def _look_while_busy(terminal: Terminal, viewer: _Viewer, switches: Path, pace: _Pace, found: dict[str, float]) -> None:
@@ -242,9 +250,7 @@ def _look_while_busy(terminal: Terminal, viewer: _Viewer, switches: Path, pace: 
     homes = [terminal.key(viewer.home, _line(1))]
     steps = _steps(terminal, viewer, pace, pace.busy_s)
     for _ in range(pace.jumps_count):
-        _to_end(terminal, viewer)
-        terminal.press(viewer.leave)  # less looks for the end as long as there is a further one
-        terminal.drain(pace.settle_s / 4)
+        _go_away(terminal, viewer, pace)
         homes.append(terminal.key(viewer.home, _line(1)))
     found["busy down"], found["busy down p90"] = quantile(steps, 0.5) * 1000, quantile(steps, 0.9) * 1000
     found["busy home"] = quantile(homes, 0.5) * 1000

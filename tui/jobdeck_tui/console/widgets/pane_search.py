@@ -41,7 +41,8 @@ class PaneSearch:
         self._where = ""  # what is said of the hit that was gone to
         self._steps = 0  # still to be gone, upwards if negative
         self._stepping = False
-        self._origin: int | None = None  # the line from which the search began; None if the end was followed
+        self._origin: int | None = None  # the line on which the search began; None if the end was followed
+        self._first = 0  # the first line that was seen then
 
     @property
     def active(self) -> bool:
@@ -55,6 +56,7 @@ class PaneSearch:
     def open(self) -> None:
         """Type a pattern; what is found is told while it is typed."""
         self._origin = None if self._view.follow else self._view.cursor_line
+        self._first = self._view.lines_seen[0]
         self._bar.open()
 
     def end(self) -> None:
@@ -86,7 +88,7 @@ class PaneSearch:
         self._search = search
         self._view.find(search.finder)
         start(self._bar, partial(self._counted, search), _COUNT)
-        line = self._origin if self._origin is not None else self._view.lines_seen[0]
+        line = self._first if self._origin is None else self._origin
         start(self._bar, partial(self._step, search, line), _STEP)
         self._bar.refresh_bindings()
 
