@@ -179,7 +179,7 @@ class Blobs:
         Raises:
             BadRequestError, TooLargeError: See ``put`` and ``set_tags``.
         """
-        tags = blobrows.check_tags(own_tags, self.settings)
+        tags = self.check_tags(own_tags)
         new = await self._aside.run(_text_bytes(record), lambda: blobrows.prepare(record))
         if len(new.text) > self.settings.blob_record_limit_bytes:
             raise TooLargeError("The record", self.settings.blob_record_limit_bytes)
@@ -310,6 +310,14 @@ class Blobs:
 
     # -- keeping and removing --
 
+    def check_tags(self, tags: Iterable[str]) -> list[str]:
+        """Tags that a blob may be given, each once, sorted: to be known before its bytes have come.
+
+        Raises:
+            BadRequestError, TooLargeError: See ``set_tags``.
+        """
+        return blobrows.check_tags(tags, self.settings)
+
     async def set_tags(self, blob_hash: str, tags: Iterable[str]) -> Blob:
         """Give a blob these tags of its own, instead of those that it was given here before.
 
@@ -317,7 +325,7 @@ class Blobs:
             UnknownBlobError: There is no such record.
             BadRequestError, TooLargeError: A tag is empty or too long, or there are too many.
         """
-        wanted = blobrows.check_tags(tags, self.settings)
+        wanted = self.check_tags(tags)
         await self._events.commit(lambda connection: blobrows.set_tags(connection, blob_hash, wanted))
         return await self.show(blob_hash)
 

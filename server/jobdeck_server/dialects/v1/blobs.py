@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from jobdeck_protocol.blob import ARTIFACT, FILE, LINK, to_wire
-from jobdeck_server.core import blobrows
 from jobdeck_server.core.aside import Aside
 from jobdeck_server.core.blobrecord import file_record, record_of
 from jobdeck_server.core.blobs import ArchiveTarget, BlobFilter, Collected
@@ -101,9 +100,7 @@ class BlobRoutes:
         name = parse.arguments(request).get("name")
         if not name:
             raise BadRequestError("The query must have a name for the file.", field="name")
-        tags = blobrows.check_tags(
-            (value for field, value in parse_qsl(request.query) if field == "tag"), self._settings
-        )
+        tags = self._blobs.check_tags(value for field, value in parse_qsl(request.query) if field == "tag")
         length = request.header("content-length")
         expected_bytes = None if length is None else int(length)
         async with self._blobs.upload(expected_bytes=expected_bytes) as upload:
