@@ -18,7 +18,6 @@ import os
 import select
 import socket
 import struct
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 COPY_LIMIT_BYTES = 16 * 1024
 # Where the kernel cannot pass pages on (some file systems), blocks of this size are copied; larger ones fault in anew.
 COPY_BYTES = 256 * 1024
-# How long others may wait while a file is sent: a checkpoint costs as much as a tenth of a MiB.
-TURN_S = 0.0005
 NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 # Most buffers one sendmsg takes on Linux (IOV_MAX).
 BUFFERS_LIMIT_COUNT = 1024
@@ -183,8 +180,7 @@ class Wire:
     async def send_slice(self, head: bytes, piece: FileSlice, tail: bytes = b"") -> None:
         """Send ``head``, the bytes of a file, ``tail``: the large ones by sendfile, never held back for what follows.
 
-        A checkpoint at the end, and whenever pieces of ``chunk_bytes`` have taken so long that others would feel it, so
-        that a fast reader does not starve them.
+        A checkpoint after each piece of ``chunk_bytes``, so that a fast reader does not starve the others.
 
         Raises:
             ShortFileError: The file has fewer bytes than the slice says; the client has got a part of them.
@@ -196,14 +192,11 @@ class Wire:
         if head:
             await self.send(head, more=True)
         offset, end = piece.offset, piece.offset + piece.length
-        turn_s = time.monotonic() + TURN_S
         while offset < end:
             goal = min(offset + self._chunk_bytes, end)
             await self._send_range(piece.fd, offset, goal)
             offset = goal
-            if offset == end or time.monotonic() > turn_s:
-                await trio.lowlevel.checkpoint()
-                turn_s = time.monotonic() + TURN_S
+            await trio.lowlevel.checkpoint()
         if tail:
             await self.send(tail)
 
