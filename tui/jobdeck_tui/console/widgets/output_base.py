@@ -300,13 +300,13 @@ class OutputBase(Widget):
 
     def _tell(self) -> None:
         """Tell where one is: at once after a key, and a few times a second while only numbers change."""
-        place = self.place()
-        told = self._foot.place
-        if self._numbers_wait is not None and place.without_numbers == told.without_numbers:
+        place, modes = self.place(), self._modes()
+        same = (place.without_numbers, modes) == (self._foot.place.without_numbers, self._foot.modes)
+        if self._numbers_wait is not None and same:
             return
         if self._numbers_wait is None:
             self._numbers_wait = self.set_timer(_NUMBERS_S, self._tell_numbers)
-        self._foot.place, self._foot.modes = place, self._modes()
+        self._foot.place, self._foot.modes = place, modes
         self._head.brief = place.going[0] if self.has_class("-compact") and self.feed is not None else ""
 
     def _tell_numbers(self) -> None:
