@@ -1,4 +1,4 @@
-"""The file ``runs`` as the pump opens it; its format is in ``records``."""
+"""The files ``output`` and ``runs`` as the pump opens them; the format of ``runs`` is in ``records``."""
 
 from __future__ import annotations
 
@@ -49,3 +49,22 @@ def open_runs(folder: str, boot_id: str) -> int:
             os.unlink(fresh)
             raise
         return fd
+
+
+def open_files(folder: str, boot_id: str) -> tuple[int, int]:
+    """Make and open what a job's pump writes: ``output`` and ``runs``.
+
+    Raises:
+        OSError: They could not be made, for example ENOSPC.
+    """
+    output = open_output(folder)
+    try:
+        return output, open_runs(folder, boot_id)
+    except OSError:
+        os.close(output)
+        raise
+
+
+def open_output(folder: str) -> int:
+    """Open ``output``, made if it is not there."""
+    return os.open(f"{folder}/output", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -15,6 +15,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobdeck_keeper import cgroup, pipes, records, shim, wire
+from jobdeck_keeper.indexfile import open_files
 
 if TYPE_CHECKING:
     from jobdeck_keeper.setup import Place
@@ -120,6 +121,7 @@ class Pool:
         os.mkdir(folder, 0o700)
         locked = -1
         sides: tuple[int, ...] = ()
+        files: tuple[int, ...] = ()
         try:
             locked = records.create_empty(folder)
             # The shim inherits this open file and with it the lock: while the lock is held, somebody lives.
@@ -127,12 +129,14 @@ class Pool:
             ends = pipes.open_pipes(folder)
             sides = job_side = pipes.open_job_side(folder)
             ready = pipes.open_ready_list(ends)  # after the writers: their coming puts empty pipes on it
-            return self._fork(folder, group, locked, ends, ready, job_side, calm=calm)
+            # Made here, not by the shim: a folder that may be moved at any moment must be complete.
+            files = opened = open_files(folder, place.boot)
+            return self._fork(folder, group, locked, ends, ready, job_side, opened, calm=calm)
         except OSError:
             _remove(folder)
             raise
         finally:
-            for fd in (locked, *sides):
+            for fd in (locked, *sides, *files):
                 if fd >= 0:
                     os.close(fd)
 
@@ -144,6 +148,7 @@ class Pool:
         ends: tuple[int, int],
         ready: pipes.ReadyList,
         sides: tuple[int, int],
+        files: tuple[int, int],
         *,
         calm: bool,
     ) -> Spare:
@@ -153,7 +158,7 @@ class Pool:
         pid = os.fork()
         if pid == 0:
             birth = shim.Birth(
-                opened, theirs, locked, ends, ready, sides, place.fifo, place.boot, group, place.around, calm
+                opened, theirs, locked, ends, ready, sides, files, place.fifo, place.boot, group, place.around, calm
             )
             shim.run_spare(birth)
         os.close(opened)

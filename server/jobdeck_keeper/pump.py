@@ -21,7 +21,7 @@ import select
 import time
 
 from jobdeck_keeper import records
-from jobdeck_keeper.indexfile import cut_to_valid, open_runs
+from jobdeck_keeper.indexfile import cut_to_valid, open_output, open_runs
 from jobdeck_keeper.pipes import (
     BULK_PIPE_BYTES,
     Limits,
@@ -55,13 +55,22 @@ class Pump:
         order_unknown: At a take-over both pipes held bytes and nobody can say which came first.
     """
 
-    def __init__(self, *, folder: str, ends: tuple[int, int], ready: ReadyList, heir: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        folder: str,
+        ends: tuple[int, int],
+        ready: ReadyList,
+        files: tuple[int, int] = (-1, -1),
+        heir: bool = False,
+    ) -> None:
         """Make ready; nothing is opened yet.
 
         Args:
             folder: The job's folder, or what will be it.
             ends: Read ends of its pipes; they stay the caller's.
             ready: The order in which they become ready.
+            files: ``output`` and ``runs``, or -1 where ``open`` is to open them.
             heir: A pump went before this one.
         """
         self.size = self.dropped = 0
@@ -72,7 +81,8 @@ class Pump:
         self._limits = Limits(output_bytes=0, index_bytes=0, exact=True)
         self._ends, self._ready = ends, ready
         self._kinds = {ends[0]: records.KIND_STDOUT, ends[1]: records.KIND_STDERR}
-        self._output = self._runs = self._null = -1
+        self._output, self._runs = files
+        self._null = -1
         self._runs_size = self._stdout = 0
         self._kind = self._flags = self._run_us = 0
         self._held: list[int] = []  # pipes whose event was taken but whose bytes were not: first of all
@@ -123,10 +133,11 @@ class Pump:
 
     def _open(self, boot_id: str) -> None:
         if self._output < 0:
-            self._output = os.open(f"{self.folder}/output", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._output = open_output(self.folder)
         # Only the holder of this lock may write; a predecessor that was frozen and thawed does not hold it.
         fcntl.flock(self._output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._runs = open_runs(self.folder, boot_id)
+        if self._runs < 0:
+            self._runs = open_runs(self.folder, boot_id)
         self.size = os.fstat(self._output).st_size
         self._runs_size = os.fstat(self._runs).st_size
         if self._heir:

@@ -46,6 +46,7 @@ class Birth(NamedTuple):
         ends: Read ends of the job's pipes.
         ready: The order in which these become ready.
         sides: The job's ends of them.
+        files: The job's open ``output`` and ``runs``.
         fifo: Where the keeper listens.
         cgroup: The group for the job, None without.
         calm: There is time to rehearse.
@@ -57,6 +58,7 @@ class Birth(NamedTuple):
     ends: tuple[int, int]
     ready: ReadyList
     sides: tuple[int, int]
+    files: tuple[int, int]
     fifo: int
     boot: str
     cgroup: str | None
@@ -119,7 +121,7 @@ class Shim:
         self._actions: dict[int, Callable[[], None]] = {self._wake: self._woken}
         self._tree = ShimTree(birth.cgroup)
         self._stub = fork_stub(birth.sides, birth.cgroup, birth.around, calm=birth.calm)
-        self._pump = Pump(folder=".", ends=birth.ends, ready=birth.ready)
+        self._pump = Pump(folder=".", ends=birth.ends, ready=birth.ready, files=birth.files)
         self._pump.open(birth.boot)
         self._life: Life
         self._given: Commission
@@ -237,7 +239,7 @@ def run_spare(birth: Birth) -> NoReturn:
         os.setsid()
         keep = (birth.commission.fileno(), birth.fifo, birth.record, *birth.ends, birth.ready.epoll.fileno())
         os.fchdir(birth.folder)
-        procs.close_all_but((*keep, *birth.sides))
+        procs.close_all_but((*keep, *birth.sides, *birth.files))
         procs.set_name("jd-spare")
         shim = Shim(birth)
         if birth.calm:

@@ -111,25 +111,36 @@ def claim(place: Place, spec: dict[str, Any], spare: Spare) -> Job | None:
         # An empty folder is replaced, one with anything in it refuses: so this claims, and exactly once.
         os.rename(spare.folder, folder)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _move_in(spare, folder):
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             records.clear_slot(spare.record, "claim")
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
+            raise
+        if not _claim_inside(spare, folder):
+            records.clear_slot(spare.record, "claim")
             return None
     return Job(ident=spec["id"], folder=folder, record=spare.record, claim=payload, ends=spare.ends, ready=spare.ready)
 
 
-def _move_in(spare: Spare, folder: str) -> bool:
+def _claim_inside(spare: Spare, folder: str) -> bool:
     """Claim a job whose folder holds something already; False if it was claimed before."""
     try:
         os.link(f"{spare.folder}/record", f"{folder}/record")
     except FileExistsError:
         return False
-    os.unlink(f"{spare.folder}/record")
-    for name in os.listdir(spare.folder):
-        os.rename(f"{spare.folder}/{name}", f"{folder}/{name}")
-    os.rmdir(spare.folder)
     return True
+
+
+def _move_in(spare: Spare, folder: str) -> None:
+    """Bring the spare's files to a job that was claimed inside its folder. All of them are there since its birth."""
+    try:
+        names = os.listdir(spare.folder)
+    except FileNotFoundError:
+        return  # the folder itself has become the job's
+    for name in names:
+        if name == "record":
+            os.unlink(f"{spare.folder}/record")
+        else:
+            os.rename(f"{spare.folder}/{name}", f"{folder}/{name}")
+    os.rmdir(spare.folder)
 
 
 def _claim_of(place: Place, spec: dict[str, Any], group: str | None) -> Payload:
@@ -181,9 +192,10 @@ def commission(job: Job, steps: list[Step], spare: Spare, *, touch: bool) -> Non
     """Give a claimed job to its spare. If that is dead, that will be seen as the death of any shim.
 
     Raises:
-        OSError: The plan could not be written, or the input not be opened.
+        OSError: Its files could not be moved, the plan not be written, or the input not be opened.
     """
     job.shim, job.shim_fd = spare.pid, spare.pidfd
+    _move_in(spare, job.folder)
     if job.claim["stdin"]:
         source = os.open(f"{job.folder}/input", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         job.feeder = Feeder(source, *pipes.open_stdin(job.folder))

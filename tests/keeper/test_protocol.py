@@ -68,7 +68,7 @@ def test_a_repeated_spawn_is_known(client: Client, keeper: KeeperProcess) -> Non
 
 
 def test_a_folder_with_something_in_it(client: Client, keeper: KeeperProcess) -> None:
-    for number in range(6):  # more than there are spares: some are made at this moment
+    for number in range(60):  # many more than there are spares: some are being made at this moment
         spec = spec_of("cat", stdin=True)
         folder = keeper.folder(spec["id"])
         folder.mkdir()
@@ -81,6 +81,21 @@ def test_a_folder_with_something_in_it(client: Client, keeper: KeeperProcess) ->
         assert client.call("spawn", spec=spec)["status"] == "known"
         assert set(os.listdir(folder)) == {"record", "output", "runs", "input"}
     wait_until(lambda: len(os.listdir(keeper.data / "spares")) == SPARES_COUNT)
+
+
+def test_folders_with_something_in_them_all_at_once(client: Client, keeper: KeeperProcess) -> None:
+    # None of these finds a spare that has had time to settle: its folder is moved while it is being born.
+    specs = [spec_of("cat", stdin=True) for _ in range(60)]
+    for spec in specs:
+        keeper.folder(spec["id"]).mkdir()
+        (keeper.folder(spec["id"]) / "input").write_bytes(spec["id"].encode())
+    for spec in specs:
+        client.post("spawn", spec=spec)
+        client.post("eof", id=spec["id"], size=len(spec["id"]))
+    for spec in specs:
+        assert client.exit(spec["id"])["exit"]["code"] == 0
+        assert keeper.output(spec["id"]) == spec["id"].encode()
+        assert set(os.listdir(keeper.folder(spec["id"]))) == {"record", "output", "runs", "input"}
 
 
 def test_two_spawns_at_once(client: Client, keeper: KeeperProcess) -> None:
