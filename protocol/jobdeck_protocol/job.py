@@ -97,7 +97,8 @@ class Job:
         id: UUID4 in lower case.
         dialect: Which API made it: ``jobrunner``, ``webgme``, ``scheduler``, ``spark``, ``v1``.
         key: The API's own name for it where that is not the id (an executor's hash), else None.
-        steps: What runs, in order; the first that fails ends the job.
+        steps: What runs, in order; the first that fails ends the job. Empty while only the ``bundle`` is known.
+        bundle: Hash of the blob in which its files and its command came, None for jobs that are a command.
         labels: Free words, in the order given, no word twice.
         stdin: Whether it asked for standard input.
         time_limit_s: Seconds from start after which it is stopped as FAILED; None for no limit.
@@ -128,6 +129,7 @@ class Job:
     dialect: str
     key: str | None = None
     steps: tuple[Step, ...] = ()
+    bundle: str | None = None
     labels: tuple[str, ...] = ()
     stdin: bool = False
     time_limit_s: float | None = None
@@ -162,6 +164,8 @@ class Job:
     @property
     def command(self) -> str:
         """One line that tells a person what runs."""
+        if not self.steps and self.bundle is not None:
+            return f"bundle {self.bundle}"
         return " && ".join(
             step.command_line if step.command_line is not None else shlex.join(step.argv or ()) for step in self.steps
         )

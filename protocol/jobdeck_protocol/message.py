@@ -37,6 +37,7 @@ _JOB_TYPES: Mapping[str, tuple[type, ...]] = {
     "id": (str,),
     "dialect": (str,),
     "key": _OPTIONAL_TEXT,
+    "bundle": _OPTIONAL_TEXT,
     "stdin": (bool,),
     "time_limit_s": (*_NUMBER, type(None)),
     "linger_s": _NUMBER,

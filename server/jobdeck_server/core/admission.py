@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,18 +15,17 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """The queue and the slots of one engine. ``start`` is called with each job that leaves the queue, its slot held."""
+    """The queue and the slots of this machine."""
 
-    def __init__(self, engine: Engine, settings: Settings, *, start: Callable[[Live], None]) -> None:
+    def __init__(self, engine: Engine, settings: Settings) -> None:
         self._limit_count = min(settings.running_limit_count, engine.capacity_count)
-        self._start = start
+        self._start: Callable[[Live], None] | None = None
         self._queue: deque[Live] = deque()
         self._held: set[str] = set()
 
-    @property
-    def waiting_count(self) -> int:
-        """Jobs in the queue."""
-        return len(self._queue)
+    def attach(self, start: Callable[[Live], None]) -> None:
+        """Have ``start`` called with each job that leaves the queue, its slot held."""
+        self._start = start
 
     @property
     def held_count(self) -> int:
@@ -37,8 +37,9 @@ class Admission:
         self._queue.append(live)
 
     def leave(self, live: Live) -> None:
-        """Take a job out of the queue."""
-        self._queue.remove(live)
+        """Take a job out of the queue, if it is there."""
+        with suppress(ValueError):
+            self._queue.remove(live)
 
     def take_free_slot(self, job_id: str) -> bool:
         """Take a slot if there is a free one and nobody waits before; whether it was so."""
@@ -62,4 +63,5 @@ class Admission:
         while self._queue and len(self._held) < self._limit_count:
             live = self._queue.popleft()
             self._held.add(live.job.id)
+            assert self._start is not None
             self._start(live)

@@ -1,9 +1,7 @@
 """JobCore: the one owner of all job state.
 
 The life of a job here:
-1. ``submit`` checks the request and commits the record with all that is needed to run it: STARTING if a slot is free,
-   else QUEUED. Only then is its id handed out, and only after that the engine is asked. The database is the only
-   acknowledged truth: a server killed between commit and asking asks again when it comes back (``recovery``).
+1. It comes in and waits until there is a place for it (``intake``).
 2. The engine tells what happens by ``report``. A report moves the job by the table of states; one that says nothing new
    is ignored, so reports may be repeated.
 3. Ends are committed after a sync of the file system (with ``sync="full"``), so that no record claims output that a
@@ -17,32 +15,36 @@ database alone. The core knows no HTTP, and no engine but by its interface.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_protocol.job import Job, JobState, move
+from jobdeck_protocol.job import JobState, move
 from jobdeck_server.core import journal, listing, recovery, removal, requests
 from jobdeck_server.core.admission import Admission
-from jobdeck_server.core.errors import CapacityError, ConflictError, UnknownJobError
+from jobdeck_server.core.errors import ConflictError, UnknownJobError
+from jobdeck_server.core.intake import Intake
 from jobdeck_server.core.lines import Lines
-from jobdeck_server.core.live import Live, now_us
+from jobdeck_server.core.live import Register, now_us
 from jobdeck_server.core.output import OutputReader
 from jobdeck_server.core.readers import Readers
 from jobdeck_server.core.saver import Saver
 from jobdeck_server.core.stdin import Stdin
 from jobdeck_server.core.stopper import Stopper
 from jobdeck_server.core.verdict import verdict
-from jobdeck_server.engines.base import Ended, Launch, Noted, Report, Started, Stop
+from jobdeck_server.engines.base import Ended, Noted, Planned, Report, Started, Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from jobdeck_protocol.job import Job
     from jobdeck_server.core.events import EventLog
     from jobdeck_server.core.growth import Growth
-    from jobdeck_server.core.journal import Event
+    from jobdeck_server.core.intake import Also
     from jobdeck_server.core.listing import JobFilter, Page
+    from jobdeck_server.core.live import Live
     from jobdeck_server.core.requests import Idempotency, JobRequest
     from jobdeck_server.core.store import Store
     from jobdeck_server.engines.base import Engine
@@ -62,12 +64,25 @@ class JobCore:
         self.engine = engine
         self.store = store
         self.boot_id = boot_id
-        self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
         self.growth = growth
-        self._live: dict[str, Live] = {}
+        self._register = Register(growth)
+        self.counts = self._register.counts
+        self._live = self._register.jobs
         self._saver = Saver(store, events, self._live, settings)
         self._stopper = Stopper(engine)
-        self._admission = Admission(engine, settings, start=self._start)
+        self._admission = Admission(engine, settings)
+        self._intake = Intake(
+            settings,
+            store=store,
+            events=events,
+            engine=engine,
+            register=self._register,
+            saver=self._saver,
+            admission=self._admission,
+            boot_id=boot_id,
+        )
+        self.pools = self._intake.pools
+        self.reruns: dict[str, Callable[[Job], Awaitable[Job]]] = {}  # of dialects that do it their own way
         self.stdin = Stdin(self._live, engine, settings)
         self.readers = Readers(settings.attach_limit_count)
         self.lines = Lines(settings, folder=engine.follow, running=self._running)
@@ -82,29 +97,13 @@ class JobCore:
             task_status.started()
             await trio.sleep_forever()
 
-    # -- submitting --
+    # -- coming in --
 
-    async def submit(self, request: JobRequest, *, idempotency: Idempotency | None = None) -> Job:
-        """Accept a job: when this returns, it is committed, and it will run even if the server dies now.
-
-        Cancelled while the commit is under way, the job is accepted all the same.
-
-        Raises:
-            BadRequestError, TooLargeError: See ``requests.plan``.
-            CapacityError: The queue is full.
-            IdempotencyError: The key was used with another body.
-            StoreError: The database would not take it; nothing was accepted.
-        """
-        job, spec = requests.plan(request, self.settings, job_id=str(uuid.uuid4()), now_us=now_us())
-        if any(step.cwd is not None for step in request.steps):
-            await trio.to_thread.run_sync(requests.check_folders, request, self.settings, limiter=self._thread_limiter)
-        if self._admission.waiting_count >= self.settings.queued_limit_count:
-            raise CapacityError("The queue of jobs is full; try again later.")
-        live = Live(job, spec)
-        if self._admission.take_free_slot(job.id):
-            live.job, live.boot_id = move(job, JobState.STARTING), self.boot_id
-        earlier = await self._insert(live, idempotency)
-        return live.job if earlier is None else await self.get(earlier)
+    async def submit(
+        self, request: JobRequest, *, idempotency: Idempotency | None = None, also: Also | None = None
+    ) -> Job:
+        """Accept a job; see ``Intake.submit``."""
+        return await self._intake.submit(request, idempotency=idempotency, also=also)
 
     async def rerun(self, job_id: str, *, idempotency: Idempotency | None = None) -> Job:
         """Accept a new job that is what another one was when it was submitted; see ``submit``.
@@ -114,75 +113,38 @@ class JobCore:
             ConflictError: It cannot be run again.
         """
         job = await self.get(job_id)
+        again = self.reruns.get(job.dialect)
+        if again is not None:
+            return await again(job)
         live = self._live.get(job_id)
         spec = live.spec if live is not None else await self.store.read(lambda c: journal.find_spec(c, job_id))
         return await self.submit(requests.again(job, spec, self.settings), idempotency=idempotency)
 
-    async def _insert(self, live: Live, idempotency: Idempotency | None) -> str | None:
-        """Commit a new job and set it going; the id of an earlier one if the key was used before."""
-        finished = trio.Event()
-        outcome: list[str | Exception | None] = []
-        job, boot_id = live.job, live.boot_id
+    def admit(self, live: Live) -> None:
+        """Let a job that waits in a pool run here as soon as there is a slot; see ``Intake.admit``."""
+        self._intake.admit(live)
 
-        def done(result: str | list[Event] | None, error: Exception | None) -> None:
-            # Runs also when the submitter has gone: what was committed must be set going.
-            if isinstance(result, list):
-                self._accept(live, result)
-                outcome.append(None)
-            else:
-                self._admission.free_slot(job.id)
-                outcome.append(error if error is not None else result)
-            finished.set()
+    async def place(self, live: Live, *, engine: str, worker: str) -> None:
+        """Give a waiting job to a worker; see ``Intake.place``."""
+        await self._intake.place(live, engine=engine, worker=worker)
 
-        self.store.write_soon(
-            lambda connection: journal.insert_job(connection, job, live.spec, boot_id=boot_id, idempotency=idempotency),
-            done,
-        )
-        await finished.wait()
-        if isinstance(outcome[0], Exception):
-            raise outcome[0]
-        return outcome[0]
-
-    def _accept(self, live: Live, events: list[Event]) -> None:
-        self.adopt(live)
-        self.events.publish(events)
-        if live.job.state is JobState.STARTING:
-            self._launch(live)
-        else:
-            self._admission.enqueue(live)
-            self._admission.fill_slots()
-
-    def _launch(self, live: Live) -> None:
-        self.engine.submit(Launch(job_id=live.job.id, spec=live.spec))
-
-    def _start(self, live: Live) -> None:
-        """A queued job was given a slot: commit that it leaves the queue, then ask for its start."""
-        live.boot_id = self.boot_id
-        self._set(live, move(live.job, JobState.STARTING))
-
-        def done(events: list[Event] | None, error: Exception | None) -> None:
-            self._saver.saved(live, events, error)
-            if error is None and live.job.state is JobState.STARTING:
-                self._launch(live)
-
-        self._saver.save(live, durable=True, done=done)
+    async def hold(self, live: Live, *, held: bool) -> None:
+        """Keep a waiting job from being started, or no longer; see ``Intake.hold``."""
+        await self._intake.hold(live, held=held)
 
     def adopt(self, live: Live) -> None:
         """Take a job that is in the database into memory."""
-        self._live[live.job.id] = live
-        self.counts[live.job.state] += 1
-        if live.job.state in (JobState.STARTING, JobState.RUNNING):
-            self._admission.hold_slot(live.job.id)
+        self._intake.adopt(live)
 
     def enqueue(self, live: Live) -> None:
-        """Put a queued job, as found at start, at the end of the queue."""
-        self.adopt(live)
-        self._admission.enqueue(live)
+        """Put a queued job, as found at start, where it waits."""
+        self._intake.adopt(live)
+        self._intake.enqueue(live)
 
     def resume(self, live: Live, *, launch: bool) -> None:
         """Go on with a job that was found at start: ask for its start again, tell its stop again."""
         if launch:
-            self._launch(live)
+            self._intake.launch(live)
         self._stopper.resume(live)
 
     def open_queue(self) -> None:
@@ -329,10 +291,10 @@ class JobCore:
             return live.job
         if live.job.state is JobState.QUEUED:
             self._admission.leave(live)
-            self._set(live, move(live.job, JobState.STOPPED, stop_requested=True, finished_us=now_us()))
+            self._register.set(live, move(live.job, JobState.STOPPED, stop_requested=True, finished_us=now_us()))
         else:
             if not live.job.stop_requested:
-                self._set(live, replace(live.job, stop_requested=True))
+                self._register.set(live, replace(live.job, stop_requested=True))
             self._stopper.ask(live, Stop(signal=signal, grace_s=live.job.grace_s if grace_s is None else grace_s))
         await self._saver.save_now(live)
         return live.job
@@ -375,26 +337,26 @@ class JobCore:
                 changed = replace(job, started_us=job.started_us or report.started_us, step=report.step, note=None)
                 if job.state is JobState.STARTING:
                     changed = move(changed, JobState.RUNNING)
+            case Planned():
+                changed = replace(job, steps=report.steps)
             case Noted():
                 changed = replace(job, note=report.note)
             case Ended():
                 changed = verdict(job, report)
         if changed != job:
-            self._set(live, changed)
+            self._register.set(live, changed)
             (self._saver.save if changed.ended else self._saver.save_later)(live)
         if changed.ended:
             self._admission.free_slot(job_id)
             self.lines.ended(changed)
+
+    def engine_of(self, job_id: str) -> str | None:
+        """The name of the engine that has a job; None for a job that is not in memory."""
+        live = self._live.get(job_id)
+        return None if live is None else live.job.engine
 
     async def resync(self) -> None:
         """Ask the engine about each job that it should know, and go on from what it says."""
         await recovery.resync(self)
 
     # -- changing and saving --
-
-    def _set(self, live: Live, job: Job) -> None:
-        self.counts[live.job.state] -= 1
-        self.counts[job.state] += 1
-        live.job = job
-        live.ring()
-        self.growth.poke(job.id)

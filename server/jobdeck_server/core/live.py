@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from jobdeck_protocol.job import JobState
 from jobdeck_server.core.journal import record_text
 
 if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
+    from jobdeck_server.core.growth import Growth
     from jobdeck_server.engines.base import Stop
 
 
@@ -49,6 +51,33 @@ class Live:
         """Wake all who wait for a change."""
         self.changed.set()
         self.changed = trio.Event()
+
+
+class Register:
+    """All jobs in memory, and how many there are in each state, those in the database alone counted too.
+
+    Attributes:
+        jobs: By their id.
+        counts: By state.
+    """
+
+    def __init__(self, growth: Growth) -> None:
+        self.jobs: dict[str, Live] = {}
+        self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
+        self._growth = growth
+
+    def add(self, live: Live) -> None:
+        """Take in a job that is in the database."""
+        self.jobs[live.job.id] = live
+        self.counts[live.job.state] += 1
+
+    def set(self, live: Live, job: Job) -> None:
+        """Change a job's record, and wake all who wait for that."""
+        self.counts[live.job.state] -= 1
+        self.counts[job.state] += 1
+        live.job = job
+        live.ring()
+        self._growth.poke(job.id)
 
 
 def now_us() -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_server.core.errors import BadRequestError, ConflictError, TooLargeError
+from jobdeck_server.engines.base import LOCAL
 
 if TYPE_CHECKING:
     from jobdeck_server.settings import Settings
@@ -36,11 +37,28 @@ class StepRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """A job to be run. None means the server's default; times in seconds. ``rerun_of`` is the job that it repeats."""
+    """A job to be run. None means the server's default; times in seconds.
+
+    Attributes:
+        dialect: The API that asks.
+        steps: The commands, in order; none for a bundle.
+        bundle: Hash of the blob that brings the files and says what runs.
+        engine: ``engines.base.LOCAL``, or ``BUNDLES`` for a bundle.
+        pool: Where it waits (``JobCore.pools``); None for the core's own queue.
+        key: The API's own name for it.
+        held: Not to be started yet.
+        attempt: From 1, when work is tried again.
+        rerun_of: The job that it repeats.
+    """
 
     dialect: str
-    steps: tuple[StepRequest, ...]
+    steps: tuple[StepRequest, ...] = ()
+    bundle: str | None = None
+    engine: str = LOCAL
+    pool: str | None = None
     key: str | None = None
+    held: bool = False
+    attempt: int = 1
     labels: tuple[str, ...] = ()
     stdin: bool = False
     time_limit_s: float | None = None
@@ -90,9 +108,15 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
         state=JobState.QUEUED,
         created_us=now_us,
         rerun_of=request.rerun_of,
+        bundle=request.bundle,
+        engine=request.engine,
+        held=request.held,
+        attempt=request.attempt,
     )
     spec = {
         "id": job_id,
+        "bundle": request.bundle,
+        "pool": request.pool,
         "steps": [_private(step, settings) for step in request.steps],
         "stdin": request.stdin,
         "linger_s": linger_s,
@@ -184,7 +208,7 @@ def signal_number(value: object) -> int:
 
 
 def _check_shape(request: JobRequest, settings: Settings) -> None:
-    if not request.steps:
+    if not request.steps and request.bundle is None:
         raise BadRequestError("A job needs at least one command.", field="steps")
     if len(request.steps) > settings.step_limit_count:
         raise TooLargeError("The list of commands", settings.step_limit_count, "commands")

@@ -69,6 +69,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     blobschema.TABLES,
     ("update job set record = json_insert(record, '$.rerun_of', null)",),
+    ("update job set record = json_insert(record, '$.bundle', null)",),
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import JobState, move
@@ -42,6 +43,7 @@ def verdict(job: Job, end: Ended) -> Job:
         output_bytes=end.output_bytes,
         dropped_bytes=end.dropped_bytes,
         note=_CUT if end.cut else None,
+        results=MappingProxyType(dict(end.results)),
     )
     return move(job, state)
 

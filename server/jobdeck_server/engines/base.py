@@ -8,7 +8,7 @@ may be told more than once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 
     import trio
 
+    from jobdeck_protocol.job import Step
+
+
+LOCAL = "local"
+BUNDLES = "executor"  # the local engine with what a bundle needs before and after
+OUTSIDE = "webgme-worker"  # the workers of the WebGME API, which come and ask
+
+
+def takes_slot(engine: str) -> bool:
+    """Whether an engine's jobs run on this machine, and so count among those that may run here at once."""
+    return engine != OUTSIDE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
@@ -24,6 +36,13 @@ class Started:
 
     started_us: int
     step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What a bundle has turned out to run."""
+
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +69,7 @@ class Ended:
         dropped_bytes: Output beyond the limit, counted and dropped.
         step: The step that ended it.
         cut: Its last output may be missing: everything that watched over it was killed at once.
+        results: Name to the hash of a blob.
     """
 
     how: str
@@ -63,9 +83,10 @@ class Ended:
     dropped_bytes: int = 0
     step: int | None = None
     cut: bool = False
+    results: Mapping[str, str] = field(default_factory=dict)
 
 
-Report = Started | Noted | Ended
+Report = Planned | Started | Noted | Ended
 
 
 class Sink(Protocol):
@@ -77,6 +98,9 @@ class Sink(Protocol):
     async def resync(self) -> None:
         """The engine lost sight of its jobs for a while and sees again: the core asks ``status`` for each."""
 
+    def engine_of(self, job_id: str) -> str | None:
+        """The name of the engine that has a job; None for a job that is not in memory."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
@@ -84,6 +108,7 @@ class Launch:
 
     job_id: str
     spec: Mapping[str, Any]
+    engine: str = LOCAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

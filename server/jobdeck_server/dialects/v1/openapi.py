@@ -208,6 +208,7 @@ EVENTS: Piece = {
 }
 _NULLABLE = (
     "key",
+    "bundle",
     "rerun_of",
     "time_limit_s",
     "worker",
@@ -236,6 +237,7 @@ _TEXTS = (
     "id",
     "dialect",
     "key",
+    "bundle",
     "rerun_of",
     "command",
     "engine",
