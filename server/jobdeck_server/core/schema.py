@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core import blobschema
+from jobdeck_server.core import blobschema, executorschema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -70,6 +70,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     blobschema.TABLES,
     ("update job set record = json_insert(record, '$.rerun_of', null)",),
     ("update job set record = json_insert(record, '$.bundle', null)",),
+    executorschema.TABLES,
 )
 
 
