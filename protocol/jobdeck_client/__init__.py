@@ -1,7 +1,7 @@
 """A plain trio client of a jobdeck server: requests over HTTP; attach and events over links that mend themselves."""
 
 from jobdeck_client.attach import Attach
-from jobdeck_client.blobs import BlobEntry, BlobPage, Blobs, Collected
+from jobdeck_client.blobs import BlobContent, BlobEntry, BlobPage, Blobs, Collected
 from jobdeck_client.client import Client, Page
 from jobdeck_client.errors import (
     ClientError,
@@ -24,6 +24,7 @@ from jobdeck_client.link import LinkState
 __all__ = [
     "Attach",
     "BadAddressError",
+    "BlobContent",
     "BlobEntry",
     "BlobPage",
     "Blobs",

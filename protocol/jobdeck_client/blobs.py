@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jobdeck_client.errors import ServerFaultError
+from jobdeck_client.errors import RefusedError, ServerFaultError
 from jobdeck_client.transfer import Part, Progress, Source, as_they_come, counted, open_pieces, read
 from jobdeck_protocol.blob import Blob, from_wire
 
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from jobdeck_client.requests import Requests
 
-__all__ = ["BlobEntry", "BlobPage", "Blobs", "Collected", "Progress"]
+__all__ = ["BlobContent", "BlobEntry", "BlobPage", "Blobs", "Collected", "Progress"]
 
+_BEYOND_ITS_END = 416
 ANSWER_TIMEOUT_S = 600.0
 """How long a server may take over what it was given before it answers."""
 
@@ -54,6 +55,14 @@ class BlobEntry:
     path: str
     type: str
     hash: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobContent:
+    """What bytes there are: their hash, empty for a zip that is made on the way; None for a length nobody knows."""
+
+    etag: str
     size_bytes: int | None
 
 
@@ -101,6 +110,7 @@ class Blobs:
         sort: str = "-created",
         limit: int = 50,
         cursor: str | None = None,
+        after: str | None = None,
     ) -> BlobPage:
         """One page of the list.
 
@@ -113,6 +123,10 @@ class Blobs:
             sort: ``created`` or ``size``; ``-`` before it for the greatest first.
             limit: Longest page.
             cursor: ``next`` of the page before.
+            after: Hash of a blob instead: the page is what follows it in this order, whether or not it is on the list.
+
+        Raises:
+            NotFoundError: The blob ``after`` which to go on is not there any more.
         """
         given = {
             "name": name,
@@ -123,6 +137,7 @@ class Blobs:
             "sort": sort,
             "limit": str(limit),
             "cursor": cursor,
+            "after": after,
         }
         query = {field: value for field, value in given.items() if value is not None}
         wire = await self._requests.ask("GET", "/v1/blobs", query=query)
@@ -150,10 +165,23 @@ class Blobs:
         """The files of an artifact, in the order of its record."""
         cursor: str | None = "0"
         while cursor is not None:
-            query = {"limit": "1000", "cursor": cursor}
-            items, cursor = _page(await self._requests.ask("GET", _path(blob, "/entries"), query=query))
-            for item in items:
-                yield _entry(item)
+            found, cursor = await self.entry_page(blob, cursor)
+            for entry in found:
+                yield entry
+
+    async def entry_page(
+        self, blob: str, cursor: str = "0", *, limit: int = 1000
+    ) -> tuple[tuple[BlobEntry, ...], str | None]:
+        """Some files of an artifact, in the order of its record, and the cursor of those that follow; None at the end.
+
+        Args:
+            blob: See ``Blobs``.
+            cursor: Of the page before, ``0`` for the first.
+            limit: Longest page.
+        """
+        query = {"limit": str(limit), "cursor": cursor}
+        items, following = _page(await self._requests.ask("GET", _path(blob, "/entries"), query=query))
+        return tuple(_entry(item) for item in items), following
 
     # -- sending --
 
@@ -228,6 +256,30 @@ class Blobs:
         async with aclosing(read(self._requests, source, start, on_progress)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def look(self, blob: str, path: str | None = None) -> BlobContent:
+        """How long the bytes are and of which type; what ``part`` reads some of.
+
+        Raises:
+            NotFoundError: There is no such blob, or path.
+        """
+        source = await self._source(blob, path)
+        return BlobContent(etag=source.etag, size_bytes=source.size_bytes)
+
+    async def part(self, blob: str, path: str | None = None, *, start: int, end: int) -> bytes:
+        """Bytes from ``start`` up to ``end``, of a file alone; fewer where it ends before.
+
+        Raises:
+            NotFoundError: There is no such blob, or path.
+        """
+        try:
+            return await self._requests.get(
+                _content_path(blob, path), query={}, headers={"Range": f"bytes={start}-{end - 1}"}
+            )
+        except RefusedError as error:
+            if error.status == _BEYOND_ITS_END:
+                return b""
+            raise
 
     async def download(
         self,
@@ -317,7 +369,7 @@ class Blobs:
     # -- parts --
 
     async def _source(self, blob: str, path: str | None) -> Source:
-        where = _path(blob, "/content" + ("" if path is None else "/" + quote(path, safe="/")))
+        where = _content_path(blob, path)
         headers = await self._requests.head(where)
         size = headers.get("content-length") or headers.get("jobdeck-archive-bytes") or ""
         return Source(where, headers.get("etag", "").strip('"'), int(size) if size.isdigit() else None)
@@ -325,6 +377,10 @@ class Blobs:
 
 def _path(blob: str, rest: str = "") -> str:
     return f"/v1/blobs/{quote(blob, safe='')}{rest}"
+
+
+def _content_path(blob: str, path: str | None) -> str:
+    return _path(blob, "/content" + ("" if path is None else "/" + quote(path, safe="/")))
 
 
 def _page(wire: object) -> tuple[list[object], str | None]:

@@ -56,6 +56,11 @@ class Blob:
     created_us: int = 0
     modified_us: int = 0
 
+    @property
+    def id(self) -> str:
+        """The hash: by which it is known on lists."""
+        return self.hash
+
 
 _TEXTS = ("name", "mime", "type")
 _FLAGS = ("public", "pinned", "uploaded")

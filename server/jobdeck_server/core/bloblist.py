@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobdeck_server.core.blobrows import COLUMNS, blob_of
 from jobdeck_server.core.blobtypes import BlobPage
-from jobdeck_server.core.errors import BadRequestError
+from jobdeck_server.core.errors import BadRequestError, UnknownBlobError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,6 +51,7 @@ def page(connection: sqlite3.Connection, wanted: BlobFilter, *, scan_limit_count
 
     Raises:
         BadRequestError: An unknown sort, or a cursor that was not given out for it.
+        UnknownBlobError: There is no blob ``after`` which to go on.
     """
     name, descending = wanted.sort.removeprefix("-"), wanted.sort.startswith("-")
     if name not in SORTS:
@@ -59,8 +60,9 @@ def page(connection: sqlite3.Connection, wanted: BlobFilter, *, scan_limit_count
     way, beyond = ("desc", "<") if descending else ("asc", ">")
     source, where, values = _source(wanted, by_size=by_size)
     order = f"size_bytes {way}, blob.seq {way}" if by_size else f"{source.seq} {way}"
-    if wanted.cursor is not None:
-        size, seq = _read_cursor(wanted.cursor, wanted.sort)
+    start = _start(connection, wanted)
+    if start is not None:
+        size, seq = start
         where += f" and (size_bytes, blob.seq) {beyond} (?, ?)" if by_size else f" and {source.seq} {beyond} ?"
         values += (size, seq) if by_size else (seq,)
     fits, fit_values = _fits(wanted)
@@ -69,6 +71,18 @@ def page(connection: sqlite3.Connection, wanted: BlobFilter, *, scan_limit_count
         (*fit_values, *values, scan_limit_count + 1),
     )
     return _collect(rows, wanted, scan_limit_count)
+
+
+def _start(connection: sqlite3.Connection, wanted: BlobFilter) -> tuple[int, int] | None:
+    """Size and place of the blob behind which the page begins; None for the list's start."""
+    if wanted.after is None:
+        return None if wanted.cursor is None else _read_cursor(wanted.cursor, wanted.sort)
+    if wanted.cursor is not None:
+        raise BadRequestError("Give one of cursor and after.", field="after")
+    found = connection.execute("select size_bytes, seq from blob where hash = ?", (wanted.after,)).fetchone()
+    if found is None:
+        raise UnknownBlobError(wanted.after)
+    return found[0], found[1]
 
 
 def _collect(rows: sqlite3.Cursor, wanted: BlobFilter, scan_limit_count: int) -> BlobPage:

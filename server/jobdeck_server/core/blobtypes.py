@@ -140,6 +140,7 @@ class BlobFilter:
         sort: ``created`` (the order in which they came first) or ``size``, with ``-`` before it for the greatest first.
         limit_count: Longest page.
         cursor: Where the last page stopped, as given out with it.
+        after: Hash of a blob instead; the page begins with what follows it, whether or not it is on the list itself.
     """
 
     name: str | None = None
@@ -150,6 +151,7 @@ class BlobFilter:
     sort: str = "-created"
     limit_count: int = 50
     cursor: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobdeck_protocol.blob import Blob
 from jobdeck_server.core.blobrecord import Record
 from jobdeck_server.core.blobs import BlobFilter
-from jobdeck_server.core.errors import BadRequestError
+from jobdeck_server.core.errors import BadRequestError, UnknownBlobError
 from tests.server.core.blobbench import BlobBench, blobbench
 
 NAMES = ("a.txt", "b.txt", "c.zip", "")
@@ -146,3 +146,20 @@ async def test_foreign_cursors_are_refused(tmp_path: Path, cursor: str) -> None:
             await b.blobs.page(BlobFilter(cursor=cursor))
         with pytest.raises(BadRequestError):
             await b.blobs.page(BlobFilter(sort="name"))
+
+
+@pytest.mark.parametrize("sort", ["created", "-created", "size", "-size"])
+async def test_a_page_begins_behind_any_blob(tmp_path: Path, sort: str) -> None:
+    async with blobbench(tmp_path) as b:
+        order = naive(await filled(b), BlobFilter(sort=sort))
+        for n in (0, 17, 39):
+            page = await b.blobs.page(BlobFilter(sort=sort, limit_count=50, after=order[n]))
+            assert [blob.hash for blob in page.items] == order[n + 1 :]
+        narrow = BlobFilter(sort=sort, limit_count=50, after=order[17], pinned=True)
+        pinned = [key for key in order[18:] if (await b.blobs.show(key)).pinned]
+        assert [blob.hash for blob in (await b.blobs.page(narrow)).items] == pinned
+        with pytest.raises(UnknownBlobError):
+            await b.blobs.page(BlobFilter(sort=sort, after="0" * 40))
+        cursor = (await b.blobs.page(BlobFilter(sort=sort, limit_count=1))).next
+        with pytest.raises(BadRequestError):
+            await b.blobs.page(BlobFilter(sort=sort, after=order[0], cursor=cursor))

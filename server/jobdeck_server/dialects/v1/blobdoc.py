@@ -43,6 +43,7 @@ LIST: Piece = {
         query("sort", "Order; - for the greatest first", {"enum": ["created", "-created", "size", "-size"]}),
         query("limit", "Longest page", INTEGER),
         query("cursor", "Where the last page stopped", STRING),
+        query("after", "Hash of a blob; the page is what follows it in this order", STRING),
     ],
     "responses": answers("200", "A page; it may be short or empty while next is not null", _page(_BLOB)),
 }

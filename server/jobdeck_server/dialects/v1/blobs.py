@@ -213,6 +213,7 @@ def blob_filter(query: Mapping[str, str], settings: Settings) -> BlobFilter:
             query, "limit", default=settings.page_default_count, limit=settings.page_limit_count
         ),
         cursor=query.get("cursor") or None,
+        after=query.get("after") or None,
     )
 
 
