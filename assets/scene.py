@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 from jobdeck_client.lines import Line, LinePage
 from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_tui.console.app import ConsoleApp
-from jobdeck_tui.console.joblist import JobList, Page, Place, asked, came
+from jobdeck_tui.console.joblist import JobList
+from jobdeck_tui.console.pages import Page, Place
 from jobdeck_tui.console.picture import svg_of
+from jobdeck_tui.console.rowlist import asked, came
 from jobdeck_tui.console.state import LinkTold, LogSize, ServerTold, State
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def _state() -> State:
 
 
 def _page(jobs: tuple[Job, ...]) -> Page:
-    return Page(jobs=jobs, more=False, cursor=None)
+    return Page(rows=jobs, more=False, cursor=None)
 
 
 def _lines() -> tuple[Line, ...]:

@@ -15,7 +15,8 @@ from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_tui import console
 from jobdeck_tui.console import state as told
 from jobdeck_tui.console.app import ConsoleApp
-from jobdeck_tui.console.joblist import Place, Query
+from jobdeck_tui.console.pages import Place
+from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.state import LogKey, State, apply
 from tests.tui.console.harness import until
@@ -85,7 +86,7 @@ class FakeDeck:
             page = self.server.answer(query, self.state.list.asks[place])
             assert page is not None
             page = put(page, place)
-            self.tell(told.PageCame(query=query, place=place, jobs=page.jobs, more=page.more, cursor=page.cursor))
+            self.tell(told.PageCame(query=query, place=place, rows=page.rows, more=page.more, cursor=page.cursor))
 
     def tell_changes(self) -> None:
         """Let the console hear of what changed on the server."""

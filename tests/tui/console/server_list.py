@@ -9,7 +9,8 @@ import json
 from dataclasses import dataclass, field, replace
 
 from jobdeck_protocol.job import ENDED, MOVES, Job, JobState, Step
-from jobdeck_tui.console.joblist import Ask, JobList, Page, Place
+from jobdeck_tui.console.joblist import JobList
+from jobdeck_tui.console.pages import Ask, Page, Place
 from jobdeck_tui.console.query import Query
 
 COLOURS = ("red", "green", "blue")
@@ -86,7 +87,7 @@ class ServerList:
         last = found[ask.limit_count - 1] if len(found) > ask.limit_count else looked[-1] if looked else None
         found = found[: ask.limit_count]
         cursor = json.dumps(_position(ask.sort, last)) if more and last is not None else None
-        return Page(jobs=tuple(found), more=cursor is not None, cursor=cursor)
+        return Page(rows=tuple(found), more=cursor is not None, cursor=cursor)
 
 
 def _wanted(query: Query, job: Job) -> bool:
@@ -107,7 +108,7 @@ def _position(sort: str, job: Job) -> tuple[object, ...]:
 def put(page: Page, place: Place) -> Page:
     """A page in the order of the list, as the deck hands it on."""
     backward = place in (Place.ABOVE, Place.END)
-    return replace(page, jobs=tuple(reversed(page.jobs))) if backward else page
+    return replace(page, rows=tuple(reversed(page.rows))) if backward else page
 
 
 def check_run(jobs: JobList, server: ServerList) -> None:

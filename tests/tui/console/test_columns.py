@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from jobdeck_protocol.job import ENDED, Job, JobState, Step
-from jobdeck_tui.console import joblist
+from jobdeck_tui.console import rowlist
 from jobdeck_tui.console.columns import Times, cells_of, columns_for, fitted, head_of, times_of
-from jobdeck_tui.console.joblist import JobList, Page, Place
-from jobdeck_tui.console.query import SORTS, Query, matches, parse
+from jobdeck_tui.console.joblist import JobList
+from jobdeck_tui.console.pages import Page, Place
+from jobdeck_tui.console.query import SORTS, Query, parse
 from jobdeck_tui.console.standing import empty_words, standing_of
 from jobdeck_tui.console.state import State
 from tests.tui.test_sanitise import PAYLOADS
@@ -167,14 +168,14 @@ def test_words_that_are_not_finished_ask_for_nothing() -> None:
 def test_no_line_is_too_odd(line: str, sort: str) -> None:
     words = parse(line, sort)
     assert words.query.sort == sort
-    matches(words.query, job_of())
+    words.query.matches(job_of())
 
 
 def test_text_is_searched_as_the_server_does() -> None:
     job = job_of(steps=(Step(command_line="Straße \udc80"),), labels=("Nightly",))
     for text in ("STRASSE", "nightly", "0A1B", "?"):
-        assert matches(Query(text=text), job), text
-    assert not matches(Query(text="make"), job)
+        assert Query(text=text).matches(job), text
+    assert not Query(text="make").matches(job)
 
 
 # -- around the list --
@@ -185,9 +186,9 @@ def shown(jobs: JobList, **counts: int) -> State:
 
 
 def window(query: Query, count: int, *, place: Place = Place.START, more: bool = False) -> JobList:
-    jobs = joblist.asked(joblist.queried(JobList(), query), query, place)
+    jobs = rowlist.asked(rowlist.queried(JobList(), query), query, place)
     rows = tuple(job_of(id=str(n), created_us=100 - n, finished_us=100 - n) for n in range(count))
-    return joblist.came(jobs, query, place, Page(jobs=rows, more=more, cursor="x" if more else None))
+    return rowlist.came(jobs, query, place, Page(rows=rows, more=more, cursor="x" if more else None))
 
 
 def test_the_position_is_told_as_far_as_it_is_known() -> None:
@@ -213,5 +214,5 @@ def test_an_empty_list_has_words_for_each_reason() -> None:
     assert "n starts one" not in " ".join(empty_words(replace(shown(window(Query(), 0)), read_only=True)))
     assert empty_words(shown(window(Query(label="x"), 0)))[0] == "No job matches."
     assert empty_words(shown(window(Query(text="x"), 0, more=True))) == ("Nothing found so far.",)
-    failed = joblist.failed(JobList(), Query(), Place.START, "\x1b[2Jno")
+    failed = rowlist.failed(JobList(), Query(), Place.START, "\x1b[2Jno")
     assert empty_words(shown(failed)) == ("The list cannot be had:", "␛[2Jno")

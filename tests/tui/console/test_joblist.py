@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobdeck_protocol.job import Job, JobState
-from jobdeck_tui.console import joblist
-from jobdeck_tui.console.joblist import Ask, JobList, Page, Place
+from jobdeck_tui.console import rowlist
+from jobdeck_tui.console.joblist import JobList
+from jobdeck_tui.console.pages import Ask, Page, Place
 from jobdeck_tui.console.query import SORTS, Query
 from tests.tui.console.server_list import COLOURS, ServerList, check_run, put
 
@@ -22,7 +23,7 @@ LIMIT_COUNT, PAGE_COUNT = 7, 3
 
 
 def small_window() -> AbstractContextManager[object]:
-    return patch.multiple(joblist, ROWS_LIMIT_COUNT=LIMIT_COUNT, ROWS_PAGE_COUNT=PAGE_COUNT)
+    return patch.multiple(rowlist, ROWS_LIMIT_COUNT=LIMIT_COUNT, ROWS_PAGE_COUNT=PAGE_COUNT)
 
 
 @pytest.fixture(autouse=True)
@@ -89,14 +90,14 @@ class Story:
     def tell_some(self, count: int) -> None:
         for told in self.server.untold[:count]:
             if isinstance(told, Job):
-                self.jobs = joblist.told(self.jobs, told)
+                self.jobs = rowlist.told(self.jobs, told)
             else:
-                self.jobs = joblist.gone(self.jobs, told)
+                self.jobs = rowlist.gone(self.jobs, told)
         del self.server.untold[:count]
 
     def lose_the_link(self) -> None:
         self.server.untold.clear()
-        self.jobs = joblist.doubted(self.jobs)
+        self.jobs = rowlist.doubted(self.jobs)
 
     # -- the reader --
 
@@ -110,7 +111,7 @@ class Story:
             text=some([None, None, *COLOURS]),
             sort=some(["", "-"]) + some(SORTS),
         )
-        self.jobs = joblist.queried(self.jobs, query)
+        self.jobs = rowlist.queried(self.jobs, query)
         self.unread, self.unheard = {}, {}
         self.ask_one(Place.START)
 
@@ -122,7 +123,7 @@ class Story:
             return
         if (place is Place.ABOVE and not self.jobs.above) or (place is Place.BELOW and not self.jobs.below):
             return
-        self.jobs = joblist.asked(self.jobs, self.jobs.query, place)
+        self.jobs = rowlist.asked(self.jobs, self.jobs.query, place)
         self.unread[place] = self.jobs.asks[place]
 
     def read(self) -> None:
@@ -144,9 +145,9 @@ class Story:
         if page is None:
             after = self.jobs.asks[place].after
             assert after is not None
-            self.jobs = joblist.gone(joblist.failed(self.jobs, query, place, None), after)
+            self.jobs = rowlist.gone(rowlist.failed(self.jobs, query, place, None), after)
         else:
-            self.jobs = joblist.came(self.jobs, query, place, put(page, place))
+            self.jobs = rowlist.came(self.jobs, query, place, put(page, place))
 
     def page(self, place: Place) -> None:
         self.ask_one(place)
@@ -199,15 +200,15 @@ def test_the_window_comes_to_be_a_true_run_of_neighbouring_rows(seed: int) -> No
 
 def listed(server: ServerList, query: Query | None = None) -> JobList:
     """A window with its first page."""
-    jobs = joblist.queried(JobList(), query or Query())
+    jobs = rowlist.queried(JobList(), query or Query())
     return paged(server, jobs, Place.START)
 
 
 def paged(server: ServerList, jobs: JobList, place: Place) -> JobList:
-    jobs = joblist.asked(jobs, jobs.query, place)
+    jobs = rowlist.asked(jobs, jobs.query, place)
     page = server.answer(jobs.query, jobs.asks[place])
     assert page is not None
-    return joblist.came(jobs, jobs.query, place, put(page, place))
+    return rowlist.came(jobs, jobs.query, place, put(page, place))
 
 
 def with_jobs(count: int) -> ServerList:
@@ -225,7 +226,7 @@ def ids(jobs: JobList) -> list[int]:
 def test_nothing_is_known_before_the_first_page() -> None:
     jobs = JobList()
     assert (jobs.known, jobs.above, jobs.below, jobs.rows) == (False, False, True, ())
-    assert joblist.told(jobs, with_jobs(1).jobs[0]).rows == ()
+    assert rowlist.told(jobs, with_jobs(1).jobs[0]).rows == ()
 
 
 def test_pages_follow_each_other_and_rows_fall_off_the_far_end() -> None:
@@ -245,7 +246,7 @@ def test_new_jobs_come_in_at_the_top_and_push_out_the_bottom() -> None:
     server = with_jobs(5)
     jobs = listed(server)
     for _ in range(8):
-        jobs = joblist.told(jobs, server.submit())
+        jobs = rowlist.told(jobs, server.submit())
     assert (ids(jobs), jobs.above, jobs.unseen_count) == ([13, 12, 11, 10, 9, 8, 7], False, 0)
 
 
@@ -254,7 +255,7 @@ def test_new_jobs_do_not_push_out_what_the_reader_at_the_bottom_looks_at_but_are
     jobs = paged(server, paged(server, listed(server), Place.BELOW), Place.BELOW)
     for _ in range(3):
         job = server.submit()
-        jobs = joblist.told(joblist.told(jobs, job), replace(job, state=JobState.STARTING))
+        jobs = rowlist.told(rowlist.told(jobs, job), replace(job, state=JobState.STARTING))
     assert (ids(jobs), jobs.above, jobs.unseen_count) == ([7, 6, 5, 4, 3, 2, 1], True, 3)
     jobs = paged(server, jobs, Place.ABOVE)
     assert (ids(jobs), jobs.above, jobs.unseen_count) == ([10, 9, 8, 7, 6, 5, 4], False, 0)
@@ -264,12 +265,12 @@ def test_old_jobs_that_change_above_the_window_are_not_counted_as_new() -> None:
     server = with_jobs(20)
     jobs = paged(server, paged(server, paged(server, listed(server), Place.BELOW), Place.BELOW), Place.BELOW)
     assert jobs.above
-    assert joblist.told(jobs, replace(server.jobs[-1], state=JobState.RUNNING)).unseen_count == 0
+    assert rowlist.told(jobs, replace(server.jobs[-1], state=JobState.RUNNING)).unseen_count == 0
 
 
 def test_another_query_shows_at_once_which_of_the_rows_held_belong_on_it() -> None:
     server = with_jobs(12)
-    jobs = joblist.queried(listed(server), Query(text="RED", sort="created"))
+    jobs = rowlist.queried(listed(server), Query(text="RED", sort="created"))
     assert (ids(jobs), jobs.known, jobs.stale) == ([12], False, True)
 
 
@@ -278,23 +279,23 @@ def test_rows_stay_until_they_are_read_anew() -> None:
     jobs = listed(server)
     server.submit()
     server.untold.clear()
-    jobs = joblist.doubted(jobs)
+    jobs = rowlist.doubted(jobs)
     assert (ids(jobs), jobs.stale) == ([4, 3, 2], True)
-    jobs = joblist.asked(jobs, jobs.query, Place.AGAIN)
+    jobs = rowlist.asked(jobs, jobs.query, Place.AGAIN)
     assert ids(jobs) == [4, 3, 2]
     page = server.answer(jobs.query, jobs.asks[Place.AGAIN])
     assert page is not None
-    jobs = joblist.came(jobs, jobs.query, Place.AGAIN, page)
+    jobs = rowlist.came(jobs, jobs.query, Place.AGAIN, page)
     assert (ids(jobs), jobs.stale) == ([5, 4, 3], False)
 
 
 def test_a_page_never_overwrites_what_was_told_after_it_was_asked_for() -> None:
     server = with_jobs(3)
-    jobs = joblist.asked(JobList(), Query(), Place.START)
+    jobs = rowlist.asked(JobList(), Query(), Place.START)
     page = server.answer(jobs.query, jobs.asks[Place.START])
     assert page is not None
-    jobs = joblist.gone(joblist.told(jobs, replace(server.jobs[2], state=JobState.RUNNING)), server.jobs[1].id)
-    jobs = joblist.came(jobs, jobs.query, Place.START, page)
+    jobs = rowlist.gone(rowlist.told(jobs, replace(server.jobs[2], state=JobState.RUNNING)), server.jobs[1].id)
+    jobs = rowlist.came(jobs, jobs.query, Place.START, page)
     assert [(job.id, job.state) for job in jobs.rows] == [
         (server.jobs[2].id, JobState.RUNNING),
         (server.jobs[0].id, JobState.QUEUED),
@@ -306,43 +307,43 @@ def test_a_window_that_lost_all_its_rows_is_read_anew() -> None:
     jobs = paged(server, listed(server), Place.END)
     for job in jobs.rows:
         assert not jobs.stale
-        jobs = joblist.gone(jobs, job.id)
+        jobs = rowlist.gone(jobs, job.id)
     assert jobs.stale
     assert paged(server, jobs, Place.AGAIN).rows[0].id == server.jobs[-1].id
 
 
 def test_a_record_that_is_ahead_of_its_place_on_the_page_goes_where_it_belongs() -> None:
     server = with_jobs(6)
-    jobs = joblist.asked(JobList(query=Query(sort="state")), Query(sort="state"), Place.START)
+    jobs = rowlist.asked(JobList(query=Query(sort="state")), Query(sort="state"), Place.START)
     page = server.answer(jobs.query, jobs.asks[Place.START])
     assert page is not None
-    first, *rest = page.jobs
-    ahead = replace(page, jobs=(replace(first, state=JobState.SUCCEEDED), *rest))
-    assert ids(joblist.came(jobs, jobs.query, Place.START, ahead)) == [2, 3]
+    first, *rest = page.rows
+    ahead = replace(page, rows=(replace(first, state=JobState.SUCCEEDED), *rest))
+    assert ids(rowlist.came(jobs, jobs.query, Place.START, ahead)) == [2, 3]
 
 
 def test_a_job_that_moved_while_a_page_was_read_in_parts_stands_once() -> None:
     server = with_jobs(3)
-    jobs = joblist.asked(JobList(query=Query(sort="state")), Query(sort="state"), Place.AGAIN)
+    jobs = rowlist.asked(JobList(query=Query(sort="state")), Query(sort="state"), Place.AGAIN)
     moved = replace(server.jobs[0], state=JobState.RUNNING)
-    page = Page(jobs=(*server.jobs, moved), more=False, cursor=None)
-    jobs = joblist.came(jobs, jobs.query, Place.AGAIN, page)
+    page = Page(rows=(*server.jobs, moved), more=False, cursor=None)
+    jobs = rowlist.came(jobs, jobs.query, Place.AGAIN, page)
     assert jobs.rows == (server.jobs[1], server.jobs[2], moved)
 
 
 def test_a_failure_is_told_and_what_is_shown_stands() -> None:
     server = with_jobs(3)
-    jobs = joblist.asked(listed(server), Query(), Place.AGAIN)
-    jobs = joblist.failed(jobs, jobs.query, Place.AGAIN, "No server answers.")
+    jobs = rowlist.asked(listed(server), Query(), Place.AGAIN)
+    jobs = rowlist.failed(jobs, jobs.query, Place.AGAIN, "No server answers.")
     assert (ids(jobs), jobs.error, jobs.loading) == ([3, 2, 1], "No server answers.", frozenset())
     assert paged(server, jobs, Place.AGAIN).error is None
 
 
 def test_answers_to_former_questions_are_dropped() -> None:
     server = with_jobs(3)
-    former = joblist.asked(JobList(), Query(), Place.START)
+    former = rowlist.asked(JobList(), Query(), Place.START)
     page = server.answer(former.query, former.asks[Place.START])
     assert page is not None
-    jobs = joblist.asked(joblist.queried(former, Query(label="nightly")), Query(label="nightly"), Place.START)
-    assert joblist.came(jobs, former.query, Place.START, page) is jobs
-    assert joblist.failed(jobs, former.query, Place.START, "no") is jobs
+    jobs = rowlist.asked(rowlist.queried(former, Query(label="nightly")), Query(label="nightly"), Place.START)
+    assert rowlist.came(jobs, former.query, Place.START, page) is jobs
+    assert rowlist.failed(jobs, former.query, Place.START, "no") is jobs

@@ -7,7 +7,8 @@ import pytest
 from jobdeck_client.errors import ConflictError, UnreachableError
 from jobdeck_protocol.job import JobState
 from jobdeck_tui.console import state as told
-from jobdeck_tui.console.joblist import Place, Query
+from jobdeck_tui.console.pages import Place
+from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.help import rows_of
 from jobdeck_tui.console.screens.output import OutputScreen

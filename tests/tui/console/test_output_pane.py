@@ -62,6 +62,7 @@ async def test_upward_pauses_and_the_end_follows_again() -> None:
         await it.see("line 100")
         await it.press("k")
         await it.until(lambda: not it.pane.view.follow)
+        await it.see("paused")
         it.write(b"".join(b"new %d\n" % n for n in range(30)))
         await it.see("paused, 30 new")
         assert "line 99" in screen_text(it.app)

@@ -15,7 +15,8 @@ from jobdeck_client.errors import ClientError, NotFoundError
 from jobdeck_protocol.job import JobState
 from jobdeck_tui.console import state as told
 from jobdeck_tui.console.deck import Deck
-from jobdeck_tui.console.joblist import Ask, Place, Query
+from jobdeck_tui.console.pages import Ask, Place
+from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.settings import EMPTY_PAGES_LIMIT_COUNT, ROWS_LIMIT_COUNT, ROWS_PAGE_COUNT
 from jobdeck_tui.console.state import State
 from tests.tui.console.lists import with_jobs
@@ -48,7 +49,7 @@ class FakeClient:
             raise self.failure
         if page is None:
             raise NotFoundError(404, "no", f"There is no job {ask.after}.")
-        return Page(page.jobs, page.cursor)
+        return Page(page.rows, page.cursor)
 
     @asynccontextmanager
     async def events(self, **_: Any) -> AsyncIterator[FakeEvents]:

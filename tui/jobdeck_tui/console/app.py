@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from jobdeck_tui.console.api import Api
     from jobdeck_tui.console.deck import Deck
-    from jobdeck_tui.console.joblist import Place, Query
+    from jobdeck_tui.console.pages import Place
+    from jobdeck_tui.console.query import Query
     from jobdeck_tui.console.state import LogKey
 
     T = TypeVar("T")

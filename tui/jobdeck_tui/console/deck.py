@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_client import ClientError, NotFoundError, Page
+from jobdeck_client import ClientError, NotFoundError
+from jobdeck_protocol import blob
 from jobdeck_protocol import events as wire
 from jobdeck_protocol.job import JobState, from_wire
 from jobdeck_tui.console import state as told
-from jobdeck_tui.console.joblist import Place
-from jobdeck_tui.console.settings import EMPTY_PAGES_LIMIT_COUNT, PAINT_INTERVAL_S, ROWS_PAGE_COUNT
+from jobdeck_tui.console.pages import Place
+from jobdeck_tui.console.paging import Pager
+from jobdeck_tui.console.settings import PAINT_INTERVAL_S
 from jobdeck_tui.console.state import State, apply
 
 if TYPE_CHECKING:
@@ -26,14 +28,14 @@ if TYPE_CHECKING:
 
     from jobdeck_client import Client, LinkState
     from jobdeck_client.events import Events
+    from jobdeck_protocol.blob import Blob
     from jobdeck_protocol.job import Job
-    from jobdeck_tui.console.joblist import Ask, Query
+    from jobdeck_tui.console.bloblist import BlobQuery
+    from jobdeck_tui.console.pages import Ask
+    from jobdeck_tui.console.query import Query
     from jobdeck_tui.console.state import LogKey
 
 _REFUSED_RETRY_S = 5.0
-_ROWS_AT_ONCE_COUNT = 500
-"""Rows in one answer: reading them must not hold up the keys."""
-_BACKWARD = frozenset({Place.ABOVE, Place.END})
 
 
 class Deck:
@@ -52,8 +54,10 @@ class Deck:
         self._events: Events | None = None
         self._watched: dict[str, LogKey] = {}
         self._changed = trio.Event()
-        self._nursery: trio.Nursery | None = None
-        self._loads: set[trio.CancelScope] = set()
+        self._jobs = Pager(self.tell, lambda: self.state.list, self._page_of_jobs, lambda key: told.JobGone(id=key))
+        self.blobs = Pager(
+            self.tell, lambda: self.state.blobs, self._page_of_blobs, lambda key: told.BlobGone(hash=key)
+        )
 
     def tell(self, message: told.Message) -> None:
         """Take a message into the state; it is shown soon."""
@@ -63,8 +67,9 @@ class Deck:
 
     async def run(self) -> None:
         """Keep the state true until cancelled."""
-        async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self._paint)
+        async with trio.open_nursery() as nursery:
+            self._jobs.nursery = self.blobs.nursery = nursery
+            nursery.start_soon(self._paint)
             self.load(Place.START)
             while True:
                 try:
@@ -88,19 +93,11 @@ class Deck:
 
     def query(self, query: Query) -> None:
         """Show other jobs."""
-        for scope in self._loads:
-            scope.cancel()
-        self.tell(told.QueryAsked(query=query))
+        self._jobs.query(query)
 
     def load(self, place: Place) -> None:
-        """Have a page of the list read, if none is under way there."""
-        jobs = self.state.list
-        if self._nursery is None or place in jobs.loading:
-            return
-        self.tell(told.PageAsked(query=jobs.query, place=place))
-        scope = trio.CancelScope()
-        self._loads.add(scope)
-        self._nursery.start_soon(self._load, jobs.query, place, self.state.list.asks[place], scope)
+        """Have a page of the list of jobs read, if none is under way there."""
+        self._jobs.load(place)
 
     async def open(self, job_id: str) -> Job:
         """Have one job's record kept up to date in ``state.open``; ``job_id`` may be the beginning of an id.
@@ -142,6 +139,10 @@ class Deck:
                 self.tell(told.JobTold(job=from_wire(data)))
             case wire.Event(event="job_removed", data=data):
                 self.tell(told.JobGone(id=str(data["id"])))
+            case wire.Event(event="blob", data=data):
+                self.tell(told.BlobTold(blob=blob.from_wire(data)))
+            case wire.Event(event="blob_removed", data=data):
+                self.tell(told.BlobGone(hash=str(data["hash"])))
             case wire.Growth() if (message.id, message.stream) in self._watched.values():
                 size = told.LogSize(
                     size_bytes=message.size,
@@ -174,8 +175,9 @@ class Deck:
 
     def _on_link(self, link: LinkState) -> None:
         self.tell(told.LinkTold(up=link.up, at_us=_now_us(), error=link.error, retry_s=link.retry_s))
-        if link.up and self.state.list.error is not None:
-            self.load(Place.AGAIN)
+        if link.up:
+            for pager in (self._jobs, self.blobs):
+                pager.retry()
 
     def _on_link_error(self, error: str, retry_s: float) -> None:
         self.tell(told.LinkTold(up=False, at_us=_now_us(), error=error, retry_s=retry_s))
@@ -183,69 +185,35 @@ class Deck:
     # -- pages --
 
     def _mend(self) -> None:
-        """Have a list that may not be true any more read anew; after a failure only once that is over."""
-        jobs = self.state.list
-        if jobs.stale and not jobs.asks and jobs.error is None:
-            self.load(Place.AGAIN if jobs.known else Place.START)
+        for pager in (self._jobs, self.blobs):
+            pager.mend()
 
-    async def _load(self, query: Query, place: Place, ask: Ask, scope: trio.CancelScope) -> None:
-        """Read a page, and further ones while a filter by text finds little: what it found is shown meanwhile."""
-        found_count = 0
-        with scope:
-            for left in reversed(range(EMPTY_PAGES_LIMIT_COUNT)):
-                page = await self._read(query, place, ask)
-                if page is None or scope.cancel_called:
-                    break  # other jobs may be wanted by now
-                self._take(query, place, page)
-                found_count += len(page.items)
-                if page.next is None or found_count >= ROWS_PAGE_COUNT or not left:
-                    break
-                place = Place.ABOVE if place in _BACKWARD else Place.BELOW
-                if place in self.state.list.loading:
-                    break
-                self.tell(told.PageAsked(query=query, place=place))
-                ask = self.state.list.asks[place]
-        self._loads.discard(scope)
+    async def _page_of_jobs(self, query: Query, ask: Ask) -> tuple[tuple[Job, ...], str | None]:
+        page = await self.client.jobs(
+            states=sorted(query.states),
+            dialect=query.dialect,
+            label=query.label,
+            text=query.text,
+            sort=ask.sort,
+            limit=ask.limit_count,
+            cursor=ask.cursor,
+            after=ask.after,
+        )
+        return page.items, page.next
 
-    def _take(self, query: Query, place: Place, page: Page) -> None:
-        found = tuple(reversed(page.items)) if place in _BACKWARD else page.items
-        self.tell(told.PageCame(query=query, place=place, jobs=found, more=page.next is not None, cursor=page.next))
-
-    async def _read(self, query: Query, place: Place, ask: Ask) -> Page | None:
-        """A page; None if it cannot be had, which is told."""
-        try:
-            return await self._page(query, ask, whole=place is Place.AGAIN)
-        except NotFoundError:
-            if ask.after is not None:
-                self.tell(told.JobGone(id=ask.after))
-            self.tell(told.PageFailed(query=query, place=place, error=None))
-        except ClientError as error:
-            self.tell(told.PageFailed(query=query, place=place, error=str(error)))
-            await trio.sleep(_REFUSED_RETRY_S)
-            if self.state.list.error is not None:
-                self.load(Place.AGAIN)
-        return None
-
-    async def _page(self, query: Query, ask: Ask, *, whole: bool) -> Page:
-        """One page; with ``whole`` as many as it takes to get all rows that are wanted."""
-        found: list[Job] = []
-        cursor, after = ask.cursor, ask.after
-        for _ in range(EMPTY_PAGES_LIMIT_COUNT):
-            page = await self.client.jobs(
-                states=sorted(query.states),
-                dialect=query.dialect,
-                label=query.label,
-                text=query.text,
-                sort=ask.sort,
-                limit=min(ask.limit_count - len(found), _ROWS_AT_ONCE_COUNT),
-                cursor=cursor,
-                after=after,
-            )
-            found += page.items
-            cursor, after = page.next, None
-            if cursor is None or len(found) >= ask.limit_count or not whole:
-                break
-        return Page(tuple(found), cursor)
+    async def _page_of_blobs(self, query: BlobQuery, ask: Ask) -> tuple[tuple[Blob, ...], str | None]:
+        page = await self.client.blobs.page(
+            name=query.name,
+            tag=query.tag,
+            text=query.text,
+            kind=query.kind,
+            pinned=query.pinned,
+            sort=ask.sort,
+            limit=ask.limit_count,
+            cursor=ask.cursor,
+            after=ask.after,
+        )
+        return page.items, page.next
 
     # -- pictures --
 

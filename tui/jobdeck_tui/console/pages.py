@@ -1,15 +1,24 @@
-"""Pages of the list of jobs: where they go, how they are asked for, and what they bring. Values only."""
+"""Pages of a list: where they go, how they are asked for, and what they bring. Values only."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from jobdeck_protocol.job import Job
+__all__ = ["HIGHEST", "LOWEST", "Ask", "Key", "Page", "Place", "flipped"]
 
-__all__ = ["Ask", "Page", "Place"]
+Key = tuple[float, float]
+"""Where a row stands: a list is in ascending order of its rows' keys, whatever it is sorted by."""
+
+LOWEST: Key = (-math.inf, -math.inf)
+HIGHEST: Key = (math.inf, math.inf)
+
+
+def flipped(sort: str) -> str:
+    """The same sort the other way round."""
+    return sort[1:] if sort.startswith("-") else "-" + sort
 
 
 class Place(StrEnum):
@@ -32,7 +41,7 @@ class Ask:
     Attributes:
         sort: As the query's, or flipped: pages above the window are read upwards.
         limit_count: Rows wanted.
-        after: The job whose followers are wanted, None for the first ones.
+        after: The row whose followers are wanted, None for the first ones.
         cursor: Where the page before stopped; ``after`` is None then.
         neighbour: The row that must come first, since it is held already; None where none is known.
         void: The window is not what it was: the page has no place any more.
@@ -50,6 +59,6 @@ class Ask:
 class Page:
     """Rows as they came; see ``state.PageCame``."""
 
-    jobs: tuple[Job, ...]
+    rows: tuple[Any, ...]
     more: bool
     cursor: str | None

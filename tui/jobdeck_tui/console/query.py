@@ -7,11 +7,10 @@ jobs were accepted; the time of acceptance stands for it.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobdeck_protocol.job import ENDED, JobState
 
@@ -19,26 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobdeck_protocol.job import Job
+    from jobdeck_tui.console.pages import Key
 
-__all__ = [
-    "HIGHEST",
-    "LOWEST",
-    "SORTS",
-    "Key",
-    "Query",
-    "Words",
-    "flipped",
-    "key_of",
-    "matches",
-    "parse",
-    "still_matches",
-]
+__all__ = ["SORTS", "Query", "Words", "parse"]
 
-Key = tuple[float, float]
-"""Where a job stands: a list is in ascending order of its jobs' keys, whatever it is sorted by."""
-
-LOWEST: Key = (-math.inf, -math.inf)
-HIGHEST: Key = (math.inf, math.inf)
+Q = TypeVar("Q")
 
 SORTS = ("created", "ended", "state")
 """What the server sorts by; with ``-`` before it the greatest comes first."""
@@ -71,43 +55,35 @@ class Query:
         """Whether it leaves any job out."""
         return bool(self.states or self.dialect or self.label or self.text)
 
+    def matches(self, job: Job) -> bool:
+        """Whether a job belongs on the list."""
+        if not self.still_matches(job):
+            return False
+        if self.dialect is not None and job.dialect != self.dialect:
+            return False
+        if self.label is not None and self.label not in job.labels:
+            return False
+        return self.text is None or self.text.casefold() in _searched(job)
 
-def flipped(sort: str) -> str:
-    """The same sort the other way round."""
-    return sort[1:] if sort.startswith("-") else "-" + sort
+    def still_matches(self, job: Job) -> bool:
+        """The same for a job that did before: what it runs and its labels never change.
 
+        An event may tell them cut, so they are not looked at again.
+        """
+        return (not self.states or job.state in self.states) and (self.by != "ended" or job.finished_us is not None)
 
-def matches(query: Query, job: Job) -> bool:
-    """Whether a job belongs on the list."""
-    if not still_matches(query, job):
-        return False
-    if query.dialect is not None and job.dialect != query.dialect:
-        return False
-    if query.label is not None and query.label not in job.labels:
-        return False
-    return query.text is None or query.text.casefold() in _searched(job)
-
-
-def still_matches(query: Query, job: Job) -> bool:
-    """The same for a job that did before: what it runs and its labels never change.
-
-    An event may tell them cut, so they are not looked at again.
-    """
-    return (not query.states or job.state in query.states) and (query.by != "ended" or job.finished_us is not None)
+    def key_of(self) -> Callable[[Job], Key]:
+        """The function that tells where a job stands in this order."""
+        sign = -1 if self.descending else 1
+        if self.by == "state":
+            return lambda job: (sign * _RANKS[job.state], sign * job.created_us)
+        if self.by == "ended":
+            return lambda job: (sign * (job.finished_us or 0), sign * job.created_us)
+        return lambda job: (sign * job.created_us, 0)
 
 
 def _searched(job: Job) -> str:
     return "\n".join((job.id, job.command, *job.labels)).casefold().encode(errors="replace").decode()
-
-
-def key_of(query: Query) -> Callable[[Job], Key]:
-    """The function that tells where a job stands in the order of the query."""
-    sign = -1 if query.descending else 1
-    if query.by == "state":
-        return lambda job: (sign * _RANKS[job.state], sign * job.created_us)
-    if query.by == "ended":
-        return lambda job: (sign * (job.finished_us or 0), sign * job.created_us)
-    return lambda job: (sign * job.created_us, 0)
 
 
 # -- the filter line --
@@ -119,14 +95,14 @@ _GROUPS: Mapping[str, frozenset[JobState]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
+class Words(Generic[Q]):
     """What a filter line says. ``error`` is what is wrong with it, None if it can be asked."""
 
-    query: Query
+    query: Q
     error: str | None = None
 
 
-def parse(line: str, sort: str) -> Words:
+def parse(line: str, sort: str) -> Words[Query]:
     """The query that a filter line asks for.
 
     ``state:failed,running``, ``dialect:v1`` and ``label:"two words"`` stand anywhere in it; what is left is searched as

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import ENDED
-from jobdeck_tui.console.joblist import Place
+from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.widgets.list_foot import Standing
 from jobdeck_tui.sanitise import clean_line
 

@@ -9,16 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobdeck_protocol.job import JobState
-from jobdeck_tui.console import joblist
-from jobdeck_tui.console.joblist import JobList, Place, Query
+from jobdeck_tui.console import rowlist
+from jobdeck_tui.console.bloblist import BlobList, BlobQuery
+from jobdeck_tui.console.joblist import JobList
+from jobdeck_tui.console.pages import Page, Place
+from jobdeck_tui.console.query import Query
 
 if TYPE_CHECKING:
+    from jobdeck_protocol.blob import Blob
     from jobdeck_protocol.job import Job
 
 __all__ = [
+    "BlobGone",
+    "BlobTold",
     "CountsTold",
     "GrowthTold",
     "JobClosed",
@@ -42,6 +48,7 @@ __all__ = [
 
 K = TypeVar("K")
 V = TypeVar("V")
+L = TypeVar("L", bound=rowlist.RowList)
 
 LogKey = tuple[str, str | None]
 """A log: a job's id, and ``stdout``, ``stderr`` or None for both in their order."""
@@ -141,49 +148,63 @@ class JobClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueryAsked:
-    """The user wants other jobs on the list, or in another order."""
+class BlobTold:
+    """A blob as it stands now."""
 
-    query: Query
+    blob: Blob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobGone:
+    """A blob was removed."""
+
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryAsked:
+    """The user wants other rows on a list, or in another order; which list is told by the query."""
+
+    query: Query | BlobQuery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listened:
-    """Changes may have been missed: the list is to be read anew, what it shows stands until then."""
+    """Changes may have been missed: lists are to be read anew, what they show stands until then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageAsked:
-    """A page of the list is under way."""
+    """A page of a list is under way."""
 
-    query: Query
+    query: Query | BlobQuery
     place: Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageCame:
-    """A page of the list.
+    """A page of a list.
 
     Attributes:
         query: What it was asked for; an answer to a former question is dropped.
         place: Where it goes.
-        jobs: In the order of the list.
-        more: There may be further jobs behind it (before it, for ``ABOVE`` and ``END``).
+        rows: In the order of the list.
+        more: There may be further rows behind it (before it, for ``ABOVE`` and ``END``).
         cursor: Where a filter by text stopped looking, None if it did not.
     """
 
-    query: Query
+    query: Query | BlobQuery
     place: Place
-    jobs: tuple[Job, ...]
+    rows: tuple[Any, ...]
     more: bool
     cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageFailed:
-    """A page could not be had; without ``error`` since the job it was asked after is gone."""
+    """A page could not be had; without ``error`` since the row it was asked after is gone."""
 
-    query: Query
+    query: Query | BlobQuery
     place: Place
     error: str | None
 
@@ -198,6 +219,8 @@ Message = (
     | JobGone
     | JobOpened
     | JobClosed
+    | BlobTold
+    | BlobGone
     | QueryAsked
     | Listened
     | PageAsked
@@ -216,6 +239,7 @@ class State:
         server: What it told of itself, None before.
         counts: Jobs by state.
         list: The list of jobs, as far as it is held.
+        blobs: The list of blobs, as far as it is held; nothing of it before somebody looks.
         open: Records of the jobs that panes show, by id; None for one that was removed meanwhile.
         logs: Sizes of the logs that are watched.
         read_only: Nothing may be changed from here, whatever the server would allow.
@@ -226,6 +250,7 @@ class State:
     server: ServerTold | None = None
     counts: Mapping[JobState, int] = field(default_factory=lambda: MappingProxyType({}))
     list: JobList = field(default_factory=JobList)
+    blobs: BlobList = field(default_factory=BlobList)
     open: Mapping[str, Job | None] = field(default_factory=lambda: MappingProxyType({}))
     logs: Mapping[LogKey, LogSize] = field(default_factory=lambda: MappingProxyType({}))
     read_only: bool = False
@@ -258,25 +283,38 @@ def apply(state: State, message: Message) -> State:
             return replace(state, logs=_without(state.logs, key))
         case JobTold(job=job):
             known = _with(state.open, job.id, job) if job.id in state.open else state.open
-            return replace(state, open=known, list=joblist.told(state.list, job))
+            return replace(state, open=known, list=rowlist.told(state.list, job))
         case JobGone(id=job_id):
             known = _with(state.open, job_id, None) if job_id in state.open else state.open
-            return replace(state, open=known, list=joblist.gone(state.list, job_id))
+            return replace(state, open=known, list=rowlist.gone(state.list, job_id))
         case JobOpened(job=job):
             return replace(state, open=_with(state.open, job.id, job))
         case JobClosed(id=job_id):
             return replace(state, open=_without(state.open, job_id))
-        case QueryAsked(query=query):
-            return replace(state, list=joblist.queried(state.list, query))
+        case BlobTold(blob=blob):
+            return replace(state, blobs=rowlist.told(state.blobs, blob))
+        case BlobGone(hash=blob_hash):
+            return replace(state, blobs=rowlist.gone(state.blobs, blob_hash))
         case Listened():
-            return replace(state, list=joblist.doubted(state.list))
+            return replace(state, list=rowlist.doubted(state.list), blobs=rowlist.doubted(state.blobs))
+        case QueryAsked() | PageAsked() | PageCame() | PageFailed():
+            if isinstance(message.query, BlobQuery):
+                return replace(state, blobs=_listed(state.blobs, message))
+            return replace(state, list=_listed(state.list, message))
+
+
+def _listed(rows: L, message: QueryAsked | PageAsked | PageCame | PageFailed) -> L:
+    """A list after what was asked of it, or came of that."""
+    match message:
+        case QueryAsked(query=query):
+            return rowlist.queried(rows, query)
         case PageAsked(query=query, place=place):
-            return replace(state, list=joblist.asked(state.list, query, place))
-        case PageCame():
-            page = joblist.Page(jobs=message.jobs, more=message.more, cursor=message.cursor)
-            return replace(state, list=joblist.came(state.list, message.query, message.place, page))
+            return rowlist.asked(rows, query, place)
+        case PageCame(query=query, place=place):
+            page = Page(rows=message.rows, more=message.more, cursor=message.cursor)
+            return rowlist.came(rows, query, place, page)
         case PageFailed(query=query, place=place, error=error):
-            return replace(state, list=joblist.failed(state.list, query, place, error))
+            return rowlist.failed(rows, query, place, error)
 
 
 def _with(values: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:

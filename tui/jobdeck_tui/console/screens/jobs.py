@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.containers import Container, Vertical
 from textual.screen import ModalScreen
 
-from jobdeck_tui.console.joblist import Place
+from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.screens.acts import JobActs
 from jobdeck_tui.console.screens.output import OutputScreen
@@ -124,7 +124,7 @@ class JobsScreen(JobActs):
 
     @on(JobTable.Opened)
     def _opened(self, event: JobTable.Opened) -> None:
-        self.app.push_screen(OutputScreen(event.job.id))
+        self.app.push_screen(OutputScreen(event.row.id))
 
     @on(JobTable.Sorted)
     def _sorted(self, event: JobTable.Sorted) -> None:
@@ -154,7 +154,7 @@ class JobsScreen(JobActs):
 
     def told_new(self, job: Job) -> None:
         """Go to a job that was started from here."""
-        self.table.await_job(job.id)
+        self.table.await_row(job.id)
 
     def done_with(self) -> None:
         """What was marked was done."""

@@ -1,18 +1,18 @@
-"""The table of jobs: rows of the window that the state holds, drawn one by one, however many there are.
+"""A table, of jobs or of blobs: rows of the window that the state holds, drawn one by one, however many there are.
 
-The cursor belongs to a job and follows it wherever it moves; so do marks, and a job that leaves the list loses its own.
+The cursor belongs to a row and follows it wherever it moves; so do marks, and a row that leaves the list loses its own.
 Another query begins at its first row. What is seen stays where it is when rows come or go above it. Two exceptions:
 ``follow`` keeps the cursor on the first row, and a list that is seen from its very top goes on being so as long as the
 cursor stays in sight.
 
-Rows are kept as strips, and a picture costs the lines that changed. Its owner hands it each new ``JobList`` by ``take``
-and fetches pages when ``Wanted`` is posted.
+Rows are kept as strips, and a picture costs the lines that changed. Its owner hands it each new list by ``take`` and
+fetches pages when ``Wanted`` is posted. Subclasses tell what stands in a row.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -22,53 +22,45 @@ from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from jobdeck_protocol.job import JobState
-from jobdeck_tui.console.columns import Cell, Column, Times, cells_of, columns_for, fitted, head_of, times_of
-from jobdeck_tui.console.joblist import JobList, Place
+from jobdeck_tui.console.columns import Cell, Column, fitted
+from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.settings import ROWS_AHEAD_COUNT, TICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobdeck_protocol.job import Job
+    from jobdeck_tui.console.rowlist import Row, RowList
 
-__all__ = ["JobWindow"]
+__all__ = ["RowWindow"]
 
-_INKS = frozenset({*(state.value for state in JobState), "dim", "label", "mark", "sorted"})
+_INKS = frozenset({"dim", "label", "mark", "sorted", "head", "cursor", "marked"})
 _STRIPS_LIMIT_COUNT = 500
 
 
-class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
+class RowWindow(ScrollView, can_focus=True, inherit_bindings=False):
     """See the top of this file.
 
     Attributes:
         follow: The cursor stays on the first row.
         words: What stands there while there is no row.
-        jobs: The list, as it was handed on last.
-        marks: Ids of the jobs that are marked.
+        listed: The list, as it was handed on last.
+        marks: Ids of the rows that are marked.
         columns: Those that fit.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"job-list--{name}" for name in (*_INKS, "head", "cursor", "marked")}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"row-list--{name}" for name in _INKS}
     DEFAULT_CSS = """
-    JobWindow {
+    RowWindow {
         height: 1fr; overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1;
         background: $surface; color: $foreground;
-        & > .job-list--head { background: $panel; color: $text-muted; text-style: bold; }
-        & > .job-list--sorted { background: $panel; color: $text-accent; text-style: bold; }
-        & > .job-list--dim { color: $foreground 65%; }
-        & > .job-list--label { color: $text-secondary; }
-        & > .job-list--mark { color: $text-accent; text-style: bold; }
-        & > .job-list--marked { background: $accent 18%; }
-        & > .job-list--queued { color: $foreground 65%; }
-        & > .job-list--starting { color: $text-accent; }
-        & > .job-list--running { color: $text-primary; }
-        & > .job-list--succeeded { color: $text-success; }
-        & > .job-list--failed { color: $text-error; }
-        & > .job-list--stopped { color: $text-warning; }
-        & > .job-list--lost { color: $text-secondary; }
-        & > .job-list--cursor { background: $block-cursor-blurred-background; color: $foreground; }
-        &:focus > .job-list--cursor {
+        & > .row-list--head { background: $panel; color: $text-muted; text-style: bold; }
+        & > .row-list--sorted { background: $panel; color: $text-accent; text-style: bold; }
+        & > .row-list--dim { color: $foreground 65%; }
+        & > .row-list--label { color: $text-secondary; }
+        & > .row-list--mark { color: $text-accent; text-style: bold; }
+        & > .row-list--marked { background: $accent 18%; }
+        & > .row-list--cursor { background: $block-cursor-blurred-background; color: $foreground; }
+        &:focus > .row-list--cursor {
             background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
         }
     }
@@ -78,7 +70,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
     words: Reactive[tuple[str, ...]] = Reactive(())
 
     class Moved(Message):
-        """The cursor is on another job, or in another place, or marks changed."""
+        """The cursor is on another row, or in another place, or marks changed."""
 
     class Wanted(Message):
         """A page is lacking."""
@@ -89,7 +81,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self) -> None:
         super().__init__()
-        self.jobs = JobList()
+        self.listed: RowList = self.empty()
         self.marks: set[str] = set()
         self._at = 0
         self._cursor: str | None = None
@@ -102,16 +94,38 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         self._strips: dict[str, tuple[tuple[object, ...], Strip]] = {}
         self._seen: list[tuple[object, ...]] = []
 
+    # -- what subclasses tell --
+
+    def empty(self) -> RowList:
+        """A list of which nothing is known."""
+        raise NotImplementedError
+
+    def fit(self, width: int) -> tuple[Column, ...]:
+        """The columns that fit."""
+        raise NotImplementedError
+
+    def head(self) -> list[Cell]:
+        """The titles."""
+        raise NotImplementedError
+
+    def times(self, row: Any, now_us: int) -> object:  # noqa: ANN401  # each its own rows
+        """What of a row changes by itself; equal values look the same."""
+        raise NotImplementedError
+
+    def cells(self, row: Any, times: Any, *, marked: bool) -> list[Cell]:  # noqa: ANN401  # as above
+        """What stands in a row."""
+        raise NotImplementedError
+
     # -- what is there --
 
     @property
-    def rows(self) -> tuple[Job, ...]:
-        """The jobs held, in order."""
-        return self.jobs.rows
+    def rows(self) -> tuple[Any, ...]:
+        """The rows held, in order."""
+        return self.listed.rows
 
     @property
-    def cursor(self) -> Job | None:
-        """The job on which keys act."""
+    def cursor(self) -> Any:  # noqa: ANN401  # subclasses know their rows
+        """The row on which keys act; None if there is none."""
         return self.rows[self._at] if self.rows else None
 
     @property
@@ -120,9 +134,9 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         return self._at
 
     @property
-    def chosen(self) -> list[Job]:
-        """The jobs that are marked, in their order; without marks that under the cursor."""
-        marked = [job for job in self.rows if job.id in self.marks]
+    def chosen(self) -> list[Any]:
+        """The rows that are marked, in their order; without marks that under the cursor."""
+        marked = [row for row in self.rows if row.id in self.marks]
         return marked or ([self.cursor] if self.cursor is not None else [])
 
     @property
@@ -137,23 +151,23 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     # -- what comes from the owner --
 
-    def take(self, jobs: JobList) -> None:
+    def take(self, listed: RowList) -> None:
         """The list as it is now."""
-        before, self.jobs = self.jobs, jobs
-        if before.query != jobs.query:
+        before, self.listed = self.listed, listed
+        if before.query != listed.query:
             self._measure()
             self._wish, self._cursor = Place.START, None
             self._point(0)
-        if before.rows is not jobs.rows or self._wish is not None or self._awaited is not None:
+        if before.rows is not listed.rows or self._wish is not None or self._awaited is not None:
             self._settle(before)
         self._want(asked_by_reader=False)
 
-    def await_job(self, job_id: str) -> None:
-        """Put the cursor on a job as soon as it is on the list; forgotten when the reader goes elsewhere."""
-        self._awaited = job_id
-        if job_id in self.jobs.held:
-            self._settle(self.jobs)
-        elif self.jobs.above and not self.jobs.query.narrow:
+    def await_row(self, row_id: str) -> None:
+        """Put the cursor on a row as soon as it is on the list; forgotten when the reader goes elsewhere."""
+        self._awaited = row_id
+        if row_id in self.listed.held:
+            self._settle(self.listed)
+        elif self.listed.above and not self.listed.query.narrow:
             self.wish_for(Place.START)
 
     def mark(self, marks: set[str]) -> None:
@@ -164,13 +178,13 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     # -- where the cursor and the window go --
 
-    def _settle(self, before: JobList) -> None:
+    def _settle(self, before: RowList) -> None:
         """Find the place of cursor and window in rows that may have changed."""
-        index = {job.id: n for n, job in enumerate(self.rows)}
+        index = {row.id: n for n, row in enumerate(self.rows)}
         former = (self._cursor, len(self.marks))
         self.marks &= index.keys()
         top, seen = self.first_seen, 0 <= self._at - self.first_seen < self.seen_count
-        at_very_top = top == 0 and not before.above and not self.jobs.above
+        at_very_top = top == 0 and not before.above and not self.listed.above
         jumped = self._place_cursor(index)
         if at_very_top and self._at < self.seen_count:
             anchored = 0
@@ -188,9 +202,9 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         """Put the cursor where it belongs now; tells whether that is somewhere else than where it was."""
         if self._awaited is not None and self._awaited in index:
             at, self._awaited, self._wish = index[self._awaited], None, None
-        elif self._wish is Place.START and self.jobs.known and not self.jobs.above:
+        elif self._wish is Place.START and self.listed.known and not self.listed.above:
             at, self._wish = 0, None
-        elif self._wish is Place.END and self.jobs.known and not self.jobs.below:
+        elif self._wish is Place.END and self.listed.known and not self.listed.below:
             at, self._wish = len(self.rows) - 1, None
         elif self.follow:
             at = 0
@@ -229,19 +243,19 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
         A search that found little goes on when the reader does; else it would read all of a long history by itself.
         """
-        jobs = self.jobs
-        if not jobs.known or jobs.stale or jobs.error is not None:
+        listed = self.listed
+        if not listed.known or listed.stale or listed.error is not None:
             return
-        if not asked_by_reader and self._wish is not None and self._wish not in jobs.asks:
+        if not asked_by_reader and self._wish is not None and self._wish not in listed.asks:
             self.post_message(self.Wanted(self._wish))  # it was fetched, and came to nothing
-        if jobs.query.text is not None and not asked_by_reader:
+        if listed.query.text is not None and not asked_by_reader:
             return
         top = self.first_seen
         for place, more, left in (
-            (Place.BELOW, jobs.below, len(self.rows) - top - self.seen_count),
-            (Place.ABOVE, jobs.above, top),
+            (Place.BELOW, listed.below, len(self.rows) - top - self.seen_count),
+            (Place.ABOVE, listed.above, top),
         ):
-            if more and left < ROWS_AHEAD_COUNT and place not in jobs.asks:
+            if more and left < ROWS_AHEAD_COUNT and place not in listed.asks:
                 self.post_message(self.Wanted(place))
 
     def tell_moved(self) -> None:
@@ -279,7 +293,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _measure(self) -> None:
         self._width = width = self.scrollable_content_region.width
-        self.columns = columns_for(width, self.jobs.query) if width else ()
+        self.columns = self.fit(width) if width else ()
         self._strips.clear()
         self.refresh()
 
@@ -296,11 +310,10 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
     def _looks(self) -> list[tuple[object, ...]]:
         """What is to be seen of each row on the screen."""
         rows = self.rows[self.first_seen : self.first_seen + self.seen_count]
-        return [self._look(job, self.first_seen + n) for n, job in enumerate(rows)]
+        return [self._look(row, self.first_seen + n) for n, row in enumerate(rows)]
 
-    def _look(self, job: Job, row: int) -> tuple[object, ...]:
-        times = times_of(job, self.jobs.query, self._now_us)
-        return (job, times, row == self._at, job.id in self.marks)
+    def _look(self, row: Row, at: int) -> tuple[object, ...]:
+        return (row, self.times(row, self._now_us), at == self._at, row.id in self.marks)
 
     def _repaint_changes(self) -> None:
         looks = self._looks()
@@ -315,7 +328,7 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
         """The titles, a row, or words where there are no rows."""
         width = self._width
         if y == 0:
-            return self._strip(head_of(self.columns, self.jobs.query), self._ink("head"), width)
+            return self._strip(self.head(), self._ink("head"), width)
         row = self.first_seen + y - 1
         if row < len(self.rows):
             return self._row_strip(self.rows[row], row, width)
@@ -323,21 +336,20 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
             return self._strip([Cell(fitted("  " + self.words[y - 2], width), "dim")], self.rich_style, width)
         return Strip.blank(width, self.rich_style)
 
-    def _row_strip(self, job: Job, row: int, width: int) -> Strip:
-        look = self._look(job, row)
-        kept = self._strips.get(job.id)
+    def _row_strip(self, row: Row, at: int, width: int) -> Strip:
+        look = self._look(row, at)
+        kept = self._strips.get(row.id)
         if kept is not None and kept[0] == look:
             return kept[1]
         _, times, cursor, marked = look
-        assert isinstance(times, Times)
-        cells = cells_of(job, self.columns, times, marked=bool(marked))
+        cells = self.cells(row, times, marked=bool(marked))
         if cursor:
             strip = self._strip([Cell(cell.text) for cell in cells], self._ink("cursor"), width)
         else:
             strip = self._strip(cells, self._ink("marked") if marked else self.rich_style, width)
         if len(self._strips) >= _STRIPS_LIMIT_COUNT:
             self._strips.clear()
-        self._strips[job.id] = (look, strip)
+        self._strips[row.id] = (look, strip)
         return strip
 
     def _strip(self, cells: Sequence[Cell], base: Style, width: int) -> Strip:
@@ -355,16 +367,16 @@ class JobWindow(ScrollView, can_focus=True, inherit_bindings=False):
     def _ink(self, name: str, *, partial: bool = False) -> Style:
         key = f"{name}{partial}"
         if key not in self._inks:
-            style = self.get_component_rich_style(f"job-list--{name}")
+            style = self.get_component_rich_style(f"row-list--{name}")
             # Its colour alone: what it stands on is the row's.
             self._inks[key] = style.without_color + Style(color=style.color) if partial else style
         return self._inks[key]
 
 
-def _shift(seen: Sequence[Job], index: dict[str, int], top: int) -> int:
-    """By how much the first job that is still there has moved."""
-    for offset, job in enumerate(seen):
-        at = index.get(job.id)
+def _shift(seen: Sequence[Row], index: dict[str, int], top: int) -> int:
+    """By how much the first row that is still there has moved."""
+    for offset, row in enumerate(seen):
+        at = index.get(row.id)
         if at is not None:
             return at - (top + offset)
     return 0
