@@ -113,6 +113,23 @@ class Settings:
     blob_grace_s: float = 3600.0  # what came within this time is never collected
     blob_sweep_interval_s: float = 3600.0  # between collections of what nobody needs any more
 
+    # executor
+    executor_builtin: bool = True  # whether this server runs jobs of the executor itself
+    executor_labels: tuple[str, ...] = ()  # that the built-in executor has
+    executor_nonce_file: Path | None = None  # of the secret that every caller of the executor must know
+    executor_label_jobs_file: Path | None = None  # JSON: label -> hash of the job that earns it
+    executor_hold_s: float = 5.0  # a worker's request for jobs is answered late, when there is one; 0: at once
+    executor_busy_hold_s: float = 0.25  # the same for a worker with no free slot, which may have one any moment
+    executor_refresh_s: float = 5.0  # between two requests of a worker; unseen for five times that it is given up
+    executor_missing_s: float = 30.0  # a job handed out that its worker does not name for so long is lost
+    executor_sweep_s: float = 10.0  # between two looks at who is missing
+    executor_attempt_limit_count: int = 3  # for a job that was lost with its worker
+    executor_segment_limit_bytes: int = 16 * MIB  # of a request that brings output
+    executor_key_limit_bytes: int = 512  # of the name that a client gives a job
+    executor_word_limit_bytes: int = 4 * KIB  # of a status, a time, a worker's name
+    executor_page_count: int = 256  # jobs, or segments of output, read with one query
+    executor_answer_bytes: int = 256 * KIB  # a longer list is sent in pieces
+
     # store
     sync: str = "full"  # or "normal": the last commits may be lost with the power
     commit_batch_limit_count: int = 2000

@@ -82,6 +82,7 @@ class JobCore:
             boot_id=boot_id,
         )
         self.pools = self._intake.pools
+        self.observers = self._register.observers
         self.reruns: dict[str, Callable[[Job], Awaitable[Job]]] = {}  # of dialects that do it their own way
         self.stdin = Stdin(self._live, engine, settings)
         self.readers = Readers(settings.attach_limit_count)

@@ -11,6 +11,8 @@ from jobdeck_protocol.job import JobState
 from jobdeck_server.core.journal import record_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.growth import Growth
     from jobdeck_server.engines.base import Stop
@@ -59,11 +61,13 @@ class Register:
     Attributes:
         jobs: By their id.
         counts: By state.
+        observers: Called with each job whose record has changed, at once; they must not change it themselves.
     """
 
     def __init__(self, growth: Growth) -> None:
         self.jobs: dict[str, Live] = {}
         self.counts: dict[JobState, int] = dict.fromkeys(JobState, 0)
+        self.observers: list[Callable[[Live], None]] = []
         self._growth = growth
 
     def add(self, live: Live) -> None:
@@ -78,6 +82,8 @@ class Register:
         live.job = job
         live.ring()
         self._growth.poke(job.id)
+        for observer in self.observers:
+            observer(live)
 
 
 def now_us() -> int:
