@@ -130,6 +130,21 @@ class Settings:
     executor_page_count: int = 256  # jobs, or segments of output, read with one query
     executor_answer_bytes: int = 256 * KIB  # a longer list is sent in pieces
 
+    # executor: what a job's bundle and its results may be (threats 7, 8 and 15)
+    bundle_entry_limit_count: int = 100_000  # files and folders of a zip or artifact
+    bundle_directory_limit_bytes: int = 32 * MIB  # of the zip's list of them, which is read into memory
+    bundle_total_limit_bytes: int = 64 * GIB  # unpacked
+    bundle_ratio_limit: int = 200  # unpacked bytes for one of the zip: deflate alone makes 1000 of the same byte
+    bundle_ratio_floor_bytes: int = 64 * MIB  # up to here the ratio is of no interest: text and zeros compress well
+    bundle_name_limit_bytes: int = 2048  # of a path; each part of it may have 255, as on disk
+    bundle_depth_limit_count: int = 128  # of folders in one another, in results too
+    executor_config_limit_bytes: int = MIB
+    executor_artifact_limit_count: int = 256  # that a job asks for
+    executor_pattern_limit_count: int = 1000  # of one artifact, after braces are expanded
+    executor_pattern_limit_bytes: int = 4096  # of one pattern
+    executor_result_limit_count: int = 100_000  # files, folders and others in a job's folder when its results are taken
+    executor_result_limit_bytes: int = 64 * GIB
+
     # store
     sync: str = "full"  # or "normal": the last commits may be lost with the power
     commit_batch_limit_count: int = 2000
