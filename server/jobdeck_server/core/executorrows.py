@@ -100,6 +100,11 @@ def save(connection: sqlite3.Connection, job_id: str, row: Row) -> None:
     )
 
 
+def put_super_set(connection: sqlite3.Connection, job_id: str, blob_hash: str) -> None:
+    """Store the artifact of all results of a job."""
+    connection.execute("update executor_job set super_set = ? where job_id = ?", (blob_hash, job_id))
+
+
 def rows(connection: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, Row]:
     """What is known of some jobs; those without a row are left out."""
     found = {}
