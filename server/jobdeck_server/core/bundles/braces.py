@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from jobdeck_server.core.bundles.errors import PatternError, shown
 
 _DEPTH_LIMIT_COUNT = 32
-_EXPANDED_LIMIT_CHARS = 1024 * 1024  # of all expansions of a pattern together
 _RANGE = re.compile(r"(-?\d{1,15})\.\.(-?\d{1,15})(?:\.\.(-?\d{1,15}))?|([A-Za-z])\.\.([A-Za-z])(?:\.\.(-?\d{1,15}))?")
 _PADDED = re.compile("-?0[0-9]")
 
@@ -36,20 +35,36 @@ class _Brace:
         return [*items, end]
 
 
-def expand(text: str, limit_count: int) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What expansions may take: how many, and how many characters together."""
+
+    count: int
+    chars: int
+
+    def less(self, words: list[str]) -> Room:
+        """What these leave."""
+        return Room(self.count - len(words), self.chars - sum(map(len, words)))
+
+
+def expand(text: str, room: Room) -> list[str]:
     """All that a pattern stands for, in order.
 
     Args:
         text: The pattern; its escapes are kept.
-        limit_count: How many there may be.
+        room: For them.
 
     Raises:
-        PatternError: There are more, or braces lie too deep in one another.
+        PatternError: They take more, or braces lie too deep in one another.
     """
-    return _product(_parsed(text), limit_count, text)
+    words = _product(_parsed(text, room), room, text)
+    left = room.less(words)
+    if left.count < 0 or left.chars < 0:
+        raise _too_many(text)
+    return words
 
 
-def _parsed(text: str) -> list[str | _Brace]:
+def _parsed(text: str, room: Room) -> list[str | _Brace]:
     top = _Brace()
     open_ = [top]
     for token in re.findall(r"\\.|\$?\{|[},]|[^\\{},$]+|.", text, re.DOTALL):
@@ -62,7 +77,7 @@ def _parsed(text: str) -> list[str | _Brace]:
         elif token == "," and len(open_) > 1:
             open_[-1].alternatives.append([])
         elif token == "}" and len(open_) > 1:
-            _close(open_.pop(), open_[-1], text)
+            _close(open_.pop(), open_[-1], room, text)
         else:
             open_[-1].add(token)
     while len(open_) > 1:
@@ -71,49 +86,49 @@ def _parsed(text: str) -> list[str | _Brace]:
     return top.alternatives[0]
 
 
-def _close(brace: _Brace, parent: _Brace, text: str) -> None:
+def _close(brace: _Brace, parent: _Brace, room: Room, text: str) -> None:
     if not brace.plain and len(brace.alternatives) > 1:
         parent.add(brace)
         return
-    words = _range(brace.alternatives[0], text) if not brace.plain else None
+    words = _range(brace.alternatives[0], room, text) if not brace.plain else None
     if words is None:
         parent.alternatives[-1] += brace.literal("}")
     else:
         parent.add(_Brace(alternatives=[[word] for word in words]))
 
 
-def _range(items: list[str | _Brace], text: str) -> list[str] | None:
+def _range(items: list[str | _Brace], room: Room, text: str) -> list[str] | None:
     if any(isinstance(item, _Brace) for item in items):
         return None
     match = _RANGE.fullmatch("".join(item for item in items if isinstance(item, str)))
     if match is None:
         return None
     if match[1] is None:
-        words = _steps(ord(match[4]), ord(match[5]), match[6], text)
+        words = _steps(ord(match[4]), ord(match[5]), match[6], room, text)
         return [chr(code) if chr(code).isalnum() else f"\\{chr(code)}" for code in words]
     width = max(len(match[1]), len(match[2])) if _PADDED.match(match[1]) or _PADDED.match(match[2]) else 0
-    return [f"{number:0{width}d}" for number in _steps(int(match[1]), int(match[2]), match[3], text)]
+    return [f"{number:0{width}d}" for number in _steps(int(match[1]), int(match[2]), match[3], room, text)]
 
 
-def _steps(first: int, last: int, step: str | None, text: str) -> range:
+def _steps(first: int, last: int, step: str | None, room: Room, text: str) -> range:
     width = abs(int(step or 1)) or 1
     steps = range(first, last + 1, width) if first <= last else range(first, last - 1, -width)
-    if len(steps) > _EXPANDED_LIMIT_CHARS:
+    if len(steps) > room.count:
         raise _too_many(text)
     return steps
 
 
-def _product(items: list[str | _Brace], limit_count: int, text: str) -> list[str]:
+def _product(items: list[str | _Brace], room: Room, text: str) -> list[str]:
     words = [""]
     for item in items:
         if isinstance(item, str):
             words = [word + item for word in words]
             continue
-        tails = [tail for each in item.alternatives for tail in _product(each, limit_count, text)]
-        if len(words) * len(tails) > limit_count:
+        tails = [tail for each in item.alternatives for tail in _product(each, room, text)]
+        if len(words) * len(tails) > room.count:
             raise _too_many(text)
         words = [word + tail for word in words for tail in tails]
-        if len(words) * max(map(len, words)) > _EXPANDED_LIMIT_CHARS:
+        if sum(map(len, words)) > room.chars:
             raise _too_many(text)
     return words
 

@@ -99,14 +99,17 @@ class _Part:
 
     def _scan(self) -> None:
         """Find sets and closed groups, so that parsing need never turn back."""
-        at, open_ = 0, []
+        at, open_, may_close = 0, [], True  # where one set is not closed, none behind it is
         while at < len(self._text):
             char = self._text[at]
             if char == "\\":
                 at += 2
-            elif char == "[" and (found := _set(self._text, at)) is not None:
-                self._sets[at] = found
-                at = found[1]
+            elif char == "[" and may_close:
+                found = _set(self._text, at)
+                may_close = found is not None
+                if found is not None:
+                    self._sets[at] = found
+                at = found[1] if found is not None else at + 1
             elif self._text[at + 1 : at + 2] == "(" and char in "+*?@!":
                 open_.append(at)
                 at += 2
@@ -156,35 +159,26 @@ class _Part:
 
 
 def _set(text: str, start: int) -> tuple[Set, int] | None:
-    """The set that starts here, and the position behind it; None where it is not closed or a range is turned round."""
+    """The set that starts here, and the position behind it; None if it is not closed."""
     at = start + 1
     negated = text[at : at + 1] in ("!", "^")
     at += negated
     codes: list[tuple[int, bool]] = []  # and whether it is a hyphen that may make a range
-    first = True
-    while at < len(text) and (text[at] != "]" or first):
+    while at < len(text) and (text[at] != "]" or not codes):
         escaped = text[at] == "\\" and at + 1 < len(text)
         at += escaped
         codes.append((ord(text[at]), text[at] == "-" and not escaped))
         at += 1
-        first = False
-    if at >= len(text):
-        return None
-    ranges = _ranges(codes)
-    return None if ranges is None else (Set(ranges, negated), at + 1)
+    return (Set(_ranges(codes), negated), at + 1) if at < len(text) else None
 
 
-def _ranges(codes: list[tuple[int, bool]]) -> tuple[tuple[int, int], ...] | None:
+def _ranges(codes: list[tuple[int, bool]]) -> tuple[tuple[int, int], ...]:
+    """A range whose ends are turned round is empty."""
     ranges = []
     at = 0
     while at < len(codes):
-        code = codes[at][0]
-        if at + 2 < len(codes) and codes[at + 1][1]:
-            if code > codes[at + 2][0]:
-                return None
-            ranges.append((code, codes[at + 2][0]))
-            at += 3
-        else:
-            ranges.append((code, code))
-            at += 1
+        last = at + 2 if at + 2 < len(codes) and codes[at + 1][1] else at
+        if codes[at][0] <= codes[last][0]:
+            ranges.append((codes[at][0], codes[last][0]))
+        at = last + 1
     return tuple(ranges)

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Protocol
 import re2  # type: ignore[import-untyped]  # the package tells no types
 
 from jobdeck_server.core.bundles import globsteps
-from jobdeck_server.core.bundles.braces import expand
+from jobdeck_server.core.bundles.braces import Room, expand
 from jobdeck_server.core.bundles.errors import PatternError, shown
 from jobdeck_server.core.bundles.globparse import MARK, Nodes, has_not, parse
 from jobdeck_server.core.bundles.globregex import regex
@@ -65,14 +65,14 @@ class Patterns:
         self._every = not patterns
         self._any: list[_Alternatives] = []
         self._none: list[_Alternatives] = []  # of each: a file that it does not match is taken
-        left_count = limits.count
+        room = Room(limits.count, limits.total_chars)
         positive: list[str] = []
         for pattern in patterns:
             body, negated = _read(pattern, limits)
             if body is None:
                 continue
-            each = expand(body, left_count)
-            left_count -= len(each)
+            each = expand(body, room)
+            room = room.less(each)
             if negated:
                 self._none.append(_Alternatives(each))
             else:

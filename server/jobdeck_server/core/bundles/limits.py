@@ -13,10 +13,17 @@ _DEFAULTS = Settings(data_dir=Path())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatternLimits:
-    """Of one list of patterns: how many after their braces are expanded, and the length of each."""
+    """Of one list of patterns.
+
+    Attributes:
+        count: After their braces are expanded.
+        length_bytes: Of each as it was sent.
+        total_chars: Of all of them, expanded. What they are compiled to takes some 300 bytes for each.
+    """
 
     count: int = _DEFAULTS.executor_pattern_limit_count
     length_bytes: int = _DEFAULTS.executor_pattern_limit_bytes
+    total_chars: int = 256 * 1024
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
