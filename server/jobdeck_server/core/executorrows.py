@@ -192,6 +192,14 @@ def segments(
     return [Segment(*each) for each in found]
 
 
+def next_segment(connection: sqlite3.Connection, job_id: str) -> tuple[int, int]:
+    """The number after the last one, and where that ends; (0, 0) before the first."""
+    found = connection.execute(
+        "select number + 1, to_offset from executor_segment where job_id = ? order by number desc limit 1", (job_id,)
+    ).fetchone()
+    return (0, 0) if found is None else (found[0], found[1])
+
+
 def told_end(connection: sqlite3.Connection, job_id: str) -> int:
     """Where in a job's output the last segment ends."""
     found = connection.execute("select max(to_offset) from executor_segment where job_id = ?", (job_id,)).fetchone()

@@ -20,8 +20,7 @@ from jobdeck_server.core.executorrows import Segment
 from jobdeck_server.core.runs import Kind
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
     from jobdeck_server.core.executorkeys import Keys
     from jobdeck_server.core.executorqueue import Entry
@@ -37,6 +36,8 @@ class Segments:
         self._core = keys.core
         self._desk = keys.desk
         self._settings = keys.core.settings
+
+    # -- of jobs that run elsewhere --
 
     async def post(self, key: str, number: int, text: str) -> None:
         """Add a segment to the output of a job that an outside worker runs; other jobs' output is not changed.
@@ -59,12 +60,8 @@ class Segments:
                 return
             segment = await self._append(entry, number, data)
             entry.tail_bytes = segment.end
-            entry.row = replace(entry.row, output_number=number)
-            job_id = entry.live.job.id
-            await self._core.store.write(
-                lambda connection: executorrows.put_segment(connection, job_id, segment), durable=False
-            )
-            self._core.growth.poke(job_id)
+            await self._note(entry.live.job.id, segment)
+            self._core.growth.poke(entry.live.job.id)
 
     async def _is_there(self, entry: Entry, number: int, data: bytes) -> bool:
         last = entry.row.output_number
@@ -92,27 +89,35 @@ class Segments:
         except OSError as error:
             raise NoSpaceError(f"The output cannot be written: {error.strerror}.") from error
 
-    def note(self, job_id: str, number: int, start: int, end: int) -> None:
-        """A segment of a job that this server runs: bytes ``[start, end)`` of its stdout."""
-        entry = self._desk.entry(job_id)
-        if entry is not None:
-            entry.row = replace(entry.row, output_number=number)
-        segment = Segment(number, Kind.STDOUT, start, end)
-        self._write_soon(job_id, lambda connection: executorrows.put_segment(connection, job_id, segment))
+    # -- of jobs that this server runs --
 
-    def note_super_set(self, job_id: str, blob_hash: str) -> None:
-        """The artifact of all results of a job that this server runs."""
+    async def last_segment(self, job_id: str) -> tuple[int, int]:
+        """The number that comes next, and up to where the job's stdout was told."""
+        return await self._core.store.read(lambda connection: executorrows.next_segment(connection, job_id))
+
+    async def note_segment(self, job_id: str, number: int, start: int, end: int) -> None:
+        """A segment: bytes ``[start, end)`` of the job's stdout."""
+        segment = Segment(number, Kind.STDOUT, start, end)
+        await self._note(job_id, segment)
+
+    async def note_super_set(self, job_id: str, blob_hash: str) -> None:
+        """The artifact of all results."""
+        await self._core.store.write(
+            lambda connection: executorrows.put_super_set(connection, job_id, blob_hash), durable=False
+        )
         entry = self._desk.entry(job_id)
         if entry is not None:
             entry.row = replace(entry.row, super_set=blob_hash)
-        self._write_soon(job_id, lambda connection: executorrows.put_super_set(connection, job_id, blob_hash))
 
-    def _write_soon(self, job_id: str, work: Callable[[sqlite3.Connection], None]) -> None:
-        def done(_result: None, error: Exception | None) -> None:
-            if error is not None:
-                _log.error("job %s: a note was not kept: %s", job_id, error)
+    async def _note(self, job_id: str, segment: Segment) -> None:
+        await self._core.store.write(
+            lambda connection: executorrows.put_segment(connection, job_id, segment), durable=False
+        )
+        entry = self._desk.entry(job_id)
+        if entry is not None:
+            entry.row = replace(entry.row, output_number=segment.number)
 
-        self._core.store.write_soon(work, done, durable=False)
+    # -- for anybody --
 
     async def every(
         self, key: str, *, start: int | None = None, end: int | None = None

@@ -7,7 +7,8 @@ one ends, and any other text, which a client may give a job, leaves it unfinishe
     STARTING, RUNNING    RUNNING, or the text that its worker gave it
     SUCCEEDED            SUCCESS
     STOPPED              CANCELED
-    FAILED               the status that its worker ended it with, else FAILED_TO_EXECUTE
+    FAILED               the status that its worker ended it with, the built-in executor's at the head of its error,
+                         else FAILED_TO_EXECUTE
     LOST                 CREATED while it is to be tried again, else FAILED_TO_EXECUTE
 
 Source: reference of the WebGME executor, section 4.
@@ -46,6 +47,7 @@ FINISHED: Final = frozenset(
         "FAILED_TO_SAVE_ARTIFACT",
     }
 )
+_FAILURES = FINISHED - {SUCCESS, CANCELED}
 _PLAIN = frozenset({CREATED, PAUSED, RUNNING})  # which the state and the flag say by themselves
 
 
@@ -68,7 +70,10 @@ def status_of(job: Job, row: Row, *, attempt_limit_count: int) -> str:
             return CANCELED
         case JobState.LOST if may_try_again(job, attempt_limit_count):
             return CREATED
-    return given if given in FINISHED - {SUCCESS, CANCELED} else FAILED
+    for word in (given, (job.error or "").partition(":")[0]):
+        if word in _FAILURES:
+            return str(word)
+    return FAILED
 
 
 def may_try_again(job: Job, attempt_limit_count: int) -> bool:
