@@ -131,8 +131,8 @@ class Settings:
     executor_answer_bytes: int = 256 * KIB  # a longer list is sent in pieces
 
     # executor: what a job's bundle and its results may be (threats 7, 8 and 15)
-    bundle_entry_limit_count: int = 100_000  # files and folders of a zip or artifact
-    bundle_directory_limit_bytes: int = 32 * MIB  # of the zip's list of them, which is read into memory
+    bundle_entry_limit_count: int = 100_000  # files of a zip or artifact, and folders
+    bundle_directory_limit_bytes: int = 16 * MIB  # of the zip's list of them, which is read into memory
     bundle_total_limit_bytes: int = 64 * GIB  # unpacked
     bundle_ratio_limit: int = 200  # unpacked bytes for one of the zip: deflate alone makes 1000 of the same byte
     bundle_ratio_floor_bytes: int = 64 * MIB  # up to here the ratio is of no interest: text and zeros compress well
