@@ -142,7 +142,9 @@ class Executor:
             assert entry is not None, "a job that was just accepted and is held has not ended"
             await self._finish(entry, row)
             return replace(await self._keys.standing(key), secret=secret)
-        return Told(job=job, row=row, secret=secret)
+        # As it was accepted: it may have been taken since, but whoever made it has not seen it wait
+        waiting = replace(job, state=JobState.QUEUED, engine=BUNDLES, worker=None, started_us=None, finished_us=None)
+        return Told(job=waiting, row=row, secret=secret)
 
     async def _rerun(self, job: Job) -> Job:
         """Run a job again that has ended (``JobCore.rerun``).
@@ -268,6 +270,10 @@ class Executor:
             await self._core.stop(told.job.id, signal=_SIGINT)
 
     # -- workers --
+
+    def run_by(self, worker: Seen) -> list[Told]:
+        """The jobs that a worker runs, in the order of their making."""
+        return [Told(job=entry.live.job, row=entry.row) for entry in worker.jobs]
 
     def workers(self) -> list[Seen]:
         """All workers, with the jobs that they run."""

@@ -99,7 +99,7 @@ class Guard:
         token = found[0]
         if token is None or any(other != token for other in found):
             raise UnauthorizedError("This token is not known.")
-        return Identity(role=token.role, token_id=token.id)
+        return Identity(role=token.role, token_id=token.id, name=token.name)
 
 
 def secrets_of(request: Request) -> list[str]:

@@ -205,6 +205,7 @@ class Connection:
             peer=self._peer,
             http10=event.http_version == b"1.0",
             authority=target.authority,
+            gone=self._wire.gone,
         )
 
     # answering

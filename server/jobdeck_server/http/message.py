@@ -48,10 +48,11 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who asks: a role, and the id of the token that gave it (empty for tokenless loopback)."""
+    """Who asks: a role, and id and name of the token that gave it (empty for tokenless loopback)."""
 
     role: Role = Role.NONE
     token_id: str = ""
+    name: str = ""
 
     def may(self, needed: Role) -> bool:
         """Whether this caller may do what needs the role ``needed``."""
@@ -95,6 +96,8 @@ class Request:
         identity: Who asks, filled in by the guard.
         authority: Host and port of an absolute-form target (``GET http://host/path``), which then stand for the Host
             header; empty for a plain path.
+        gone: Returns once the client has left, for handlers that wait; to be called after the body was read. None where
+            nobody can tell.
         note: Further fields of this request's line in the log. The one value here that may be changed: the guard puts
             the token's id into it.
     """
@@ -109,6 +112,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     identity: Identity = field(default_factory=Identity)
     authority: str = ""
+    gone: Callable[[], Awaitable[None]] | None = None
     note: dict[str, str] = field(default_factory=dict)
 
     def header(self, name: str) -> str | None:
