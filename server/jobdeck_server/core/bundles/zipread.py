@@ -105,8 +105,6 @@ def read_zip(fd: int, limits: UnpackLimits, cancelled: Callable[[], bool]) -> li
     if end.size_bytes > limits.directory_bytes:
         raise UnpackError(f"The list of the zip has {end.size_bytes} bytes; {limits.directory_bytes} are taken.")
     entries = list(_entries(_read(fd, end.offset, end.size_bytes), end, Names(limits)))
-    if len(entries) != end.count:
-        raise UnpackError(f"The zip has {len(entries)} entries, and says that it has {end.count}.")
     _check_sizes(entries, size_bytes, limits)
     return _located(fd, sorted(entries, key=lambda entry: entry.offset), end.offset, cancelled)
 
@@ -170,7 +168,7 @@ def _end_64(fd: int, end_at: int, plain: tuple[list[int], int, _End]) -> tuple[l
 
 def _entries(data: bytes, end: _End, names: Names) -> Iterator[ZipEntry]:
     at = 0
-    while at < len(data):
+    for _ in range(end.count):
         if at + _CENTRAL.size > len(data) or data[at : at + 4] != b"PK\1\2":
             raise UnpackError("The list of the zip is broken.")
         fields = _CENTRAL.unpack_from(data, at)
@@ -181,6 +179,8 @@ def _entries(data: bytes, end: _End, names: Names) -> Iterator[ZipEntry]:
         if at > len(data):
             raise UnpackError("The list of the zip is broken.")
         yield _entry(fields, data[name_at:extra_at], data[extra_at : extra_at + extra_bytes], names)
+    if at < len(data):
+        raise UnpackError("The list of the zip is longer than its count of entries.")
 
 
 def _entry(fields: tuple[int, ...], raw_name: bytes, extra: bytes, names: Names) -> ZipEntry:
