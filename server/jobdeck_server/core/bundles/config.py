@@ -95,6 +95,8 @@ def _loaded(data: bytes) -> Json:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ConfigError(f"{CONFIG_NAME} is no JSON: {error.msg} ({where}).") from None
+    except ConfigError:
+        raise
     except RecursionError:
         raise ConfigError(f"{CONFIG_NAME} is nested too deep.") from None
     except ValueError:  # a number of thousands of digits

@@ -72,11 +72,7 @@ class Names:
 
     def _checked(self, name: str) -> tuple[str, ...]:
         limits = self._limits
-        try:
-            size_bytes = len(name.encode())
-        except UnicodeEncodeError:
-            raise UnpackError(f"{shown(name)} is no text.") from None
-        if size_bytes > limits.name_bytes:
+        if _length_bytes(name) > limits.name_bytes:
             raise UnpackError(f"{shown(name)} is longer than {limits.name_bytes} bytes.")
         if name.startswith("/") or _DRIVE.match(name):
             raise UnpackError(f"{shown(name)} is an absolute path.")
@@ -90,9 +86,18 @@ class Names:
         for part in parts:
             if part in ("", ".", ".."):
                 raise UnpackError(f"{shown(name)} has the part {shown(part)} in it.")
-            if len(part.encode()) > _PART_LIMIT_BYTES:
+            if _length_bytes(part) > _PART_LIMIT_BYTES:
                 raise UnpackError(f"{shown(name)} has a part of more than {_PART_LIMIT_BYTES} bytes in it.")
         return parts
+
+
+def _length_bytes(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise UnpackError(f"{shown(text)} is no text.") from None
 
 
 def _folded(part: str) -> str:

@@ -66,14 +66,14 @@ def unpack(
     fd = source if isinstance(source, int) else source.fileno()
     entries = read_zip(fd, limits, cancelled)
     with Place(folder) as place:
-        for entry in entries:
+        for entry, offset in entries:
             _go_on(cancelled)
             if entry.folder:
                 place.folder(entry.parts)
                 continue
             with place.file(entry.parts, executable=entry.executable) as target:
-                _unpack_one(fd, entry, target, cancelled)
-    files = [entry for entry in entries if not entry.folder]
+                _unpack_one(fd, entry, offset, target, cancelled)
+    files = [entry for entry, _ in entries if not entry.folder]
     return Unpacked(file_count=len(files), total_bytes=sum(entry.size_bytes for entry in files))
 
 
@@ -138,11 +138,11 @@ def _pack_one(
             write(target, piece)
 
 
-def _unpack_one(fd: int, entry: ZipEntry, target: int, cancelled: Callable[[], bool]) -> None:
+def _unpack_one(fd: int, entry: ZipEntry, offset: int, target: int, cancelled: Callable[[], bool]) -> None:
     crc = 0
     size_bytes = 0
     looked_bytes = 0
-    pieces = _pieces(fd, entry) if entry.method == STORED else _inflated(fd, entry)
+    pieces = _pieces(fd, entry, offset) if entry.method == STORED else _inflated(fd, entry, offset)
     for piece in pieces:
         size_bytes += len(piece)
         if size_bytes > entry.size_bytes:
@@ -158,9 +158,9 @@ def _unpack_one(fd: int, entry: ZipEntry, target: int, cancelled: Callable[[], b
         raise UnpackError(f"{entry.told} is damaged: its checksum is wrong.")
 
 
-def _pieces(fd: int, entry: ZipEntry) -> Iterator[bytes]:
+def _pieces(fd: int, entry: ZipEntry, offset: int) -> Iterator[bytes]:
     """The bytes of an entry as they stand in the zip."""
-    at, end = entry.offset, entry.offset + entry.packed_bytes
+    at, end = offset, offset + entry.packed_bytes
     while at < end:
         data = os.pread(fd, min(_READ_BYTES, end - at), at)
         if not data:
@@ -169,12 +169,12 @@ def _pieces(fd: int, entry: ZipEntry) -> Iterator[bytes]:
         yield data
 
 
-def _inflated(fd: int, entry: ZipEntry) -> Iterator[bytes]:
+def _inflated(fd: int, entry: ZipEntry, offset: int) -> Iterator[bytes]:
     """What they inflate to, in pieces of bounded length. More than the entry says is found by the first such piece."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     step_bytes = min(_STEP_BYTES, max(entry.size_bytes + 1, _SMALL_BYTES))
     try:
-        for data in _pieces(fd, entry):
+        for data in _pieces(fd, entry, offset):
             left = data
             while left and not inflate.eof:
                 yield inflate.decompress(left, step_bytes)

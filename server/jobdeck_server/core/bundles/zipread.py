@@ -17,7 +17,7 @@ import os
 import stat
 import struct
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobdeck_server.core.bundles.errors import StoppedError, UnpackError, shown
@@ -58,7 +58,7 @@ class ZipEntry:
         crc: Of what it unpacks to.
         packed_bytes: In the zip.
         size_bytes: Unpacked, as it says.
-        offset: Of its head; once checked, of its bytes.
+        offset: Of its head.
     """
 
     raw_name: bytes
@@ -86,8 +86,8 @@ class _End:
     offset: int
 
 
-def read_zip(fd: int, limits: UnpackLimits, cancelled: Callable[[], bool]) -> list[ZipEntry]:
-    """All entries, in the order of their bytes, each checked as above.
+def read_zip(fd: int, limits: UnpackLimits, cancelled: Callable[[], bool]) -> list[tuple[ZipEntry, int]]:
+    """All entries, each checked as above, and where their bytes begin; in that order.
 
     Args:
         fd: The zip from its first byte on; its position is not used.
@@ -185,7 +185,7 @@ def _entries(data: bytes, end: _End, names: Names) -> Iterator[ZipEntry]:
 
 def _entry(fields: tuple[int, ...], raw_name: bytes, extra: bytes, names: Names) -> ZipEntry:
     flags, method, crc = fields[3], fields[4], fields[7]
-    extras = _extras(extra, raw_name)
+    extras = _extras(extra, raw_name) if extra else {}
     name = _name(raw_name, flags, extras)
     folder = name.endswith("/")
     parts = names.add(name.removesuffix("/"), folder=folder)
@@ -245,6 +245,8 @@ def _name(raw: bytes, flags: int, extras: dict[int, bytes]) -> str:
 
 def _long(fields: tuple[int, ...], extra: bytes, name: str) -> tuple[int, int, int, int]:
     """Packed and unpacked length, offset and disk, with the numbers of zip64 where those are too small for theirs."""
+    if _SENTINEL_32 not in (fields[8], fields[9], fields[16]) and fields[13] != _SENTINEL_16:
+        return fields[8], fields[9], fields[16], fields[13]
     values = []
     at = 0
     for number, sentinel, form in (
@@ -274,8 +276,8 @@ def _check_sizes(entries: list[ZipEntry], zip_bytes: int, limits: UnpackLimits) 
         )
 
 
-def _located(fd: int, entries: list[ZipEntry], end: int, cancelled: Callable[[], bool]) -> list[ZipEntry]:
-    """The entries with the offsets of their bytes, none of which belongs to two."""
+def _located(fd: int, entries: list[ZipEntry], end: int, cancelled: Callable[[], bool]) -> list[tuple[ZipEntry, int]]:
+    """The entries and where their bytes begin, none of which belongs to two."""
     located = []
     free_at = 0
     for number, entry in enumerate(entries):
@@ -294,5 +296,5 @@ def _located(fd: int, entries: list[ZipEntry], end: int, cancelled: Callable[[],
         free_at = begin + entry.packed_bytes
         if free_at > end:
             raise UnpackError(f"The bytes of {entry.told} are also those of something else.")
-        located.append(replace(entry, offset=begin))
+        located.append((entry, begin))
     return located
