@@ -213,7 +213,10 @@ class OutputBase(Widget):
             start(self, partial(self._open_again, job_id), "open")
         size = state.logs.get(self.feed.key)
         if size is not None and size is not self.feed.size:
+            is_first = self.feed.size is None
             self.feed.grown(size)
+            if is_first:
+                self.search.resume()
         self.details.url = state.url
         self._tell()
 

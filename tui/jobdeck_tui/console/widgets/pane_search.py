@@ -53,6 +53,10 @@ class PaneSearch:
         """This log is searched from now on."""
         self._app, self._feed = app, feed
 
+    def resume(self) -> None:
+        """The log has come: search for what was typed while it was on its way."""
+        self._bar.ask_again()
+
     def open(self) -> None:
         """Type a pattern; what is found is told while it is typed."""
         self._origin = None if self._view.follow else self._view.cursor_line
@@ -78,7 +82,7 @@ class PaneSearch:
     def asked(self, asked: SearchBar.Asked) -> None:
         """Search for another pattern, from where the search began."""
         self._drop()
-        if not asked.pattern or self._app is None or self._feed is None:
+        if not asked.pattern or self._app is None or self._feed is None or self._feed.size is None:
             return
         try:
             search = Search(self._app.api, self._feed.key, asked.pattern, regex=asked.regex, case=asked.case)

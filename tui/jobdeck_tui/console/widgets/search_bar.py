@@ -121,6 +121,11 @@ class SearchBar(Widget):
         if self._waiting is not None:
             self._ask()
 
+    def ask_again(self) -> None:
+        """Search for what stands there, if it is open."""
+        if self.has_class("-open") and self.pattern:
+            self._ask()
+
     def close(self) -> None:
         """Hide it."""
         self._stop_waiting()

@@ -1,0 +1,76 @@
+"""Keys are obeyed in the order in which they were pressed.
+
+Textual forwards a key to the widget with the focus, whose queue it waits in, and then rises from parent to parent; but
+one with a priority binding is obeyed at once. So of two keys that come together (fast fingers, a paste, a busy machine)
+the second may be obeyed first, and a key that moves the focus has not moved it yet when the next one is forwarded: what
+was typed after ``/`` would be keys of the list, ``n`` would start a job and ``x`` end one.
+
+Here a key waits until the one before it has been through all its widgets. A mark is sent the same way after each key;
+when it arrives here, the key is done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
+
+from textual import events, on
+from textual.app import App
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from textual.timer import Timer
+
+__all__ = ["KeyOrder"]
+
+_LOST_S = 0.25  # a mark whose widget has gone meanwhile does not come
+_KEYS_LIMIT_COUNT = 4096
+
+R = TypeVar("R")
+
+
+class KeyOrder(App[R]):
+    """An app that obeys keys in their order. See the top of this file."""
+
+    class Done(Message):
+        """A key has been through all its widgets."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pressed: deque[events.Event] = deque(maxlen=_KEYS_LIMIT_COUNT)
+        self._key_number = 0
+        self._under_way: Timer | None = None
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take keys and pastes one after the other, all else as it comes."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            self._pressed.append(event)
+            if self._under_way is None:
+                await self._next_key()
+        else:
+            await super().on_event(event)
+
+    async def _next_key(self) -> None:
+        """Forward the next key, and a mark after it."""
+        while self._pressed and self._under_way is None:
+            target = self.focused or self.screen
+            await super().on_event(self._pressed.popleft())
+            self._key_number += 1
+            if target.post_message(self.Done(self._key_number)):
+                number = self._key_number
+                self._under_way = self.set_timer(_LOST_S, lambda number=number: self._key_done(number))
+
+    @on(Done)
+    async def _mark_came(self, event: Done) -> None:
+        event.stop()
+        await self._key_done(event.number)
+
+    async def _key_done(self, number: int) -> None:
+        if self._under_way is not None and number == self._key_number:
+            self._under_way.stop()
+            self._under_way = None
+            await self._next_key()
