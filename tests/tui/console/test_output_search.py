@@ -109,7 +109,9 @@ async def test_what_is_no_regular_expression_is_told() -> None:
         await it.see("line 100")
         await it.press("/")
         await it.until(lambda: it.pane.bar.typing)
-        await it.press("alt+r", *"a(b")
+        await it.press("alt+r")
+        await it.pilot.pause()  # the toggle asks at once, and is not to ask for the beginning of what follows
+        await it.press(*"a(b")
         await it.see("missing )")
         assert it.asked("find") == []
 

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_client import ClientError, UnreachableError
-from jobdeck_tui.console.settings import ACTS_AT_ONCE_COUNT
+from jobdeck_tui.console.blobapi import BlobApi, each
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
     from typing import Any
 
@@ -27,9 +26,14 @@ if TYPE_CHECKING:
 
 
 class Api:
-    """See the top of this file."""
+    """See the top of this file.
+
+    Attributes:
+        blobs: What may be asked of the server's blobs.
+    """
 
     def __init__(self, guest: Guest, deck: Deck) -> None:
+        self.blobs = BlobApi(guest, deck.client)
         self._guest = guest
         self._deck = deck
         self._client = deck.client
@@ -121,7 +125,7 @@ class Api:
         Raises:
             UnreachableError: The server went away; some may have been told.
         """
-        return await self._each(job_ids, partial(self._client.stop, signal=9 if kill else None))
+        return await self._guest.call(each, job_ids, partial(self._client.stop, signal=9 if kill else None))
 
     async def remove(self, job_ids: Iterable[str]) -> list[tuple[str, str]]:
         """Remove ended jobs and their output. Returns id and error of those that refused.
@@ -129,29 +133,4 @@ class Api:
         Raises:
             UnreachableError: The server went away; some may have been removed.
         """
-        return await self._each(job_ids, self._client.remove)
-
-    async def _each(self, job_ids: Iterable[str], act: Callable[[str], Awaitable[object]]) -> list[tuple[str, str]]:
-        """The same for each of many jobs, some at once: the server commits them together."""
-        waiting, refused, gone = iter(job_ids), list[tuple[str, str]](), list[UnreachableError]()
-
-        async def work() -> None:
-            for job_id in waiting:
-                try:
-                    await act(job_id)
-                except UnreachableError as error:
-                    gone.append(error)
-                except ClientError as error:
-                    refused.append((job_id, str(error)))
-                if gone:
-                    return
-
-        async def all_of_them() -> None:
-            async with trio.open_nursery() as nursery:
-                for _ in range(ACTS_AT_ONCE_COUNT):
-                    nursery.start_soon(work)
-
-        await self._guest.call(all_of_them)
-        if gone:
-            raise gone[0]
-        return refused
+        return await self._guest.call(each, job_ids, self._client.remove)

@@ -16,10 +16,12 @@ from textual.binding import Binding
 from jobdeck_client import ClientError
 from jobdeck_tui.console.guard import Guard
 from jobdeck_tui.console.guest import GuestEndedError
+from jobdeck_tui.console.keys import KeyOrder
 from jobdeck_tui.console.messages import StateChanged
 from jobdeck_tui.console.palette import KeyCommands
 from jobdeck_tui.console.picture import svg_of
 from jobdeck_tui.console.screens.base import DeckScreen
+from jobdeck_tui.console.screens.blobs import BlobsScreen
 from jobdeck_tui.console.screens.help import HelpScreen, rows_of
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.output import OutputScreen
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from jobdeck_tui.console.api import Api
+    from jobdeck_tui.console.bloblist import BlobQuery
     from jobdeck_tui.console.deck import Deck
     from jobdeck_tui.console.pages import Place
     from jobdeck_tui.console.query import Query
@@ -44,7 +47,11 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-class ConsoleApp(App[int]):
+_REFUSALS_TOLD_COUNT = 3
+_ID_CELLS = 8
+
+
+class ConsoleApp(KeyOrder[int]):
     """See the top of this file.
 
     Attributes:
@@ -61,6 +68,7 @@ class ConsoleApp(App[int]):
     COMMANDS = App.COMMANDS | {KeyCommands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "jobs", "Jobs", id="pane.jobs", show=False, tooltip="The list of jobs"),
+        Binding("2", "blobs", "Blobs", id="pane.blobs", show=False, tooltip="The list of blobs"),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="Every key that works here"),
         Binding("ctrl+p", "command_palette", "Commands", id="app.palette", show=False, tooltip="Commands by name"),
         Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the colours"),
@@ -76,6 +84,7 @@ class ConsoleApp(App[int]):
         self._opened = opened
         self._told = False
         self._guard = Guard()
+        self._blobs = BlobsScreen()
 
     def connect(self, deck: Deck, api: Api) -> None:
         """Give it its trio side, before it runs."""
@@ -88,6 +97,7 @@ class ConsoleApp(App[int]):
 
     def on_mount(self) -> None:
         """Start with the list, and above it the job that was named, if one was."""
+        self.install_screen(self._blobs, "blobs")
         self.push_screen(JobsScreen())
         if self._opened is not None:
             self.push_screen(OutputScreen(self._opened))
@@ -118,6 +128,14 @@ class ConsoleApp(App[int]):
         """Have a page of the list read."""
         self.deck.load(place)
 
+    def list_blobs(self, query: BlobQuery) -> None:
+        """Show other blobs on their list."""
+        self.deck.blobs.query(query)
+
+    def load_blobs(self, place: Place) -> None:
+        """Have a page of the list of blobs read."""
+        self.deck.blobs.load(place)
+
     def watch_log(self, owner: str, key: LogKey | None) -> None:
         """Have the growth of one log told as ``state.logs``; None for none any more."""
         self.deck.watch(owner, key)
@@ -146,6 +164,21 @@ class ConsoleApp(App[int]):
         """A toast with foreign text in it."""
         self.notify(clean_line(text), markup=False)
 
+    def tell_done(self, done: str, refused: Sequence[tuple[str, str]], what: str) -> None:
+        """Toasts for something that was done to many.
+
+        Args:
+            done: To how many, in words; empty for none.
+            refused: Names and errors of those that refused.
+            what: Was done.
+        """
+        for name, error in refused[:_REFUSALS_TOLD_COUNT]:
+            self.tell_error(f"{name[:_ID_CELLS]}: {error}")
+        if len(refused) > _REFUSALS_TOLD_COUNT:
+            self.tell_error(f"and {len(refused) - _REFUSALS_TOLD_COUNT} more refused")
+        if done:
+            self.tell(f"{done} {what}")
+
     # -- keys --
 
     def action_help(self) -> None:
@@ -156,6 +189,11 @@ class ConsoleApp(App[int]):
         """Back to the list."""
         while len(self.screen_stack) > 2:
             self.pop_screen()
+
+    def action_blobs(self) -> None:
+        """The list of blobs, as it was left."""
+        self.action_jobs()
+        self.push_screen(self._blobs)
 
     def action_suspend(self) -> None:
         """Hand the terminal back to the shell, as Ctrl-Z does everywhere else.

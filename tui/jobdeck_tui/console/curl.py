@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import shlex
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from jobdeck_tui.commands.blobsheet import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobdeck_protocol.job import Job, Step
 
-__all__ = ["curl_of", "curl_of_job"]
+__all__ = ["curl_of", "curl_of_blob", "curl_of_job"]
 
 _TOKEN = '-H "Authorization: Bearer $(cat "$JOBDECK_TOKEN_FILE")"'
 
@@ -65,3 +68,20 @@ def _step(step: Step) -> dict[str, Any]:
         {"command": step.command_line} if step.command_line is not None else {"argv": step.argv or ()}
     )
     return {**what, **({"cwd": step.cwd} if step.cwd is not None else {})}
+
+
+def curl_of_blob(url: str, blob: str, name: str, *, token: bool, path: str | None = None) -> str:
+    """The line that fetches a blob, or a file of an artifact, into this folder.
+
+    Args:
+        url: Of the server.
+        blob: Its hash.
+        name: Whose last part the file gets, made safe; the hash without one.
+        token: The server wants one.
+        path: Of a file within an artifact.
+    """
+    where = f"{url}/v1/blobs/{quote(blob, safe='')}/content"
+    if path is not None:
+        where += "/" + quote(path, safe="/")
+    words = ["curl", "-sS", "-f", *([_TOKEN] if token else []), "-o", shlex.quote(safe_name(path or name) or blob)]
+    return " ".join([*words, shlex.quote(where)])

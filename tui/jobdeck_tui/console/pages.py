@@ -1,19 +1,63 @@
-"""Pages of a list: where they go, how they are asked for, and what they bring. Values only."""
+"""Lists as they are read: what stands on one, which page goes where, how it is asked for. Values only."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-__all__ = ["HIGHEST", "LOWEST", "Ask", "Key", "Page", "Place", "flipped"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["HIGHEST", "LOWEST", "Ask", "Asked", "Key", "Page", "Place", "Row", "flipped"]
 
 Key = tuple[float, float]
 """Where a row stands: a list is in ascending order of its rows' keys, whatever it is sorted by."""
 
 LOWEST: Key = (-math.inf, -math.inf)
 HIGHEST: Key = (math.inf, math.inf)
+
+
+class Row(Protocol):
+    """What stands on a list."""
+
+    @property
+    def id(self) -> str:
+        """By which it is known; no two rows have the same."""
+
+
+class Asked(Protocol):
+    """Which rows a list shows, and in which order, by the server's own rules. A value: two are equal or not."""
+
+    @property
+    def sort(self) -> str:
+        """As the server takes it; ``-`` before it for the greatest first."""
+
+    @property
+    def by(self) -> str:
+        """The same without the direction; ``created`` is the order in which the server took rows in."""
+
+    @property
+    def descending(self) -> bool:
+        """Whether the greatest comes first."""
+
+    @property
+    def text(self) -> str | None:
+        """What is searched for; a search reads far and finds little."""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it leaves any row out."""
+
+    def matches(self, row: Any, /) -> bool:  # noqa: ANN401  # each query knows its own rows
+        """Whether a row belongs on the list."""
+
+    def still_matches(self, row: Any, /) -> bool:  # noqa: ANN401  # as above
+        """The same for a row that did before it changed."""
+
+    def key_of(self) -> Callable[[Any], Key]:
+        """The function that tells where a row stands."""
 
 
 def flipped(sort: str) -> str:

@@ -22,15 +22,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobdeck_tui.console.pages import HIGHEST, LOWEST, Ask, Key, Page, Place, flipped
+from jobdeck_tui.console.pages import HIGHEST, LOWEST, Ask, Asked, Key, Page, Place, Row, flipped
 from jobdeck_tui.console.settings import ROWS_LIMIT_COUNT, ROWS_PAGE_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["Asked", "Row", "RowList", "asked", "came", "doubted", "failed", "gone", "queried", "told"]
+__all__ = ["RowList", "asked", "came", "doubted", "failed", "gone", "queried", "told"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -38,47 +38,6 @@ L = TypeVar("L", bound="RowList")
 
 
 _ENDS = frozenset({Place.ABOVE, Place.BELOW})
-
-
-class Row(Protocol):
-    """What stands on a list."""
-
-    @property
-    def id(self) -> str:
-        """By which it is known; no two rows have the same."""
-
-
-class Asked(Protocol):
-    """Which rows a list shows, and in which order, by the server's own rules. A value: two are equal or not."""
-
-    @property
-    def sort(self) -> str:
-        """As the server takes it; ``-`` before it for the greatest first."""
-
-    @property
-    def by(self) -> str:
-        """The same without the direction; ``created`` is the order in which the server took rows in."""
-
-    @property
-    def descending(self) -> bool:
-        """Whether the greatest comes first."""
-
-    @property
-    def text(self) -> str | None:
-        """What is searched for; a search reads far and finds little."""
-
-    @property
-    def narrow(self) -> bool:
-        """Whether it leaves any row out."""
-
-    def matches(self, row: Any, /) -> bool:  # noqa: ANN401  # each query knows its own rows
-        """Whether a row belongs on the list."""
-
-    def still_matches(self, row: Any, /) -> bool:  # noqa: ANN401  # as above
-        """The same for a row that did before it changed."""
-
-    def key_of(self) -> Callable[[Any], Key]:
-        """The function that tells where a row stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,3 +53,21 @@ CLOSE_LIMIT_S = 5.0
 """How long leaving because of a signal may take; after that the process ends as it stands."""
 CONFIRM_WAIT_S = 0.3
 """A question cannot be answered by yes before it could be read: keys typed in haste must not kill."""
+
+PEEK_HEAD_BYTES = 64 * KIB
+"""Of a file, by which its kind is told."""
+PEEK_PIECE_BYTES = 512 * KIB
+"""Of a text that is read on as one scrolls."""
+PEEK_TEXT_LIMIT_BYTES = 16 * KIB * KIB
+"""Of a text that is shown as such; all of a longer one is shown as hex."""
+PEEK_JSON_LIMIT_BYTES = 4 * KIB * KIB
+"""Of JSON that is laid out; what is longer is shown as text."""
+PEEK_HITS_LIMIT_COUNT = 10_000
+TREE_LIMIT_COUNT = 100_000
+"""Files of an artifact that are listed."""
+TREE_PAINT_S = 0.15
+"""A tree that is still read is shown anew at most this often."""
+COMPLETIONS_LIMIT_COUNT = 200
+"""Names that are proposed for a path that is typed."""
+UPLOADS_LIMIT_COUNT = 500
+"""Files in one dialog."""

@@ -1,4 +1,4 @@
-"""How the list of jobs stands, in numbers for the line below it and in words for where there are no rows. Pure."""
+"""How a list stands, in numbers for the line below it and in words for where there are no rows. Pure."""
 
 from __future__ import annotations
 
@@ -10,37 +10,51 @@ from jobdeck_tui.console.widgets.list_foot import Standing
 from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
-    from jobdeck_tui.console.joblist import JobList
+    from jobdeck_tui.console.bloblist import BlobList
+    from jobdeck_tui.console.rowlist import RowList
     from jobdeck_tui.console.state import State
 
-__all__ = ["empty_words", "standing_of"]
+__all__ = ["blob_standing", "blob_words", "empty_words", "standing_of"]
 
 
 def standing_of(state: State, at: int, marked_count: int, *, follow: bool) -> Standing:
     """For the line below the list; ``at`` is the cursor's row among those held."""
-    jobs = state.list
-    total = _total(state)
+    return _standing(state.list, at, marked_count, total=_total(state), follow=follow)
+
+
+def blob_standing(blobs: BlobList, at: int, marked_count: int, *, follow: bool) -> Standing:
+    """The same for the list of blobs, of which nobody counts those that are not held."""
+    total = len(blobs.rows) if _whole(blobs) else None
+    return _standing(blobs, at, marked_count, total=total, follow=follow)
+
+
+def _standing(rows: RowList, at: int, marked_count: int, *, total: int | None, follow: bool) -> Standing:
     whole_at: int | None = None
-    if not jobs.above:
+    if not rows.above:
         whole_at = at
-    elif not jobs.below and total is not None:
-        whole_at = max(0, total - len(jobs.rows) + at)
+    elif not rows.below and total is not None:
+        whole_at = max(0, total - len(rows.rows) + at)
     return Standing(
-        at=whole_at if jobs.rows else None,
-        held_count=len(jobs.rows),
+        at=whole_at if rows.rows else None,
+        held_count=len(rows.rows),
         total=total,
         marked_count=marked_count,
-        unseen_count=jobs.unseen_count,
+        unseen_count=rows.unseen_count,
         follow=follow,
-        busy=_busy(jobs),
-        error=jobs.error,
+        busy=_busy(rows),
+        error=rows.error,
     )
+
+
+def _whole(rows: RowList) -> bool:
+    """All of it is held."""
+    return rows.known and not rows.above and not rows.below
 
 
 def _total(state: State) -> int | None:
     """How long the list is: as counted here if all of it is held, else as the server counts by state."""
     jobs, query = state.list, state.list.query
-    if jobs.known and not jobs.above and not jobs.below:
+    if _whole(jobs):
         return len(jobs.rows)
     if query.text is not None or query.dialect is not None or query.label is not None or not state.counts:
         return None
@@ -50,28 +64,23 @@ def _total(state: State) -> int | None:
     return max(len(jobs.rows), sum(state.counts.get(each, 0) for each in states))
 
 
-def _busy(jobs: JobList) -> str:
-    searching = jobs.query.text is not None
-    if searching and jobs.loading:
+def _busy(rows: RowList) -> str:
+    searching = rows.query.text is not None
+    if searching and rows.loading:
         return "… searching"
-    if not jobs.known or Place.START in jobs.asks or Place.END in jobs.asks:
+    if not rows.known or Place.START in rows.asks or Place.END in rows.asks:
         return "… loading"
-    if searching and jobs.cursor is not None:
+    if searching and rows.cursor is not None:
         return "not all searched: scroll on"
     return ""
 
 
 def empty_words(state: State) -> tuple[str, ...]:
-    """What stands where there are no rows."""
+    """What stands where there are no jobs."""
     jobs = state.list
-    if jobs.rows:
-        return ()
-    if jobs.error is not None:
-        return ("The list cannot be had:", clean_line(jobs.error))
-    if not jobs.known:
-        return ("Loading…",)
-    if jobs.query.text is not None and (jobs.below or jobs.loading):
-        return ("Nothing found so far." if not jobs.loading else "Searching…",)
+    waiting = _waiting_words(jobs)
+    if waiting is not None:
+        return waiting
     if jobs.query.narrow or jobs.query.by == "ended":
         return ("No job matches.", "esc shows all of them." if jobs.query.narrow else "Nothing has ended yet.")
     words = ["No jobs yet.", ""]
@@ -80,3 +89,31 @@ def empty_words(state: State) -> tuple[str, ...]:
     url = clean_line(state.url)
     words += [f"""  curl {url}/v1/jobs -d '{{"command": "date"}}'""", "  jobdeck run -- date"]
     return tuple(words)
+
+
+def blob_words(state: State) -> tuple[str, ...]:
+    """What stands where there are no blobs."""
+    waiting = _waiting_words(state.blobs)
+    if waiting is not None:
+        return waiting
+    if state.blobs.query.narrow:
+        return ("No blob matches.", "esc shows all of them.")
+    words = ["No blobs yet.", ""]
+    if state.may_change:
+        words.append("n uploads a file; so does")
+    url = clean_line(state.url)
+    words += [f"  curl -T data.bin '{url}/v1/blobs?name=data.bin'", "  jobdeck blobs put data.bin"]
+    return tuple(words)
+
+
+def _waiting_words(rows: RowList) -> tuple[str, ...] | None:
+    """Words for a list that has rows (none), or of which not all is known; None for one that is empty."""
+    if rows.rows:
+        return ()
+    if rows.error is not None:
+        return ("The list cannot be had:", clean_line(rows.error))
+    if not rows.known:
+        return ("Loading…",)
+    if rows.query.text is not None and (rows.below or rows.loading):
+        return ("Nothing found so far." if not rows.loading else "Searching…",)
+    return None

@@ -11,6 +11,7 @@ from textual.reactive import reactive
 from jobdeck_tui.console.curl import curl_of_job
 from jobdeck_tui.console.screens.base import DeckScreen
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
+from jobdeck_tui.console.screens.results import ResultsScreen
 from jobdeck_tui.console.screens.start import StartScreen
 from jobdeck_tui.words import age
 
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["JobActs"]
 
 _ID_CELLS = 8
-_REFUSALS_TOLD_COUNT = 3
 _CHANGES = frozenset({"stop", "rerun", "remove", "start"})
-_ON_JOBS = frozenset({"stop", "rerun", "remove", "copy_id", "copy_curl"})
+_ON_JOBS = frozenset({"stop", "rerun", "remove", "results", "copy_id", "copy_curl"})
 
 
 def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False) -> Binding:
@@ -47,6 +47,7 @@ class JobActs(DeckScreen):
         _key("X,ctrl+k", "stop(True)", "kill", "Kill: SIGKILL at once"),
         _key("r", "rerun", "rerun", "Run the same again, as a new job", "Rerun", show=True),
         _key("d", "remove", "remove", "Remove a job that has ended, and its output"),
+        _key("R", "results", "results", "The results of the job: files and values", "Results"),
         _key("y", "copy_id", "copy_id", "Copy the id"),
         _key("Y", "copy_curl", "copy_curl", "Copy as a curl line that starts the same"),
     ]
@@ -98,15 +99,9 @@ class JobActs(DeckScreen):
         self._tell_done(len(job_ids), refused, what)
 
     def _tell_done(self, count: int, refused: Sequence[tuple[str, str]] | None, what: str) -> None:
-        if refused is None:
-            return
-        for job_id, error in refused[:_REFUSALS_TOLD_COUNT]:
-            self.deck_app.tell_error(f"{job_id[:_ID_CELLS]}: {error}")
-        if len(refused) > _REFUSALS_TOLD_COUNT:
-            self.deck_app.tell_error(f"and {len(refused) - _REFUSALS_TOLD_COUNT} more refused")
-        if count > len(refused):
-            self.deck_app.tell(f"{_count(count - len(refused))} {what}")
-        self.done_with()
+        if refused is not None:
+            self.deck_app.tell_done(_count(count - len(refused)) if count > len(refused) else "", refused, what)
+            self.done_with()
 
     def action_remove(self) -> None:
         """Ask, then remove what has ended."""
@@ -164,6 +159,12 @@ class JobActs(DeckScreen):
                 self.deck_app.tell(f"Started {job.id[:_ID_CELLS]}, the same as {job_id[:_ID_CELLS]}")
                 self.told_new(job)
         self.done_with()
+
+    # -- looking --
+
+    def action_results(self) -> None:
+        """What the job under the cursor left behind."""
+        self.app.push_screen(ResultsScreen(self.chosen()[0].id))
 
     # -- copying --
 

@@ -37,7 +37,15 @@ class HelpRow:
     words: str
 
 
-_AREAS = {"jobs": "Jobs", "log": "Output", "pane": "Panes", "app": "Everywhere"}
+_AREAS = {
+    "jobs": "Jobs",
+    "blobs": "Blobs",
+    "tree": "Files",
+    "peek": "File",
+    "log": "Output",
+    "pane": "Panes",
+    "app": "Everywhere",
+}
 
 
 def rows_of(screen: Screen[object]) -> list[HelpRow]:

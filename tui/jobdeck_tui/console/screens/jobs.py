@@ -18,7 +18,7 @@ from jobdeck_tui.console.screens.acts import JobActs
 from jobdeck_tui.console.screens.output import OutputScreen
 from jobdeck_tui.console.settings import PREVIEW_WAIT_S
 from jobdeck_tui.console.standing import empty_words, standing_of
-from jobdeck_tui.console.widgets.filter_bar import FilterBar
+from jobdeck_tui.console.widgets.filter_bar import FilterBar, JobFilterBar
 from jobdeck_tui.console.widgets.job_table import JobTable
 from jobdeck_tui.console.widgets.list_foot import ListFoot
 from jobdeck_tui.console.widgets.output_pane import OutputPane
@@ -52,11 +52,12 @@ class JobsScreen(JobActs):
         _key("p", "preview", "preview", "Show or hide the output beside the list"),
         _key("ctrl+r", "reload", "reload", "Read the list anew"),
         _key("escape", "clear", "clear", "No filter; no marks", "Clear"),
+        Binding("2", "app.blobs", "Blobs", id="pane.blobs_shown", tooltip="The list of blobs"),
     ]
 
     def body(self) -> ComposeResult:
         """The list with its filter and foot, and the preview."""
-        self.filter = FilterBar()
+        self.filter = JobFilterBar()
         self.table = JobTable()
         self._foot = ListFoot()
         self.preview = OutputPane()
@@ -174,7 +175,7 @@ class JobsScreen(JobActs):
     def action_sort(self, by: str) -> None:
         """Sort by this, the greatest first; the other way round if it is so already."""
         sort = f"-{by}" if by != "state" else by
-        now = self.deck_app.state.list.query.sort
+        now = self.filter.sort  # the list may not have come yet
         if now.removeprefix("-") == by:
             sort = by if now.startswith("-") else f"-{by}"
         self.filter.sorted_by(sort)

@@ -21,12 +21,13 @@ from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import bytes_text
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
     from jobdeck_tui.console.app import ConsoleApp
     from jobdeck_tui.console.logmodel import Ask, LogLine
-    from jobdeck_tui.console.state import LogKey
 
 __all__ = ["LineScreen"]
 
@@ -47,7 +48,7 @@ class LineScreen(ModalScreen[None]):
     """A box over the log.
 
     Args:
-        key: The log.
+        read: Gives the bytes of the log, or file, from an offset up to another.
         line: The line; of what it holds only the measures are used.
     """
 
@@ -65,9 +66,9 @@ class LineScreen(ModalScreen[None]):
         Binding("y,ctrl+c", "copy", "Copy", tooltip="Copy the line"),
     ]
 
-    def __init__(self, key: LogKey, line: LogLine) -> None:
+    def __init__(self, read: Callable[[int, int], Awaitable[bytes]], line: LogLine) -> None:
         super().__init__()
-        self._key = key
+        self._read = read
         self._line = line
         self._chunk_bytes = 0
         self._note = Static()
@@ -114,11 +115,9 @@ class LineScreen(ModalScreen[None]):
         """Bytes of the line; None if they cannot be had, which is told."""
         if start >= end:
             return b""
-        app = cast("ConsoleApp", self.app)
-        job_id, stream = self._key
         offset = self._line.offset
         try:
-            return await app.api.output(job_id, stream=stream, start=offset + start, end=offset + end)
+            return await self._read(offset + start, offset + end)
         except ClientError as error:
             self._box.border_subtitle = clean_line(str(error))
         except GuestEndedError:
@@ -129,7 +128,7 @@ class LineScreen(ModalScreen[None]):
         """Copy the line, if it is not too long for that."""
         app = cast("ConsoleApp", self.app)
         if self._line.length > COPY_LIMIT_BYTES:
-            app.tell("This line is too long to copy; s saves all of the log to a file.")
+            app.tell("This line is too long to copy; s saves all of it to a file.")
         else:
             start(self._view, self._copied, "copy")
 

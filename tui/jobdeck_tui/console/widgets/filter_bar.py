@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.binding import Binding
@@ -11,7 +11,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Label, Static
 
-from jobdeck_tui.console.query import Query, parse
+from jobdeck_tui.console import bloblist, query
+from jobdeck_tui.console.bloblist import BlobQuery
+from jobdeck_tui.console.query import Query, Words
 from jobdeck_tui.console.settings import FILTER_LIMIT_LENGTH, FILTER_WAIT_S
 from jobdeck_tui.sanitise import clean_line
 
@@ -20,13 +22,18 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.timer import Timer
 
-__all__ = ["FilterBar"]
+__all__ = ["BlobFilterBar", "FilterBar", "JobFilterBar"]
 
-_PLACEHOLDER = "text  state:failed,running  dialect:v1  label:nightly"
+
+def _keys(area: str, nouns: str) -> list[BindingType]:
+    return [
+        Binding("tab,down", "leave", "List", id=f"{area}.filter_leave", key_display="⏎", tooltip="Back to the list"),
+        Binding("escape", "clear", "Clear", id=f"{area}.filter_clear", tooltip=f"Show all {nouns} again"),
+    ]
 
 
 class FilterBar(Horizontal):
-    """Hidden while it is empty and not typed in.
+    """Hidden while it is empty and not typed in. Subclasses know the words of their list.
 
     Attributes:
         sort: How the list is sorted; part of each query that it asks for.
@@ -40,15 +47,12 @@ class FilterBar(Horizontal):
     FilterBar Input:focus { background: $panel; }
     FilterBar Static { width: auto; max-width: 50%; color: $text-error; text-wrap: nowrap; text-overflow: ellipsis; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab,down", "leave", "List", id="jobs.filter_leave", key_display="⏎", tooltip="Back to the list"),
-        Binding("escape", "clear", "Clear", id="jobs.filter_clear", tooltip="Show all jobs again"),
-    ]
+    PLACEHOLDER = ""
 
     class Asked(Message):
-        """Other jobs are wanted."""
+        """Other rows are wanted."""
 
-        def __init__(self, query: Query) -> None:
+        def __init__(self, query: Any) -> None:  # noqa: ANN401  # each list has queries of its own
             super().__init__()
             self.query = query
 
@@ -57,13 +61,21 @@ class FilterBar(Horizontal):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sort = Query().sort
-        self._asked = Query()
+        self._asked = self.usual()
+        self.sort = self._asked.sort
         self._waiting: Timer | None = None
+
+    def usual(self) -> Query | BlobQuery:
+        """What is shown before anything was typed."""
+        raise NotImplementedError
+
+    def parse(self, line: str, sort: str) -> Words[Any]:
+        """What a line asks for."""
+        raise NotImplementedError
 
     def compose(self) -> ComposeResult:
         """The line, and what is wrong with it."""
-        self.input = Input(placeholder=_PLACEHOLDER, max_length=FILTER_LIMIT_LENGTH, compact=True)
+        self.input = Input(placeholder=self.PLACEHOLDER, max_length=FILTER_LIMIT_LENGTH, compact=True)
         self._wrong = Static()
         yield Label("/")
         yield self.input
@@ -80,12 +92,12 @@ class FilterBar(Horizontal):
         self.screen.set_focus(self.input)  # at once: what is typed next is typed here, and is no key of the list
 
     def sorted_by(self, sort: str) -> None:
-        """The same jobs in another order, at once."""
+        """The same rows in another order, at once."""
         self.sort = sort
         self._ask()
 
     def action_clear(self) -> None:
-        """All jobs again."""
+        """All rows again."""
         self.input.value = ""
         self._ask()
         self.action_leave()
@@ -115,8 +127,38 @@ class FilterBar(Horizontal):
         if self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
-        words = parse(self.input.value, self.sort)
+        words = self.parse(self.input.value, self.sort)
         self._wrong.update(Content(clean_line(words.error or "")))
         if words.error is None and words.query != self._asked:
             self._asked = words.query
             self.post_message(self.Asked(words.query))
+
+
+class JobFilterBar(FilterBar):
+    """For the list of jobs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = _keys("jobs", "jobs")
+    PLACEHOLDER = "text  state:failed,running  dialect:v1  label:nightly"
+
+    def usual(self) -> Query:
+        """All jobs, the newest first."""
+        return Query()
+
+    def parse(self, line: str, sort: str) -> Words[Query]:
+        """See ``query``."""
+        return query.parse(line, sort)
+
+
+class BlobFilterBar(FilterBar):
+    """For the list of blobs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = _keys("blobs", "blobs")
+    PLACEHOLDER = "text  type:artifact  tag:nightly  name:a.txt  is:pinned"
+
+    def usual(self) -> BlobQuery:
+        """All blobs, the newest first."""
+        return BlobQuery()
+
+    def parse(self, line: str, sort: str) -> Words[BlobQuery]:
+        """See ``bloblist``."""
+        return bloblist.parse(line, sort)

@@ -15,6 +15,7 @@ from textual.binding import Binding
 from jobdeck_tui.console.copying import TooMuchError, copy_of
 from jobdeck_tui.console.screens.goto import GotoScreen
 from jobdeck_tui.console.screens.line import LineScreen
+from jobdeck_tui.console.screens.results import ResultsScreen
 from jobdeck_tui.console.screens.save import SaveScreen
 from jobdeck_tui.console.selection import Selection, Spot
 from jobdeck_tui.console.settings import COPY_CAP_BYTES
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from jobdeck_tui.console.logmodel import LogLine
+    from jobdeck_tui.console.state import LogKey
     from jobdeck_tui.console.widgets.search_bar import SearchBar
 
 __all__ = ["OutputPane"]
@@ -52,6 +54,7 @@ class OutputPane(OutputBase):
         _key("o", "stream", "stream", "Both streams, stdout alone, stderr alone", "Stream", show=True),
         _key("i", "details", "details", "All that is known of the job", "Details", show=True),
         _key("s", "save", "save", "Save the log to a file", "Save", show=True),
+        _key("R", "results", "results", "The results of the job: files and values", "Results"),
         _key("y,ctrl+c", "copy", "copy", "Copy what is selected, or this line"),
         _key("Y", "copy_attach", "copy_attach", "Copy the shell command that attaches to the job"),
         _key("colon,ctrl+g", "goto", "goto", "Go to a line by its number, or by percent"),
@@ -73,8 +76,10 @@ class OutputPane(OutputBase):
             case "goto" | "line" | "copy":
                 return self.view.line_count > 0
             case "search":
-                return self.job is not None and not self.bar.typing
-            case "copy_attach" | "save" | "stream" | "details":
+                return self.wanted[0] is not None and not self.bar.typing
+            case "stream":
+                return self.wanted[0] is not None
+            case "copy_attach" | "save" | "results" | "details":
                 return self.job is not None
         return True
 
@@ -101,9 +106,9 @@ class OutputPane(OutputBase):
 
     def action_stream(self) -> None:
         """The next choice of streams."""
-        if self.job is not None:
-            stream = self.wanted[1]
-            self.show_job(self.job.id, _STREAMS[(_STREAMS.index(stream) + 1) % len(_STREAMS)])
+        job_id, stream = self.wanted
+        if job_id is not None:  # it may still be on its way: pressed again, the choice after that
+            self.show_job(job_id, _STREAMS[(_STREAMS.index(stream) + 1) % len(_STREAMS)])
 
     def action_details(self) -> None:
         """Show or hide them."""
@@ -113,6 +118,11 @@ class OutputPane(OutputBase):
         """Ask where to."""
         if self.job is not None:
             self.app.push_screen(SaveScreen(self.job, stream=self.wanted[1]))
+
+    def action_results(self) -> None:
+        """What the job left behind."""
+        if self.job is not None:
+            self.app.push_screen(ResultsScreen(self.job.id))
 
     def action_goto(self) -> None:
         """Ask for a line."""
@@ -129,7 +139,11 @@ class OutputPane(OutputBase):
         """Show all of the line on which reading goes on."""
         line = None if self.view.cursor_line is None else self.view.text.pages.get(self.view.cursor_line)
         if line is not None and self.key is not None:
-            self.app.push_screen(LineScreen(self.key, line))
+            self.app.push_screen(LineScreen(partial(self._bytes, self.key), line))
+
+    async def _bytes(self, key: LogKey, start: int, end: int) -> bytes:
+        job_id, stream = key
+        return await self.deck_app.api.output(job_id, stream=stream, start=start, end=end)
 
     def action_copy(self) -> None:
         """Copy what is selected, or the line on which reading goes on."""

@@ -29,7 +29,8 @@ from jobdeck_tui.console.settings import ROWS_AHEAD_COUNT, TICK_S
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobdeck_tui.console.rowlist import Row, RowList
+    from jobdeck_tui.console.pages import Row
+    from jobdeck_tui.console.rowlist import RowList
 
 __all__ = ["RowWindow"]
 

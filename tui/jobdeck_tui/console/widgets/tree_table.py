@@ -1,0 +1,104 @@
+"""The table of files in folders: rows of a tree, folded and unfolded by keys and mouse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding
+from textual.message import Message
+
+from jobdeck_tui.console.columns import Cell, Column, fitted
+from jobdeck_tui.console.tree import ARTIFACT, FILE, FOLDER, TreeList
+from jobdeck_tui.console.widgets.row_table import RowTable, row_keys
+from jobdeck_tui.sanitise import clean_line
+from jobdeck_tui.words import bytes_text
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
+
+    from jobdeck_tui.console.tree import TreeRow
+
+__all__ = ["TreeTable"]
+
+_NAME_LIMIT_COUNT = 1000
+_SIZE_CELLS, _COUNT_CELLS = 9, 12
+_COUNT_FROM = 56
+_DEEPEST = 20
+"""What is deeper is not moved further to the right."""
+
+
+class TreeTable(RowTable):
+    """See the top of this file."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"row-list--folder", "row-list--artifact"}
+    DEFAULT_CSS = """
+    TreeTable {
+        & > .row-list--folder { color: $text-primary; }
+        & > .row-list--artifact { color: $text-primary; text-style: bold; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(each for each in row_keys("tree", "row") if each.action not in ("mark", "mark_all", "unmark")),
+        Binding("enter,space", "open", "Open", id="tree.open", tooltip="Look into the file; unfold, or fold"),
+        Binding("right,l", "fold(True)", id="tree.unfold", show=False, tooltip="Unfold"),
+        Binding("left,h", "fold(False)", id="tree.fold", show=False, tooltip="Fold; or go to what it is in"),
+    ]
+
+    class Folded(Message):
+        """A row is to be unfolded, or folded."""
+
+        def __init__(self, row: TreeRow, *, on: bool) -> None:
+            super().__init__()
+            self.row = row
+            self.on = on
+
+    def empty(self) -> TreeList:
+        """No rows."""
+        return TreeList()
+
+    def fit(self, width: int) -> tuple[Column, ...]:
+        """Name and size, and the number of files where there is room."""
+        counts = width >= _COUNT_FROM
+        room = width - 3 - 2 - _SIZE_CELLS - (_COUNT_CELLS + 2 if counts else 0)
+        columns = [Column("mark", 1), Column("name", max(1, room)), Column("size", _SIZE_CELLS)]
+        return tuple([*columns, Column("count", _COUNT_CELLS)] if counts else columns)
+
+    def head(self) -> list[Cell]:
+        """The titles."""
+        titles = {"mark": "", "name": "NAME", "size": f"{'SIZE':>{_SIZE_CELLS}}", "count": f"{'FILES':>{_COUNT_CELLS}}"}
+        return [Cell(fitted(titles[column.name], column.width)) for column in self.columns]
+
+    def times(self, row: TreeRow, now_us: int) -> None:
+        """Nothing changes by itself."""
+
+    def cells(self, row: TreeRow, times: None, *, marked: bool) -> list[Cell]:
+        """A row."""
+        return [_cell(row, column) for column in self.columns]
+
+    def action_fold(self, on: bool) -> None:
+        """Unfold or fold what the cursor is on; folding what cannot be folded goes to what it is in."""
+        row: TreeRow | None = self.cursor
+        if row is None:
+            return
+        if row.kind in (FOLDER, ARTIFACT) and row.open != on:
+            self.post_message(self.Folded(row, on=on))
+        elif not on and row.up is not None:
+            self.go_to(next(n for n, each in enumerate(self.rows) if each.id == row.up))
+
+
+def _cell(row: TreeRow, column: Column) -> Cell:
+    folds = row.kind in (FOLDER, ARTIFACT)
+    match column.name:
+        case "name":
+            sign = ("▾" if row.open else "▸") if folds else " "
+            name = clean_line(row.name[:_NAME_LIMIT_COUNT]) or "(no name)"
+            text = f"{'  ' * min(row.depth, _DEEPEST)}{sign} {name}{'/' if row.kind == FOLDER else ''}"
+            return Cell(fitted(text, column.width), row.kind if folds else "")
+        case "size":
+            known = "" if row.size_bytes is None else bytes_text(row.size_bytes)
+            text = known or ("missing" if row.kind == FILE else "")
+        case "count":
+            text = f"{row.file_count:,}{'' if row.complete else '…'}" if folds and row.file_count else ""
+        case _:
+            return Cell(" ")
+    return Cell(f"{text:>{column.width}}"[: column.width], "dim")
