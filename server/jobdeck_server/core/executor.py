@@ -184,8 +184,12 @@ class Executor:
             )
             for found in page:
                 at = found.seq
-                entry = self._desk.entry(found.job.id)
-                live = self._core.live(found.job.id)
+                live, entry = self._core.live(found.job.id), self._desk.entry(found.job.id)
+                if live is None and not found.job.ended:  # its end was committed while the page was being read
+                    told = await self._keys.find(found.job.key or "")
+                    if told is not None:
+                        yield told
+                    continue
                 yield Told(job=found.job if live is None else live.job, row=found.row if entry is None else entry.row)
             if len(page) < count:
                 return

@@ -40,7 +40,7 @@ class Nonce:
         """Whether a caller may go on; takes as long for a wrong one as for the right one."""
         if self._secret is None:
             return True
-        return hmac.compare_digest(self._secret, (presented or "").encode("utf-8", "surrogateescape"))
+        return hmac.compare_digest(self._secret, (presented or "").encode("latin-1", "replace"))  # a header's bytes
 
 
 class LabelJobs:

@@ -51,7 +51,7 @@ class Mender:
     async def _try_again(self, job: Job, row: Row, why: str) -> bool:
         try:
             await self._again(job, row, why)
-        except (JobdeckError, StoreError) as error:
+        except (JobdeckError, StoreError, OSError) as error:
             _log.error("job %s was lost (%s) and cannot be made anew now: %s", job.id, why, error)
             return False
         return True

@@ -69,7 +69,10 @@ class Segments:
             return False
         job_id = entry.live.job.id
         segment = await self._core.store.read(lambda connection: executorrows.segment(connection, job_id, number))
-        return segment is not None and await self._text(job_id, segment) == data
+        if segment is None:
+            return False
+        text = await self._text(job_id, segment)
+        return text == data or (segment.end >= self._settings.output_limit_bytes and data.startswith(text))
 
     async def _append(self, entry: Entry, number: int, data: bytes) -> Segment:
         core, job_id = self._core, entry.live.job.id
@@ -123,7 +126,10 @@ class Segments:
         self, key: str, *, start: int | None = None, end: int | None = None
     ) -> AsyncGenerator[tuple[int, str], None]:
         """Number and text of the segments from ``start`` to before ``end``; see ``info`` for who has none."""
-        job_id = (await self._keys.standing(key)).job.id
+        job = (await self._keys.standing(key)).job
+        if job.output_removed:
+            return
+        job_id = job.id
         count = self._settings.executor_page_count
         while True:
             read = partial(executorrows.segments, job_id=job_id, start=start, end=end, limit_count=count)
