@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,8 @@ from jobdeck_server.core import errors, recovery, retention
 from jobdeck_server.core.blobs import Blobs
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.events import EventLog
+from jobdeck_server.core.executor import Executor
+from jobdeck_server.core.executorfiles import Nonce
 from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.schema import NewerSchemaError
@@ -32,7 +34,11 @@ from jobdeck_server.core.store import Store, StoreError
 from jobdeck_server.dialects.jobrunner import Jobrunner
 from jobdeck_server.dialects.v1.service import About, Service
 from jobdeck_server.dialects.webgme.service import webgme
+from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.local import LocalEngine
+from jobdeck_server.engines.outside import OutsideEngine
+from jobdeck_server.engines.several import Engines
+from jobdeck_server.engines.workshop import Workshop
 from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
 from jobdeck_server.guard.guard import Guard
 from jobdeck_server.guard.limits import check_bind
@@ -105,6 +111,7 @@ async def serve(
     tokens = TokenStore(settings.data_dir)
     if check_bind(settings.listen, tokens, insecure=settings.insecure_no_auth):
         settings = replace(settings, require_token=True)
+    nonce = Nonce(settings.executor_nonce_file)
     listeners = _listen(settings)
     try:
         data_dir = await trio.to_thread.run_sync(DataDir, settings.data_dir)
@@ -119,11 +126,10 @@ async def serve(
     try:
         await trio.to_thread.run_sync(store.open, trio.lowlevel.current_trio_token())
         async with trio.open_nursery() as nursery:
-            core = await _start_core(settings, store, growth, nursery)
-            blobs = Blobs(settings, store=store, events=core.events, folder=settings.data_dir / "blobs")
-            await nursery.start(blobs.run)
-            await _serve_http(settings, core, blobs, tokens, listeners, data_dir, ready, until)
-            await _say_goodbye(core, stop_jobs=stop_jobs)
+            origin = _url(*addresses(listeners)[0])
+            parts = await _start_parts(settings, store, growth, nonce, origin, nursery)
+            await _serve_http(settings, parts, tokens, listeners, data_dir, ready, until)
+            await _say_goodbye(parts.core, stop_jobs=stop_jobs)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(deadline=trio.current_time() + _CLOSE_LIMIT_S, shield=True):
@@ -149,26 +155,50 @@ def _listen(settings: Settings) -> list[socket.socket]:
     return listeners
 
 
-async def _start_core(settings: Settings, store: Store, growth: Growth, nursery: trio.Nursery) -> JobCore:
-    """The core with its engine, every job found in its place."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the dialects are made of."""
+
+    core: JobCore
+    blobs: Blobs
+    executor: Executor
+    nonce: Nonce
+
+
+async def _start_parts(
+    settings: Settings, store: Store, growth: Growth, nonce: Nonce, origin: str, nursery: trio.Nursery
+) -> Parts:
+    """The core with its engines, every job found in its place, and what is built upon it."""
     touch = not await trio.to_thread.run_sync(hears_splice, settings.data_dir)
     boot_id = await trio.to_thread.run_sync(Path("/proc/sys/kernel/random/boot_id").read_text)
-    engine = LocalEngine(settings, touch=touch)
     log = EventLog(store)
     await log.load()
+    blobs = Blobs(settings, store=store, events=log, folder=settings.data_dir / "blobs")
+    await nursery.start(blobs.run)
+    outside = OutsideEngine(settings.data_dir / "jobs")
+    workshop = Workshop(
+        settings, blobs=blobs, folder=settings.data_dir / "work", jobs_dir=settings.data_dir / "jobs", origin=origin
+    )
+    local = LocalEngine(settings, touch=touch)
+    builtin = BuiltinExecutor(local, workshop, patience_s=settings.executor_patience_s)
+    engine = Engines(builtin, outside)
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
+    executor = Executor(core)
+    outside.ends = executor.ends
+    workshop.ledger, workshop.output = executor.segments, core.output
+    await executor.load()
     nursery.start_soon(growth.run)
     await nursery.start(core.run)
     await nursery.start(engine.run, core)
     await recovery.recover(core)
+    await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
-    return core
+    return Parts(core=core, blobs=blobs, executor=executor, nonce=nonce)
 
 
 async def _serve_http(
     settings: Settings,
-    core: JobCore,
-    blobs: Blobs,
+    parts: Parts,
     tokens: TokenStore,
     listeners: Sequence[socket.socket],
     data_dir: DataDir,
@@ -176,7 +206,7 @@ async def _serve_http(
     until: Until | None,
 ) -> None:
     urls = [_url(host, port) for host, port in addresses(listeners)]
-    front = Front(settings, core, blobs, Guard(settings, tokens, addresses(listeners)), urls)
+    front = Front(settings, parts, Guard(settings, tokens, addresses(listeners)), urls)
     server = HttpServer(
         app=front.answer, failure=front.failure, settings=settings, log=logging.getLogger("jobdeck.http")
     )
@@ -186,7 +216,7 @@ async def _serve_http(
     _say_who_may(settings, addresses(listeners))
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_shut_down_at, signals, until, server)
+            nursery.start_soon(_shut_down_at, signals, until, server, parts.executor)
             await nursery.start(server.run, listeners)
             if ready is not None:
                 ready(urls)
@@ -204,8 +234,9 @@ def _say_who_may(settings: Settings, bound: Sequence[tuple[str, int]]) -> None:
 class Front:
     """From a request to a dialect's answer: who may, which route, and whose words for what is refused."""
 
-    def __init__(self, settings: Settings, core: JobCore, blobs: Blobs, guard: Guard, urls: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, parts: Parts, guard: Guard, urls: Sequence[str]) -> None:
         self._guard = guard
+        core, blobs = parts.core, parts.blobs
         about = About(version=version("jobdeck"), urls=tuple(urls), data_dir=str(settings.data_dir))
         self._dialects: tuple[Dialect, ...] = (
             Jobrunner(core, attach_socket=AttachChannel(core).answer).dialect(),
@@ -216,7 +247,7 @@ class Front:
                 events_socket=EventsChannel(core).answer,
                 dialects=lambda: self._dialects,
             ).dialect(),
-            webgme(blobs),
+            webgme(blobs, parts.executor, parts.nonce),
         )
         self._router = Router(self._dialects)
 
@@ -253,7 +284,9 @@ class Front:
         return self._router.dialect_of(path).failure(error)
 
 
-async def _shut_down_at(signals: AsyncIterator[int], until: Until | None, server: HttpServer) -> None:
+async def _shut_down_at(
+    signals: AsyncIterator[int], until: Until | None, server: HttpServer, executor: Executor
+) -> None:
     async with trio.open_nursery() as nursery:
 
         async def over(told: Until) -> None:
@@ -267,6 +300,7 @@ async def _shut_down_at(signals: AsyncIterator[int], until: Until | None, server
             _log.info("%s: ending", signal.Signals(number).name)
             break
         nursery.cancel_scope.cancel()
+    executor.close()  # workers whose requests are held are answered before their connections end
     server.shutdown()
 
 

@@ -139,6 +139,9 @@ class Settings:
     bundle_name_limit_bytes: int = 2048  # of a path; each part of it may have 255, as on disk
     bundle_depth_limit_count: int = 128  # of folders in one another, in results too
     executor_config_limit_bytes: int = MIB
+    executor_thread_limit_count: int = 4  # that lay out bundles and look for results; others wait for their turn
+    executor_upload_limit_count: int = 8  # results of one job that are uploaded at the same time
+    executor_patience_s: float = 600.0  # for results that cannot be kept now: no room, too many uploads
     executor_artifact_limit_count: int = 256  # that a job asks for
     executor_pattern_limit_count: int = 1000  # of one artifact, after braces are expanded
     executor_pattern_limit_bytes: int = 4096  # of one pattern

@@ -282,6 +282,14 @@ class Blobs:
         """
         return await trio.to_thread.run_sync(self._files.read, content_hash, limiter=self._readers)
 
+    def read(self, content_hash: str) -> BlobFile:
+        """Open bytes for reading. Blocks: for threads.
+
+        Raises:
+            MissingContentError: They are not here.
+        """
+        return self._files.read(content_hash)
+
     async def archive(self, target: ArchiveTarget) -> AsyncGenerator[bytes | Extent, None]:
         """The zip of an artifact, made as it is read; a file descriptor is good until the next piece is asked for.
 

@@ -142,6 +142,13 @@ class OutputReader(AbstractContextManager["OutputReader"]):
         index = self._runs()
         return [] if index is None else index.runs(start, end, limit_count=limit_count)
 
+    def stream_runs(self, stream: Kind, position: int, end: int, *, limit_count: int, limit_bytes: int) -> list[Run]:
+        """The runs of one stream from a position in it on; see ``RunIndex.stream_runs``. ``end`` as for ``runs``."""
+        index = self._runs()
+        if index is None:
+            return []
+        return index.stream_runs(stream, position, end, limit_count=limit_count, limit_bytes=limit_bytes)
+
     def start_of(self, offset: int, stream: Kind | None = None) -> int:
         """Turn a client's offset, which may count from the end, into one from the start.
 

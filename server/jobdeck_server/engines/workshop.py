@@ -1,0 +1,349 @@
+"""What the built-in executor does for a bundle before its program starts and after it has ended.
+
+Before: the blob is found, its files are laid out in ``work/<job id>/files``, ``executor_config.json`` is read. What
+will be needed after the end is put down beside the files (``plan.json``): the program may change its own config.
+
+After: what the program said goes into ``job_stdout.txt`` and ``job_stderr.txt``; the files that a result pattern names
+become blobs under their base names, each result artifact an artifact record of links to them, and all of them together
+one more (the result super set). The names, and with them the hashes, are those of the original's worker.
+
+Source: the WebGME executor walkthrough; wire reference sections 5 and 6. Statuses are the words of that API.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import trio
+
+from jobdeck_protocol.job import Step
+from jobdeck_server.core.blobrecord import file_record, record_of
+from jobdeck_server.core.blobs import FileTarget
+from jobdeck_server.core.bundles.config import parse_config
+from jobdeck_server.core.bundles.errors import ConfigError, LeftOutError, UnpackError, WalkError
+from jobdeck_server.core.bundles.globs import Patterns
+from jobdeck_server.core.bundles.limits import ConfigLimits, UnpackLimits, WalkLimits
+from jobdeck_server.core.bundles.unpack import never, unpack, unpack_tree
+from jobdeck_server.core.bundles.walk import walk
+from jobdeck_server.core.environment import standard
+from jobdeck_server.core.errors import BlobLinkError, MissingContentError, TooLargeError, UnknownBlobError
+from jobdeck_server.core.mime import mime_of
+from jobdeck_server.core.streams import Kind, write_stream
+from jobdeck_server.engines.segments import Pace, SegmentLedger, tell_segments
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from jobdeck_server.core.blobs import Blobs, Target
+    from jobdeck_server.core.bundles.config import BundleConfig
+    from jobdeck_server.core.bundles.walk import FoundFile
+    from jobdeck_server.core.output import OutputReader
+    from jobdeck_server.engines.base import Launch
+    from jobdeck_server.settings import Settings
+
+_CONFIG = "executor_config.json"
+_PLAN = "plan.json"
+_SUPER_SET = "jobInfo_resultSuperSetHash"
+_PIECE_BYTES = 1024 * 1024
+T = TypeVar("T")
+
+_SHELL_WORD = re.compile(r"[\s|&;<>()$`\"'*?~#=%{}\[\]!\\]")
+"""What a program's name hardly has and a line for a shell has."""
+
+
+class StatusError(Exception):
+    """A bundle cannot be run, or its results not be kept; the text begins with the API's status.
+
+    Attributes:
+        was_started: The original says of such a job that it was started.
+    """
+
+    def __init__(self, status: str, text: str, *, was_started: bool = False) -> None:
+        super().__init__(f"{status}: {text}")
+        self.was_started = was_started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A bundle that is ready.
+
+    Attributes:
+        spec: For the local engine.
+        steps: For the job's record.
+    """
+
+    spec: dict[str, Any]
+    steps: tuple[Step, ...]
+
+
+class Ledger(SegmentLedger, Protocol):
+    """Where the executor service keeps what only its API tells."""
+
+    async def note_super_set(self, job_id: str, blob_hash: str) -> None:
+        """The artifact of all results of a job."""
+
+
+class Workshop:
+    """See the top of this file.
+
+    Args:
+        settings: Those that begin with ``executor_``.
+        blobs: Where bundles come from and results go.
+        folder: For the files of jobs; made here.
+        jobs_dir: Where the jobs' output is.
+        origin: The server's URL, for the jobs.
+    """
+
+    def __init__(self, settings: Settings, *, blobs: Blobs, folder: Path, jobs_dir: Path, origin: str) -> None:
+        self._settings = settings
+        self._blobs = blobs
+        self._folder = folder
+        self._jobs_dir = jobs_dir
+        self._origin = origin
+        self._limiter = trio.CapacityLimiter(settings.executor_thread_limit_count)
+        self.ledger: Ledger | None = None
+        self.output: Callable[[str], Awaitable[OutputReader]] | None = None
+
+    # -- before --
+
+    async def prepare(self, launch: Launch, *, cancelled: Callable[[], bool]) -> Made:
+        """Lay out a bundle's files and find out what to run.
+
+        Raises:
+            StatusError: It cannot be run.
+        """
+        job_id, blob_hash = launch.job_id, str(launch.spec["bundle"])
+        target = await self._find(blob_hash)
+        files = self._folder / job_id / "files"
+        await self._in_thread(partial(_make_folder, self._folder / job_id))
+        await self._lay_out(target, files, cancelled)
+        try:
+            config = await self._in_thread(partial(self._read_config, files))
+        except (ConfigError, OSError) as error:
+            raise StatusError("FAILED_EXECUTOR_CONFIG", _why(error), was_started=True) from error
+        await self._in_thread(partial(_write_plan, self._folder / job_id / _PLAN, config))
+        env = standard(job_id, self._settings) | {"ORIGIN_URL": self._origin}
+        argv = await self._in_thread(partial(_argv, config, files, env["PATH"]))
+        step = {"argv": argv, "executable": None, "env": env, "cwd": str(files)}
+        shown = Step(argv=tuple(argv), env_names=tuple(sorted(env)), cwd=str(files))
+        return Made(spec={**launch.spec, "steps": [step]}, steps=(shown,))
+
+    async def _find(self, blob_hash: str) -> Target:
+        try:
+            return await self._blobs.resolve(blob_hash)
+        except UnknownBlobError as error:
+            raise StatusError("FAILED_TO_GET_SOURCE_METADATA", str(error)) from error
+        except (MissingContentError, BlobLinkError, TooLargeError) as error:
+            raise StatusError("FAILED_SOURCE_COULD_NOT_BE_OBTAINED", str(error)) from error
+
+    async def _lay_out(self, target: Target, files: Path, cancelled: Callable[[], bool]) -> None:
+        limits = UnpackLimits.of(self._settings)
+
+        def lay_out() -> None:
+            if isinstance(target, FileTarget):
+                with self._blobs.read(target.content_hash) as source:
+                    unpack(source.fd, files, limits, cancelled)
+            else:  # what has the store's own form needs no zip in between
+                unpack_tree(target.entries, self._blobs.read, files, limits, cancelled)
+
+        try:
+            await self._in_thread(lay_out)
+        except MissingContentError as error:
+            raise StatusError("FAILED_SOURCE_COULD_NOT_BE_OBTAINED", str(error)) from error
+        except UnpackError as error:
+            raise StatusError("FAILED_UNZIP", str(error)) from error
+        except OSError as error:
+            raise StatusError("FAILED_CREATING_SOURCE_ZIP", _why(error)) from error
+
+    def _read_config(self, files: Path) -> BundleConfig:
+        fd = os.open(files / _CONFIG, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise ConfigError(f"{_CONFIG} is no file")
+            limits = ConfigLimits.of(self._settings)
+            return parse_config(file.read(limits.size_bytes + 1), limits)
+
+    # -- meanwhile --
+
+    async def follow(self, job_id: str, over: trio.Event) -> None:
+        """Tell a job's standard output in segments, if its config asks for that, until ``over`` and all is told."""
+        try:
+            plan = await self._in_thread(partial(_read_plan, self._folder / job_id / _PLAN))
+        except FileNotFoundError:
+            return
+        pace = Pace(
+            lines_count=max(0, plan["output_segment_lines"]), interval_s=max(0, plan["output_interval_ms"]) / 1000
+        )
+        if (pace.lines_count or pace.interval_s) and self.ledger is not None and self.output is not None:
+            with await self.output(job_id) as reader:
+                await tell_segments(reader, self.ledger, job_id, pace, over)
+
+    # -- after --
+
+    async def collect(self, job_id: str, output_bytes: int) -> dict[str, str]:
+        """Keep a job's results as blobs; done again, it does the same.
+
+        Returns:
+            The name of each result artifact, and the hash of its record.
+
+        Raises:
+            StatusError: There is something wrong with the files.
+            JobdeckError, StoreError, OSError: They cannot be kept now.
+        """
+        place = self._folder / job_id
+        try:
+            plan = await self._in_thread(partial(_read_plan, place / _PLAN))
+        except FileNotFoundError:
+            return {}  # it was never made ready
+        files = place / "files"
+        await self._in_thread(partial(_write_streams, self._jobs_dir / job_id, files, output_bytes))
+        limits = ConfigLimits.of(self._settings).patterns
+        wanted = [(name, Patterns(patterns, limits)) for name, patterns in plan["artifacts"]]
+        kept: dict[str, tuple[str, int]] = {}
+        try:
+            found = await self._in_thread(partial(_find, files, WalkLimits.of(self._settings), wanted))
+            await self._keep_all(job_id, found, kept)
+        except WalkError as error:
+            raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
+        results = {}
+        for name, patterns in wanted:
+            own = {path: each for path, each in kept.items() if patterns.matches(path)}
+            results[name] = await self._keep_artifact(job_id, name, own)
+        if wanted and self.ledger is not None:
+            await self.ledger.note_super_set(job_id, await self._keep_artifact(job_id, _SUPER_SET, kept))
+        return results
+
+    async def _keep_all(self, job_id: str, found: Sequence[FoundFile], kept: dict[str, tuple[str, int]]) -> None:
+        """Upload files, some at a time."""
+        left = iter(found)
+
+        async def work() -> None:
+            for each in left:
+                with suppress(LeftOutError):
+                    kept[each.path] = await self._keep_file(job_id, each)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(len(found), self._settings.executor_upload_limit_count)):
+                nursery.start_soon(work)
+
+    async def _keep_file(self, job_id: str, found: FoundFile) -> tuple[str, int]:
+        """Upload one file as far as it was long when it was found.
+
+        Returns:
+            The hash of its record, and its length in bytes.
+
+        Raises:
+            LeftOutError: It is not what was found.
+        """
+        fd = await self._in_thread(found.open)
+        try:
+            left = found.size_bytes
+            async with self._blobs.upload(expected_bytes=left) as upload:
+                while left:
+                    piece = await self._in_thread(partial(os.read, fd, min(left, _PIECE_BYTES)))
+                    if not piece:
+                        break
+                    await upload.write(piece)
+                    left -= len(piece)
+                content = await upload.commit()
+        finally:
+            os.close(fd)
+        name = found.path.rpartition("/")[2]
+        record = file_record(name, content.size_bytes, mime_of(name), content.hash)
+        return (await self._blobs.put(record, job_id=job_id)).hash, content.size_bytes
+
+    async def _keep_artifact(self, job_id: str, name: str, files: dict[str, tuple[str, int]]) -> str:
+        """Put the record of an artifact of links to files."""
+        record = record_of(
+            {
+                "name": f"{name}.zip",
+                "size": sum(size for _, size in files.values()),
+                "mime": "application/zip",
+                "content": {path: {"content": own, "contentType": "softLink"} for path, (own, _) in files.items()},
+                "contentType": "complex",
+            }
+        )
+        return (await self._blobs.put(record, job_id=job_id)).hash
+
+    # -- tidying --
+
+    async def clear(self, job_id: str) -> None:
+        """Remove a job's files."""
+        await self._in_thread(partial(shutil.rmtree, self._folder / job_id, ignore_errors=True))
+
+    async def kept(self) -> list[str]:
+        """The jobs that have files here."""
+        return await self._in_thread(lambda: os.listdir(self._folder) if self._folder.exists() else [])
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(call, limiter=self._limiter)
+
+
+def _make_folder(place: Path) -> None:
+    """A new empty folder for a job's files, whatever an earlier try has left."""
+    shutil.rmtree(place, ignore_errors=True)
+    (place / "files").mkdir(mode=0o700, parents=True)
+
+
+def _write_plan(path: Path, config: BundleConfig) -> None:
+    plan = {
+        "artifacts": [[each.name, list(each.patterns)] for each in config.artifacts],
+        "output_interval_ms": config.output_interval_ms,
+        "output_segment_lines": config.output_segment_lines,
+    }
+    path.write_text(json.dumps(plan))
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads(path.read_text())
+    return plan
+
+
+def _argv(config: BundleConfig, files: Path, search_path: str) -> list[str]:
+    """What to start: the program, or if there is none of that name and it reads like a line for the shell, the shell.
+
+    The document calls ``cmd`` a shell command, and its original never used a shell.
+    """
+    there = (files / config.cmd).exists() if "/" in config.cmd else shutil.which(config.cmd, path=search_path)
+    if there or not _SHELL_WORD.search(config.cmd):
+        return [config.cmd, *config.args]
+    line = f'{config.cmd} "$@"' if config.args else config.cmd
+    return ["/bin/sh", "-c", line, "sh", *config.args]
+
+
+def _find(files: Path, limits: WalkLimits, wanted: Sequence[tuple[str, Patterns]]) -> list[FoundFile]:
+    """The files that some artifact wants."""
+    return [
+        found
+        for found in walk(files, limits, cancelled=never)
+        if any(patterns.matches(found.path) for _, patterns in wanted)
+    ]
+
+
+def _write_streams(job: Path, files: Path, output_bytes: int) -> None:
+    """Put what the job said beside its files, in place of whatever the job has put there."""
+    for name, kind in (("job_stdout.txt", Kind.STDOUT), ("job_stderr.txt", Kind.STDERR)):
+        path = files / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            write_stream(job, kind, output_bytes, fd)
+        finally:
+            os.close(fd)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {_CONFIG}"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
