@@ -1,16 +1,23 @@
-"""A job in words and numbers for people and shells: how it stands, how it ended, how long ago. Pure."""
+"""Jobs and blobs in words and numbers for people and shells: how they stand, how long ago, how much. Pure."""
 
 from __future__ import annotations
 
 import signal
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from jobdeck_protocol.blob import ARTIFACT, FILE, LINK
 from jobdeck_protocol.job import JobState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jobdeck_protocol.job import Job
 
-__all__ = ["FAILED_ITSELF", "age", "bytes_text", "ending", "exit_code", "signal_number", "signal_text", "span"]
+__all__ = ["FAILED_ITSELF", "KINDS", "age", "bytes_text", "ending", "exit_code", "signal_number", "signal_text", "span"]
+
+KINDS: Mapping[str, str] = MappingProxyType({"file": FILE, "artifact": ARTIFACT, "link": LINK})
+"""Our words for the types of blobs."""
 
 FAILED_ITSELF = 125
 """What ``run`` and ``attach`` exit with when jobdeck, not the job, is the reason; as env, timeout and others do."""

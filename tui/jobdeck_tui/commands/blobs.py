@@ -15,9 +15,10 @@ import click
 from jobdeck_client import ConflictError, NotFoundError
 from jobdeck_protocol.blob import ARTIFACT, to_wire
 from jobdeck_tui.commands.blobmoves import get, put
-from jobdeck_tui.commands.blobsheet import KINDS, collected_text, sheet, table
+from jobdeck_tui.commands.blobsheet import collected_text, sheet, table
 from jobdeck_tui.commands.common import LISTING, Where, call, json_option, server_options
 from jobdeck_tui.terminal import columns, note, shown
+from jobdeck_tui.words import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

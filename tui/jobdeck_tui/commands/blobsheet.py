@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from jobdeck_protocol.blob import ARTIFACT, FILE, LINK
+from jobdeck_protocol.blob import LINK
 from jobdeck_protocol.job import time_text
 from jobdeck_tui.terminal import fit, shown, width
-from jobdeck_tui.words import age, bytes_text
+from jobdeck_tui.words import KINDS, age, bytes_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from jobdeck_client import BlobEntry, Collected
     from jobdeck_protocol.blob import Blob
 
-__all__ = ["KINDS", "collected_text", "safe_name", "sheet", "table"]
-
-KINDS = {"file": FILE, "artifact": ARTIFACT, "link": LINK}
-"""Our words for the types of blobs."""
+__all__ = ["collected_text", "safe_name", "sheet", "table"]
 
 _WORDS = {kind: word for word, kind in KINDS.items()}
 _GAP = "  "

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from jobdeck_protocol.blob import ARTIFACT, FILE, LINK
-from jobdeck_tui.commands.blobsheet import KINDS
 from jobdeck_tui.console.columns import MARKED, Cell, Column, fitted
 from jobdeck_tui.sanitise import clean_line
-from jobdeck_tui.words import age, bytes_text
+from jobdeck_tui.words import KINDS, age, bytes_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

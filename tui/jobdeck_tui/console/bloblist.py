@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.blob import Blob
-from jobdeck_tui.commands.blobsheet import KINDS
 from jobdeck_tui.console.query import Words
 from jobdeck_tui.console.rowlist import RowList
+from jobdeck_tui.words import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
