@@ -1,0 +1,82 @@
+"""Keys that come together are obeyed one after the other, whoever obeys them."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.widgets import Input
+
+from jobdeck_tui.console.keys import KeyOrder
+from jobdeck_tui.console.widgets.job_table import JobTable
+from tests.tui.console.harness import ui, until
+from tests.tui.console.lists import stage, with_jobs
+
+
+def send(app: App[object], *keys: str) -> None:
+    """As a terminal sends them: all at once."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+@ui
+async def test_a_filter_typed_at_once_after_other_keys_is_typed_in_the_filter() -> None:
+    async with stage(with_jobs(50)) as it:
+        send(it.app, "tab", "shift+tab", "G", "slash", *"nxq", "enter")
+        await until(it.pilot, lambda: it.app.screen.filter.input.value == "nxq")  # type: ignore[attr-defined]  # of the list
+        await until(it.pilot, lambda: isinstance(it.app.screen.focused, JobTable))
+        assert len(it.app.screen_stack) == 1  # no dialog, no question
+
+
+class _Vanishing(KeyOrder[None]):
+    """Its field is gone as soon as it hears of ``x``."""
+
+    BINDINGS = [Binding("f5", "note", priority=True)]  # noqa: RUF012  # as App declares it
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield Input(id="first")
+        yield Input(id="second")
+
+    async def on_input_changed(self, event: Input.Changed) -> None:
+        if event.value.endswith("x") and event.input.id == "first":
+            self.query_one("#second", Input).focus()
+            await event.input.remove()
+
+    def action_note(self) -> None:
+        self.noted += [each.value for each in self.query(Input)]
+
+
+@ui
+async def test_a_widget_that_goes_with_its_key_holds_up_none() -> None:
+    app = _Vanishing()
+    async with app.run_test() as pilot:
+        send(app, "a", "x")
+        await until(pilot, lambda: len(app.query(Input)) == 1)
+        send(app, "b", "f5", "c", "f5")
+        await until(pilot, lambda: app.noted == ["b", "bc"])
+
+
+@ui
+async def test_what_is_pasted_comes_in_its_turn() -> None:
+    app = _Vanishing()
+    async with app.run_test() as pilot:
+        send(app, "a")
+        app.post_message(events.Paste("bc"))
+        send(app, "f5", "d", "f5")
+        await until(pilot, lambda: app.noted == ["abc", "", "abcd", ""])
+
+
+@pytest.mark.parametrize("count", [300])
+def test_many_keys_at_once(count: int) -> None:
+    async def run() -> None:
+        app = _Vanishing()
+        async with app.run_test() as pilot:
+            send(app, *"ab" * (count // 2))
+            await until(pilot, lambda: app.query_one("#first", Input).value == "ab" * (count // 2))
+
+    ui(run)()
