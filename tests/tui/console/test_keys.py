@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from textual import events
 from textual.app import App, ComposeResult
@@ -9,12 +11,13 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from jobdeck_tui.console.keys import KeyOrder
+from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.widgets.job_table import JobTable
 from tests.tui.console.harness import ui, until
 from tests.tui.console.lists import stage, with_jobs
 
 
-def send(app: App[object], *keys: str) -> None:
+def send(app: App[Any], *keys: str) -> None:
     """As a terminal sends them: all at once."""
     for key in keys:
         app.post_message(events.Key(key, key if len(key) == 1 else None))
@@ -26,7 +29,7 @@ async def test_a_filter_typed_at_once_after_other_keys_is_typed_in_the_filter() 
         send(it.app, "tab", "shift+tab", "G", "slash", *"nxq", "enter")
         await until(it.pilot, lambda: it.app.screen.filter.input.value == "nxq")  # type: ignore[attr-defined]  # of the list
         await until(it.pilot, lambda: isinstance(it.app.screen.focused, JobTable))
-        assert len(it.app.screen_stack) == 1  # no dialog, no question
+        assert isinstance(it.app.screen, JobsScreen)  # no dialog, no question
 
 
 class _Vanishing(KeyOrder[None]):
