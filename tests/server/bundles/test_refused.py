@@ -247,8 +247,8 @@ def many_names(count: int, said: int | None = None, *, zip64: bool = True) -> by
 
 
 def deep_names() -> bytes:
-    """A million folders in a list of 2 MB."""
-    return build([Item(name=f"{number}/" + "x/" * 120) for number in range(8500)])
+    """A quarter of a million folders in a list of 600 kB."""
+    return build([Item(name=f"{number}/" + "x/" * 120) for number in range(2100)])
 
 
 def endless_blocks() -> bytes:
@@ -286,9 +286,9 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
     "heads in bodies": (heads_in_bodies, "times as many"),
     "150 000 names": (lambda: many_names(150_000), "150000 entries"),
     "150 000 names, one said": (lambda: many_names(150_000, 1), "longer"),
-    "30 000 names for nothing": (lambda: many_names(30_000, zip64=False), "also those"),
+    "20 000 names for nothing": (lambda: many_names(20_000, zip64=False), "also those"),
     "a long list": (lambda: many_names(400_000, 99_999), "19200000 bytes"),
-    "a million folders": (deep_names, "more than 100000"),
+    "folders in folders": (deep_names, "more than 100000"),
     "blocks of nothing": (endless_blocks, "early"),
     "the end record again and again": (lambda: b"PK\5\6" * 16_000, "no zip"),
 }
@@ -319,7 +319,7 @@ def test_overlaps_are_seen_whatever_the_ratio(tmp_path: Path) -> None:
 
 def test_a_zip_in_a_zip_stays_one(tmp_path: Path) -> None:
     inner = build([Item(name="a", data=bytes(MIB), method=DEFLATED)])
-    for _ in range(5):
+    for _ in range(3):
         inner = build([Item(name=f"{number}.zip", data=inner) for number in range(10)])
     fd = memory(inner)
     assert unpack(fd, tmp_path, LIMITS).file_count == 10

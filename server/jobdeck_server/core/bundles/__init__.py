@@ -2,11 +2,12 @@
 
 limits    what may be how large
 errors    what can be wrong, each with a sentence for the user
-globs     which files an artifact takes: the patterns of ``executor_config.json``
-config    that file itself
-names     which paths may be written, and whether two of them would meet
-zipread   the list at the end of a zip, read with suspicion
-place     files written below a folder, never outside it
+config    executor_config.json
+globs     which files an artifact takes: its patterns; beneath it braces, globparse, globregex and globsteps
 unpack    a zip, or an artifact's files, into a folder
+zipread   the list at the end of a zip, read with suspicion
+names     which paths may be written, and whether two of them would meet
+place     files written below a folder, never outside it
+copying   bytes from file to file
 walk      what a job left in its folder, whatever it made of it
 """
