@@ -59,6 +59,11 @@ class Option:
         return "JOBDECK_" + self.name.upper()
 
 
+def _not_a_flag(value: object) -> bool:
+    """The opposite of a flag that says no."""
+    return not a_flag(value)
+
+
 OPTIONS: tuple[Option, ...] = (
     Option(
         name="listen",
@@ -166,6 +171,37 @@ OPTIONS: tuple[Option, ...] = (
         "told by the native API alone.",
     ),
     Option(
+        name="no_builtin_executor",
+        field="executor_builtin",
+        parse=_not_a_flag,
+        metavar=None,
+        help="Leave all jobs of the executor (/rest/executor) to outside workers. Without it this server runs those "
+        "that no worker takes.",
+    ),
+    Option(
+        name="executor_labels",
+        field="executor_labels",
+        parse=a_list(text),
+        metavar="LABEL",
+        many=True,
+        help="A label that this server's own executor has: it runs jobs that ask for it.",
+    ),
+    Option(
+        name="executor_nonce_file",
+        field="executor_nonce_file",
+        parse=text,
+        metavar="FILE",
+        help="A file, readable by you alone, with the secret that every request to the executor must bring in the "
+        "header x-executor-nonce.",
+    ),
+    Option(
+        name="label_jobs_file",
+        field="executor_label_jobs_file",
+        parse=text,
+        metavar="FILE",
+        help="A JSON file, label to hash: the jobs by which workers earn labels. It is read again when it changes.",
+    ),
+    Option(
         name="stop_jobs",
         field="stop_jobs",
         parse=a_flag,
@@ -181,6 +217,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
+_FILES = frozenset({"executor_nonce_file", "executor_label_jobs_file"})
 _BESIDE = frozenset({"stop_jobs", "log_format"})
 _NUMBERS = {
     field.name: field.type
@@ -220,6 +257,8 @@ def configure(
     merged.update(_from_flags(flags))
     beside = {name: merged.pop(name) for name in _BESIDE if name in merged}
     merged["data_dir"] = Path(start_dir, os.path.expanduser(merged.get("data_dir") or default_data_dir()))
+    for name in _FILES & merged.keys():
+        merged[name] = Path(start_dir, os.path.expanduser(merged[name]))
     if "work_root" in merged:
         merged["work_root"] = os.path.join(start_dir, os.path.expanduser(merged["work_root"]))
     settings = Settings(start_dir=start_dir, **merged)

@@ -91,6 +91,10 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "retain_age": ("2d", '"2d"', 2 * 86400.0),
         "retain_output": ("5000", "5000", 5000),
         "blob_list": ("true", "true", True),
+        "no_builtin_executor": ("on", "true", False),
+        "executor_labels": ("gpu,big", '["gpu", "big"]', ("gpu", "big")),
+        "executor_nonce_file": ("nonce", '"nonce"', Path("/srv/nonce")),
+        "label_jobs_file": ("/etc/labels.json", '"/etc/labels.json"', Path("/etc/labels.json")),
         "stop_jobs": ("on", "true", True),
         "log_format": ("json", '"json"', "json"),
     }

@@ -171,7 +171,7 @@ def test_every_source(tmp_path: Path, require: bool, way: str) -> None:
         return [basic("anybody", secret) if way == "basic" else ("authorization", f"{way}  {secret}")]
 
     request = ask(headers=headers(secret))
-    assert guard(store, require=require).admit(request) == Identity(role=Role.RUN, token_id=token.id)
+    assert guard(store, require=require).admit(request) == Identity(role=Role.RUN, token_id=token.id, name=token.name)
     assert request.note == {"token": token.id}
     for wrong in (secret[:-1], "", "jd_x", token.sha256):
         with pytest.raises(UnauthorizedError) as caught:
