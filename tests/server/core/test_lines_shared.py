@@ -84,7 +84,7 @@ async def test_all_who_ask_share_one_build(tmp_path: Path, monkeypatch: pytest.M
         looking -= 1
 
     monkeypatch.setattr(Log, "look", counted)
-    async with shelf(tmp_path, line_thread_limit_count=8) as each:
+    async with shelf(tmp_path, line_thread_limit_count=8, lines_wait_s=60.0) as each:
         each.write("j", b"line\n" * 20_000)
         found: list[LinePage] = []
 
