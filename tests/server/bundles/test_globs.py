@@ -281,7 +281,7 @@ PATTERNS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
 PATHS = st.lists(st.text("ab.-", min_size=1, max_size=4), min_size=1, max_size=4).map("/".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(PATTERNS, st.lists(PATHS, min_size=1, max_size=10))
 def test_both_ways_agree_with_trying_everything(pattern: str, paths: list[str]) -> None:
     wanted = Patterns([pattern])
@@ -305,7 +305,7 @@ GROUPS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(GROUPS, st.lists(PATHS, min_size=1, max_size=10))
 def test_both_ways_agree_on_groups(pattern: str, paths: list[str]) -> None:
     wanted = Patterns([pattern])
@@ -316,7 +316,7 @@ def test_both_ways_agree_on_groups(pattern: str, paths: list[str]) -> None:
         assert Patterns([f"!{pattern}"]).matches(path) is not wanted.matches(path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.text("ab.*?[]!{},()|+@\\/-1#$^ é", max_size=40), PATHS)
 def test_any_text_is_a_pattern(pattern: str, path: str) -> None:
     with suppress(PatternError):

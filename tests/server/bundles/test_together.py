@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -24,7 +25,9 @@ def test_the_walkthroughs_job(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(CONFIG_NAME, WALKTHROUGH)
-    unpack(memory(packed.getvalue()), tmp_path, UnpackLimits())
+    fd = memory(packed.getvalue())
+    unpack(fd, tmp_path, UnpackLimits())
+    os.close(fd)
     config = parse_config((tmp_path / CONFIG_NAME).read_bytes())
     (tmp_path / "job_stdout.txt").write_text(config.args[0] + "\n")
     (tmp_path / "job_stderr.txt").touch()
