@@ -15,8 +15,9 @@ import pytest
 
 from jobdeck_client import BlobEntry, Collected
 from jobdeck_protocol.blob import ARTIFACT, LINK, Blob
-from jobdeck_tui.commands.blobsheet import collected_text, safe_name, sheet, table
+from jobdeck_tui.commands.blobsheet import collected_text, sheet, table
 from jobdeck_tui.commands.progress import progress_text
+from jobdeck_tui.names import safe_name
 
 from .conftest import Jobdeck, Server, Terminal
 

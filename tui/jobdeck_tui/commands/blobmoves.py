@@ -13,9 +13,9 @@ import click
 import trio
 
 from jobdeck_protocol.blob import ARTIFACT, LINK, to_wire
-from jobdeck_tui.commands.blobsheet import safe_name
 from jobdeck_tui.commands.common import LISTING, Where, call, json_option, server_options
 from jobdeck_tui.commands.progress import ProgressLine
+from jobdeck_tui.names import safe_name
 from jobdeck_tui.terminal import Outlet, note, shown
 from jobdeck_tui.words import bytes_text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.blob import LINK
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from jobdeck_client import BlobEntry, Collected
     from jobdeck_protocol.blob import Blob
 
-__all__ = ["collected_text", "safe_name", "sheet", "table"]
+__all__ = ["collected_text", "sheet", "table"]
 
 _WORDS = {kind: word for word, kind in KINDS.items()}
 _GAP = "  "
@@ -24,8 +23,6 @@ _HASH_LENGTH = 40
 _HASH_LEAST = 8  # what the server takes as the beginning of one
 _NAME_LEAST = 20
 _NAME_WIDTH = 10
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_FILE_NAME_LIMIT_BYTES = 200
 
 
 def table(blobs: Sequence[Blob], *, now_us: int, limit: int | None) -> list[str]:
@@ -80,15 +77,6 @@ def collected_text(found: Collected) -> list[str]:
     if found.young_count:
         lines.append(f"of these, {_many(found.young_count, 'file')} that nobody needs came too short a time ago to go")
     return lines
-
-
-def safe_name(name: str) -> str:
-    """A name for a new file in this folder, made of one that anybody may have chosen; empty if nothing is left."""
-    last = re.split(r"[/\\]", name)[-1]
-    last = _UNSAFE.sub("_", last.encode(errors="replace").decode())
-    last = "_" + last.lstrip(".") if last.startswith(".") else last
-    last = last.encode()[:_FILE_NAME_LIMIT_BYTES].decode(errors="ignore")
-    return "" if last in ("", "_") else last
 
 
 def _facts(blob: Blob, now_us: int) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jobdeck_tui.commands.blobsheet import safe_name
+from jobdeck_tui.names import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

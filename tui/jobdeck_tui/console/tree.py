@@ -7,6 +7,7 @@ deep paths are shown as they are, and mean nothing.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ARTIFACT", "FILE", "FOLDER", "VALUE", "Branch", "Tree", "TreeList", "TreeQuery", "TreeRow"]
 
 FOLDER, FILE, ARTIFACT, VALUE = "folder", "file", "artifact", "value"
+_NUMBERS = re.compile(r"([0-9]+)")
 _DEPTH_LIMIT_COUNT = 60
 """What is deeper stands in one name."""
 
@@ -66,8 +68,17 @@ class Branch:
     def sorted(self) -> list[Branch]:
         """What is below it: folders first, each in the order of names."""
         if self.order is None:
-            self.order = [self.below[key] for key in sorted(self.below)]
+            self.order = [self.below[key] for key in sorted(self.below, key=_place)]
         return self.order
+
+
+def _place(key: tuple[bool, str]) -> tuple[bool, list[str | tuple[int, str]]]:
+    """Where a name stands among its neighbours: numbers in it count as such, so that 10 comes after 9."""
+    parts: list[str | tuple[int, str]] = list(_NUMBERS.split(key[1]))
+    for n in range(1, len(parts), 2):
+        digits = str(parts[n]).lstrip("0")
+        parts[n] = (len(digits), digits)  # as text: a number may have any number of digits
+    return key[0], parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from jobdeck_client import ClientError
-from jobdeck_tui.commands.blobsheet import safe_name
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.moving import Meter, restarted
 from jobdeck_tui.console.saving import target
 from jobdeck_tui.console.widgets.path_input import PathInput
 from jobdeck_tui.console.workers import start
+from jobdeck_tui.names import safe_name
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import bytes_text
 

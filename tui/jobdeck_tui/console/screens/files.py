@@ -50,6 +50,7 @@ class FilesScreen(DeckScreen):
         files: What there is.
         inside: The rows are what is below this one; None for the roots.
         reachable: The cursor is on something that can be fetched.
+        any_rows: The cursor is on something.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -61,6 +62,7 @@ class FilesScreen(DeckScreen):
     ]
 
     reachable = reactive(False, bindings=True)
+    any_rows = reactive(False, bindings=True)
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,6 +96,7 @@ class FilesScreen(DeckScreen):
     def _tell(self) -> None:
         rows = len(self.table.rows)
         branch = self.branch
+        self.any_rows = rows > 0
         self.reachable = branch is not None and branch.kind not in (FOLDER, VALUE)
         self._foot.standing = Standing(
             at=self.table.cursor_index if rows else None,

@@ -110,11 +110,13 @@ class HelpScreen(ModalScreen[None]):
     def _text(self) -> Content:
         wide = max((len(_keys(row)) for row in self._rows), default=0)
         parts: list[Content] = []
-        area = ""
+        area, names = "", dict(_AREAS)
+        if any(row.area == "peek" for row in self._rows):
+            names["log"] = "Lines"  # the same window, on a file
         for row in self._rows:
             if row.area != area:
                 area = row.area
-                parts.append(Content.styled(("\n" if parts else "") + _AREAS[area], "bold $text-accent"))
+                parts.append(Content.styled(("\n" if parts else "") + names[area], "bold $text-accent"))
             parts.append(Content.assemble((f"{_keys(row):<{wide}}", "$text-primary"), "  ", row.words))
         return Content("\n").join(parts)
 

@@ -143,7 +143,7 @@ class PeekBase(DeckScreen):
     async def _possible(self, head: bytes) -> list[Mode]:
         """The ways of looking at it, the best first."""
         found: list[Mode] = [HexMode(self.read, self.size_bytes)]
-        if is_text(head):
+        if self.size_bytes and is_text(head):
             found.insert(0, TextMode(self.read, self.size_bytes))
             likely = head.lstrip().startswith(_JSON_STARTS) and self.size_bytes <= PEEK_JSON_LIMIT_BYTES
             if likely or self._data is not None:

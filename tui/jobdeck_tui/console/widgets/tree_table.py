@@ -96,7 +96,7 @@ def _cell(row: TreeRow, column: Column) -> Cell:
             return Cell(fitted(text, column.width), row.kind if folds else "")
         case "size":
             known = "" if row.size_bytes is None else bytes_text(row.size_bytes)
-            text = known or ("missing" if row.kind == FILE else "")
+            text = known or ("?" if row.kind == FILE else "")
         case "count":
             text = f"{row.file_count:,}{'' if row.complete else '…'}" if folds and row.file_count else ""
         case _:
