@@ -84,4 +84,6 @@ def curl_of_blob(url: str, blob: str, name: str, *, token: bool, path: str | Non
     if path is not None:
         where += "/" + quote(path, safe="/")
     words = ["curl", "-sS", "-f", *([_TOKEN] if token else []), "-o", shlex.quote(safe_name(path or name) or blob)]
+    if path is not None and {".", ".."} & set(path.split("/")):
+        words.append("--path-as-is")  # else curl takes them for steps
     return " ".join([*words, shlex.quote(where)])

@@ -72,13 +72,13 @@ class Branch:
         return self.order
 
 
-def _place(key: tuple[bool, str]) -> tuple[bool, list[str | tuple[int, str]]]:
+def _place(key: tuple[bool, str]) -> tuple[bool, list[str | tuple[int, str]], str]:
     """Where a name stands among its neighbours: numbers in it count as such, so that 10 comes after 9."""
     parts: list[str | tuple[int, str]] = list(_NUMBERS.split(key[1]))
     for n in range(1, len(parts), 2):
         digits = str(parts[n]).lstrip("0")
         parts[n] = (len(digits), digits)  # as text: a number may have any number of digits
-    return key[0], parts
+    return key[0], parts, key[1]
 
 
 @dataclass(frozen=True, slots=True)
