@@ -263,6 +263,13 @@ def test_a_stop_ends_it_within_a_mebibyte_or_two(tmp_path: Path, method: int) ->
     assert (tmp_path / "a").stat().st_size <= 8 * 1024 * 1024
 
 
+def test_a_stop_ends_what_inflates_to_nothing(tmp_path: Path) -> None:
+    data = build([Item(name="a", packed=b"\0\0\0\xff\xff" * (1024 * 1024), method=DEFLATED)])
+    asked = iter(range(10**6))
+    with opened(data) as fd, pytest.raises(StoppedError):
+        unpack(fd, tmp_path, LIMITS, lambda: next(asked) >= 5)
+
+
 def test_a_stop_before_the_first_byte(tmp_path: Path) -> None:
     with opened(build([Item(name="a")])) as fd, pytest.raises(StoppedError):
         unpack(fd, tmp_path, LIMITS, lambda: True)

@@ -122,11 +122,7 @@ def _read(fd: int, offset: int, length: int) -> bytes:
 def _end(fd: int, size_bytes: int) -> _End:
     tail_bytes = min(size_bytes, _END.size + _COMMENT_LIMIT_BYTES)
     tail = _read(fd, size_bytes - tail_bytes, tail_bytes)
-    at = tail.rfind(b"PK\5\6")
-    while at >= 0 and not (at + _END.size <= len(tail) and at + _END.size + _END.unpack_from(tail, at)[7] == len(tail)):
-        at = tail.rfind(b"PK\5\6", 0, at + 3) if at else -1
-    if at < 0:
-        raise UnpackError("This is no zip: the record at its end is missing.")
+    at = _end_at(tail)
     _, *disks, here_count, count, list_bytes, offset, _ = _END.unpack_from(tail, at)
     end_at = size_bytes - tail_bytes + at
     disks, end_at, here_count, found = _end_64(fd, end_at, (disks, here_count, _End(count, list_bytes, offset)))
@@ -135,6 +131,17 @@ def _end(fd: int, size_bytes: int) -> _End:
     if found.offset + found.size_bytes != end_at:
         raise UnpackError("The list of the zip is not where the record at its end says.")
     return found
+
+
+def _end_at(tail: bytes) -> int:
+    """Where the record begins: the last one whose comment reaches to the end of the file."""
+    at = tail.rfind(b"PK\5\6")
+    while at >= 0:
+        behind = at + _END.size
+        if behind <= len(tail) and behind + _END.unpack_from(tail, at)[7] == len(tail):
+            return at
+        at = tail.rfind(b"PK\5\6", 0, at + 3)
+    raise UnpackError("This is no zip: the record at its end is missing.")
 
 
 def _end_64(fd: int, end_at: int, plain: tuple[list[int], int, _End]) -> tuple[list[int], int, int, _End]:
