@@ -13,6 +13,7 @@ same blobs. The files go when the core has committed the end.
 
 from __future__ import annotations
 
+import errno
 import logging
 from contextlib import suppress
 from dataclasses import replace
@@ -21,11 +22,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_server.core.bundles.errors import StoppedError
-from jobdeck_server.core.errors import JobdeckError
+from jobdeck_server.core.errors import CapacityError, JobdeckError, NoSpaceError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.engines.base import BUNDLES, Ended, Launch, Noted, Planned, Started
-from jobdeck_server.engines.workshop import StatusError
+from jobdeck_server.engines.workfiles import StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jobdeck.executor")
 _RETRY_S = 2.0
+_BUSY_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 _SWEEP_S = 30.0
 _COMMITTED_LOOK_S = 0.2
 
@@ -80,8 +82,11 @@ class BuiltinExecutor:
         self._sink: Sink | None = None
         self._nursery: trio.Nursery | None = None
         self._making: dict[str, _Making] = {}
+        self._made: dict[str, Launch] = {}  # handed on to the local engine, which may be asked again
         self._following: dict[str, _Following] = {}
-        self._collecting: set[str] = set()
+        self._collecting: dict[str, trio.Event] = {}  # set when they are waited for no longer
+        self._known = trio.Event()  # the core has taken in the jobs that it found
+        self._ending = False
 
     # -- as an engine --
 
@@ -92,22 +97,38 @@ class BuiltinExecutor:
             self._nursery = nursery
             await nursery.start(self._local.run, self)
             nursery.start_soon(self._sweep)
+            nursery.start_soon(self._hear_end)
             task_status.started()
 
+    async def _hear_end(self) -> None:
+        """Tell threads at work, which cannot be cancelled, when the server ends."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._ending = True
+
     def submit(self, launch: Launch) -> None:
-        """Start a program, or make a bundle ready and start it then."""
+        """Start a program, or make a bundle ready and start it then.
+
+        One that was made ready is never made anew: it may be asked for again (the keeper was lost and came back) when
+        its program runs already, in the very files.
+        """
         if launch.spec.get("bundle") is None:
             self._local.submit(launch)
+        elif launch.job_id in self._made:
+            self._local.submit(self._made[launch.job_id])
         elif launch.job_id not in self._making and self._nursery is not None:
             self._making[launch.job_id] = _Making()
             self._nursery.start_soon(self._make, launch)
 
     async def stop(self, job_id: str, stop: Stop) -> None:
-        """Stop a job; one that is being made ready never runs."""
+        """Stop a job; one that is being made ready never runs, and results that cannot be kept now are given up."""
         making = self._making.get(job_id)
         if making is not None:
             making.cancel()
             await making.over.wait()
+        if job_id in self._collecting:
+            self._collecting[job_id].set()
         await self._local.stop(job_id, stop)
 
     async def signal(self, job_id: str, signum: int) -> bool:
@@ -142,7 +163,8 @@ class BuiltinExecutor:
         await self._local.forget_output(job_id)
 
     async def kept(self) -> Collection[str]:
-        """The jobs of which something is kept."""
+        """The jobs of which something is kept; asked once the core has taken in those that it found."""
+        self._known.set()
         return await self._local.kept()
 
     def follow(self, job_id: str) -> Path:
@@ -158,6 +180,8 @@ class BuiltinExecutor:
             return
         if isinstance(report, Started):
             self._follow_soon(job_id)
+        elif isinstance(report, Ended):
+            self._let_go(job_id)
         self._tell(job_id, report)
 
     async def resync(self) -> None:
@@ -176,26 +200,45 @@ class BuiltinExecutor:
     def _has_results(self, job_id: str, report: Ended) -> bool:
         return report.how in ("exit", "error") and self.engine_of(job_id) == BUNDLES
 
+    def _let_go(self, job_id: str) -> None:
+        """A job has ended: forget what it took to run it."""
+        self._made.pop(job_id, None)
+        following = self._following.pop(job_id, None)
+        if following is not None:
+            following.program_ended.set()
+
     # -- before --
 
     async def _make(self, launch: Launch) -> None:
-        """Make a bundle ready and have it started."""
+        """Make a bundle ready and have it started; of one that is not, nothing is left."""
         job_id = launch.job_id
         making = self._making[job_id]
         try:
             with making.scope:
-                made = await self._workshop.prepare(launch, cancelled=lambda: making.cancelled)
-                self._tell(job_id, Planned(steps=made.steps))
-                self._local.submit(replace(launch, spec=made.spec))
+                await self._start(launch, making)
+            if job_id not in self._made and not self._ending:
+                await self._workshop.clear(job_id)
+        finally:
+            del self._making[job_id]
+            making.over.set()
+
+    async def _start(self, launch: Launch, making: _Making) -> None:
+        job_id = launch.job_id
+        try:
+            made = await self._workshop.prepare(launch, cancelled=lambda: making.cancelled or self._ending)
         except StoppedError:
             _log.info("job %s: stopped before it was started", job_id)
         except StatusError as error:
             self._fail(job_id, str(error), was_started=error.was_started)
         except (JobdeckError, StoreError, OSError) as error:
             self._fail(job_id, f"FAILED_SOURCE_COULD_NOT_BE_OBTAINED: {error}", was_started=False)
-        finally:
-            del self._making[job_id]
-            making.over.set()
+        except Exception as error:  # noqa: BLE001  # one bundle must not end the server, now and at each of its starts
+            _log.exception("job %s", job_id)
+            self._fail(job_id, f"FAILED_SOURCE_COULD_NOT_BE_OBTAINED: {error!r}", was_started=False)
+        else:
+            self._tell(job_id, Planned(steps=made.steps))
+            ready = self._made[job_id] = replace(launch, spec=made.spec)
+            self._local.submit(ready)
 
     def _fail(self, job_id: str, text: str, *, was_started: bool) -> None:
         _log.info("job %s: %s", job_id, text)
@@ -205,67 +248,92 @@ class BuiltinExecutor:
     # -- meanwhile --
 
     def _follow_soon(self, job_id: str) -> None:
-        if job_id not in self._following and self.engine_of(job_id) == BUNDLES and self._nursery is not None:
-            self._following[job_id] = _Following()
-            self._nursery.start_soon(self._follow, job_id)
+        if job_id not in self._collecting and self.engine_of(job_id) == BUNDLES:
+            self._follower(job_id)
 
-    async def _follow(self, job_id: str) -> None:
-        following = self._following[job_id]
+    def _follower(self, job_id: str) -> _Following:
+        following = self._following.get(job_id)
+        if following is None:
+            following = self._following[job_id] = _Following()
+            if self._nursery is not None:
+                self._nursery.start_soon(self._follow, job_id, following)
+        return following
+
+    async def _follow(self, job_id: str, following: _Following) -> None:
         try:
             await self._workshop.follow(job_id, following.program_ended)
-        except (JobdeckError, StoreError, OSError) as error:
+        except (JobdeckError, StoreError, OSError, StatusError) as error:
             _log.warning("job %s: its output is told in segments no longer: %s", job_id, error)
+        except Exception:  # noqa: BLE001  # nor must what it says
+            _log.exception("job %s: its output is told in segments no longer", job_id)
         finally:
             following.over.set()
-
-    async def _all_told(self, job_id: str) -> None:
-        """Wait until all output is told in segments."""
-        self._follow_soon(job_id)  # a server that came back after the end has not begun
-        following = self._following[job_id]
-        following.program_ended.set()
-        await following.over.wait()
-        del self._following[job_id]
 
     # -- after --
 
     def _collect_soon(self, job_id: str, ended: Ended) -> None:
         if job_id not in self._collecting and self._nursery is not None:
-            self._collecting.add(job_id)
+            self._collecting[job_id] = trio.Event()
             self._nursery.start_soon(self._collect, job_id, ended)
 
     async def _collect(self, job_id: str, ended: Ended) -> None:
         """Keep a bundle's results, then let its end be known."""
-        await self._all_told(job_id)
-        until_s = trio.current_time() + self._patience_s
-        while True:
-            try:
-                results = await self._workshop.collect(job_id, ended.output_bytes)
-                break
-            except StatusError as error:
-                failure = str(error)
-            except (JobdeckError, StoreError, OSError) as error:
-                failure = f"FAILED_TO_SAVE_ARTIFACT: {error}"
-                if trio.current_time() < until_s:
-                    self._tell(job_id, Noted(note=f"results wait to be kept: {error}"))
-                    await trio.sleep(_RETRY_S)
-                    continue
-            _log.warning("job %s: %s", job_id, failure)
-            results = {}
+        following = self._follower(job_id)  # a server that came back after the end has none yet
+        following.program_ended.set()
+        await following.over.wait()
+        self._let_go(job_id)
+        try:
+            ended = replace(ended, results=await self._results(job_id, ended.output_bytes))
+        except StoppedError:
+            return  # the server ends; the next one collects
+        except StatusError as error:
+            _log.warning("job %s: %s", job_id, error)
             # What a failed or stopped job left is lost, and still it ended as it did.
             if ended.how == "exit" and ended.code == 0:
-                ended = replace(ended, how="error", code=None, text=failure)
-            break
-        self._tell(job_id, replace(ended, results=results))
+                ended = replace(ended, how="error", code=None, text=str(error))
+        self._tell(job_id, ended)
         while self.engine_of(job_id) is not None:  # noqa: ASYNC110  # a commit tells nobody but the core
             await trio.sleep(_COMMITTED_LOOK_S)
-        self._collecting.discard(job_id)
+        del self._collecting[job_id]
         await self._workshop.clear(job_id)
+
+    async def _results(self, job_id: str, output_bytes: int) -> dict[str, str]:
+        """Collect them, again and again for as long as there is only something in the way that may pass.
+
+        Raises:
+            StatusError: They cannot be kept.
+            StoppedError: The server ends.
+        """
+        until_s = trio.current_time() + self._patience_s
+        given_up = self._collecting[job_id]
+        while True:
+            try:
+                return await self._workshop.collect(job_id, output_bytes, cancelled=lambda: self._ending)
+            except (StoppedError, StatusError):
+                raise
+            except (JobdeckError, StoreError, OSError) as error:
+                if given_up.is_set() or trio.current_time() >= until_s or not _may_pass(error):
+                    raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
+                self._tell(job_id, Noted(note=f"results wait to be kept: {error}"))
+            except Exception as error:  # nor must its results
+                _log.exception("job %s", job_id)
+                raise StatusError("FAILED_TO_SAVE_ARTIFACT", repr(error)) from error
+            with trio.move_on_after(_RETRY_S):
+                await given_up.wait()
 
     async def _sweep(self) -> None:
         """Remove the files of jobs that are no more, as a server that was killed leaves them."""
+        await self._known.wait()
         while True:
-            await trio.sleep(_SWEEP_S)
             with suppress(OSError):
                 for job_id in await self._workshop.kept():
                     if self.engine_of(job_id) is None:
                         await self._workshop.clear(job_id)
+            await trio.sleep(_SWEEP_S)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it may be better in a while: no room, too much else to do."""
+    if isinstance(error, OSError):
+        return error.errno in _BUSY_ERRNOS
+    return isinstance(error, CapacityError | NoSpaceError | StoreError)

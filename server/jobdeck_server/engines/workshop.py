@@ -12,11 +12,9 @@ Source: the WebGME executor walkthrough; wire reference sections 5 and 6. Status
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,16 +26,31 @@ from jobdeck_protocol.job import Step
 from jobdeck_server.core.blobrecord import file_record, record_of
 from jobdeck_server.core.blobs import FileTarget
 from jobdeck_server.core.bundles.config import parse_config
-from jobdeck_server.core.bundles.errors import ConfigError, LeftOutError, UnpackError, WalkError
+from jobdeck_server.core.bundles.errors import LeftOutError, UnpackError, WalkError
 from jobdeck_server.core.bundles.globs import Patterns
 from jobdeck_server.core.bundles.limits import ConfigLimits, UnpackLimits, WalkLimits
-from jobdeck_server.core.bundles.unpack import never, unpack, unpack_tree
+from jobdeck_server.core.bundles.unpack import unpack, unpack_tree
 from jobdeck_server.core.bundles.walk import walk
 from jobdeck_server.core.environment import standard
-from jobdeck_server.core.errors import BlobLinkError, MissingContentError, TooLargeError, UnknownBlobError
+from jobdeck_server.core.errors import (
+    BlobLinkError,
+    JobdeckError,
+    MissingContentError,
+    TooLargeError,
+    UnknownBlobError,
+)
 from jobdeck_server.core.mime import mime_of
-from jobdeck_server.core.streams import Kind, write_stream
+from jobdeck_server.core.store import StoreError
 from jobdeck_server.engines.segments import Pace, SegmentLedger, tell_segments
+from jobdeck_server.engines.workfiles import (
+    StatusError,
+    make_folder,
+    read_plain,
+    read_plan,
+    remove,
+    write_plan,
+    write_streams,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -58,18 +71,6 @@ T = TypeVar("T")
 
 _SHELL_WORD = re.compile(r"[\s|&;<>()$`\"'*?~#=%{}\[\]!\\]")
 """What a program's name hardly has and a line for a shell has."""
-
-
-class StatusError(Exception):
-    """A bundle cannot be run, or its results not be kept; the text begins with the API's status.
-
-    Attributes:
-        was_started: The original says of such a job that it was started.
-    """
-
-    def __init__(self, status: str, text: str, *, was_started: bool = False) -> None:
-        super().__init__(f"{status}: {text}")
-        self.was_started = was_started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +125,13 @@ class Workshop:
         job_id, blob_hash = launch.job_id, str(launch.spec["bundle"])
         target = await self._find(blob_hash)
         files = self._folder / job_id / "files"
-        await self._in_thread(partial(_make_folder, self._folder / job_id))
+        await self._in_thread(partial(make_folder, self._folder / job_id))
         await self._lay_out(target, files, cancelled)
         try:
             config = await self._in_thread(partial(self._read_config, files))
-        except (ConfigError, OSError) as error:
+        except (ValueError, OSError) as error:  # ConfigError is one
             raise StatusError("FAILED_EXECUTOR_CONFIG", _why(error), was_started=True) from error
-        await self._in_thread(partial(_write_plan, self._folder / job_id / _PLAN, config))
+        await self._in_thread(partial(write_plan, self._folder / job_id / _PLAN, config))
         env = standard(job_id, self._settings) | {"ORIGIN_URL": self._origin}
         argv = await self._in_thread(partial(_argv, config, files, env["PATH"]))
         step = {"argv": argv, "executable": None, "env": env, "cwd": str(files)}
@@ -165,31 +166,27 @@ class Workshop:
             raise StatusError("FAILED_CREATING_SOURCE_ZIP", _why(error)) from error
 
     def _read_config(self, files: Path) -> BundleConfig:
-        fd = os.open(files / _CONFIG, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise ConfigError(f"{_CONFIG} is no file")
-            limits = ConfigLimits.of(self._settings)
-            return parse_config(file.read(limits.size_bytes + 1), limits)
+        limits = ConfigLimits.of(self._settings)
+        return parse_config(read_plain(files / _CONFIG, limits.size_bytes + 1), limits)
 
     # -- meanwhile --
 
     async def follow(self, job_id: str, over: trio.Event) -> None:
-        """Tell a job's standard output in segments, if its config asks for that, until ``over`` and all is told."""
-        try:
-            plan = await self._in_thread(partial(_read_plan, self._folder / job_id / _PLAN))
-        except FileNotFoundError:
-            return
-        pace = Pace(
-            lines_count=max(0, plan["output_segment_lines"]), interval_s=max(0, plan["output_interval_ms"]) / 1000
-        )
+        """Tell a job's standard output in segments, if its config asks for that, until ``over`` and all is told.
+
+        Raises:
+            StatusError: The plan is gone.
+            JobdeckError, StoreError, OSError: They cannot be told.
+        """
+        plan = await self._in_thread(partial(read_plan, self._folder / job_id / _PLAN))
+        pace = Pace(lines_count=max(0, plan.segment_lines), interval_s=max(0, plan.interval_ms) / 1000)
         if (pace.lines_count or pace.interval_s) and self.ledger is not None and self.output is not None:
             with await self.output(job_id) as reader:
                 await tell_segments(reader, self.ledger, job_id, pace, over)
 
     # -- after --
 
-    async def collect(self, job_id: str, output_bytes: int) -> dict[str, str]:
+    async def collect(self, job_id: str, output_bytes: int, *, cancelled: Callable[[], bool]) -> dict[str, str]:
         """Keep a job's results as blobs; done again, it does the same.
 
         Returns:
@@ -197,23 +194,20 @@ class Workshop:
 
         Raises:
             StatusError: There is something wrong with the files.
+            StoppedError: ``cancelled`` said so.
             JobdeckError, StoreError, OSError: They cannot be kept now.
         """
         place = self._folder / job_id
-        try:
-            plan = await self._in_thread(partial(_read_plan, place / _PLAN))
-        except FileNotFoundError:
-            return {}  # it was never made ready
+        plan = await self._in_thread(partial(read_plan, place / _PLAN))
         files = place / "files"
-        await self._in_thread(partial(_write_streams, self._jobs_dir / job_id, files, output_bytes))
         limits = ConfigLimits.of(self._settings).patterns
-        wanted = [(name, Patterns(patterns, limits)) for name, patterns in plan["artifacts"]]
-        kept: dict[str, tuple[str, int]] = {}
+        wanted = [(name, Patterns(patterns, limits)) for name, patterns in plan.artifacts]
         try:
-            found = await self._in_thread(partial(_find, files, WalkLimits.of(self._settings), wanted))
-            await self._keep_all(job_id, found, kept)
+            await self._in_thread(partial(write_streams, self._jobs_dir / job_id, files, output_bytes))
+            found = await self._in_thread(partial(_find, files, WalkLimits.of(self._settings), wanted, cancelled))
         except WalkError as error:
             raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
+        kept = await self._keep_all(job_id, found)
         results = {}
         for name, patterns in wanted:
             own = {path: each for path, each in kept.items() if patterns.matches(path)}
@@ -222,18 +216,35 @@ class Workshop:
             await self.ledger.note_super_set(job_id, await self._keep_artifact(job_id, _SUPER_SET, kept))
         return results
 
-    async def _keep_all(self, job_id: str, found: Sequence[FoundFile], kept: dict[str, tuple[str, int]]) -> None:
-        """Upload files, some at a time."""
+    async def _keep_all(self, job_id: str, found: Sequence[FoundFile]) -> dict[str, tuple[str, int]]:
+        """Upload files, some at a time.
+
+        Returns:
+            For each path the hash of its record, and its length in bytes.
+
+        Raises:
+            JobdeckError, StoreError, OSError: The first that went wrong; nothing more is begun then.
+        """
+        kept: dict[str, tuple[str, int]] = {}
+        failed: list[Exception] = []
         left = iter(found)
 
         async def work() -> None:
             for each in left:
-                with suppress(LeftOutError):
-                    kept[each.path] = await self._keep_file(job_id, each)
+                try:
+                    with suppress(LeftOutError):
+                        kept[each.path] = await self._keep_file(job_id, each)
+                except (JobdeckError, StoreError, OSError) as error:  # as it is, and not in a group
+                    failed.append(error)
+                if failed:
+                    return
 
         async with trio.open_nursery() as nursery:
             for _ in range(min(len(found), self._settings.executor_upload_limit_count)):
                 nursery.start_soon(work)
+        if failed:
+            raise failed[0]
+        return kept
 
     async def _keep_file(self, job_id: str, found: FoundFile) -> tuple[str, int]:
         """Upload one file as far as it was long when it was found.
@@ -278,7 +289,7 @@ class Workshop:
 
     async def clear(self, job_id: str) -> None:
         """Remove a job's files."""
-        await self._in_thread(partial(shutil.rmtree, self._folder / job_id, ignore_errors=True))
+        await self._in_thread(partial(remove, self._folder / job_id))
 
     async def kept(self) -> list[str]:
         """The jobs that have files here."""
@@ -288,59 +299,27 @@ class Workshop:
         return await trio.to_thread.run_sync(call, limiter=self._limiter)
 
 
-def _make_folder(place: Path) -> None:
-    """A new empty folder for a job's files, whatever an earlier try has left."""
-    shutil.rmtree(place, ignore_errors=True)
-    (place / "files").mkdir(mode=0o700, parents=True)
-
-
-def _write_plan(path: Path, config: BundleConfig) -> None:
-    plan = {
-        "artifacts": [[each.name, list(each.patterns)] for each in config.artifacts],
-        "output_interval_ms": config.output_interval_ms,
-        "output_segment_lines": config.output_segment_lines,
-    }
-    path.write_text(json.dumps(plan))
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    plan: dict[str, Any] = json.loads(path.read_text())
-    return plan
-
-
 def _argv(config: BundleConfig, files: Path, search_path: str) -> list[str]:
     """What to start: the program, or if there is none of that name and it reads like a line for the shell, the shell.
 
     The document calls ``cmd`` a shell command, and its original never used a shell.
     """
-    there = (files / config.cmd).exists() if "/" in config.cmd else shutil.which(config.cmd, path=search_path)
+    there = os.path.exists(files / config.cmd) if "/" in config.cmd else shutil.which(config.cmd, path=search_path)
     if there or not _SHELL_WORD.search(config.cmd):
         return [config.cmd, *config.args]
     line = f'{config.cmd} "$@"' if config.args else config.cmd
     return ["/bin/sh", "-c", line, "sh", *config.args]
 
 
-def _find(files: Path, limits: WalkLimits, wanted: Sequence[tuple[str, Patterns]]) -> list[FoundFile]:
+def _find(
+    files: Path, limits: WalkLimits, wanted: Sequence[tuple[str, Patterns]], cancelled: Callable[[], bool]
+) -> list[FoundFile]:
     """The files that some artifact wants."""
     return [
         found
-        for found in walk(files, limits, cancelled=never)
+        for found in walk(files, limits, cancelled=cancelled)
         if any(patterns.matches(found.path) for _, patterns in wanted)
     ]
-
-
-def _write_streams(job: Path, files: Path, output_bytes: int) -> None:
-    """Put what the job said beside its files, in place of whatever the job has put there."""
-    for name, kind in (("job_stdout.txt", Kind.STDOUT), ("job_stderr.txt", Kind.STDERR)):
-        path = files / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        path.unlink(missing_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        try:
-            write_stream(job, kind, output_bytes, fd)
-        finally:
-            os.close(fd)
 
 
 def _why(error: Exception) -> str:
