@@ -143,7 +143,7 @@ class Settings:
     executor_upload_limit_count: int = 8  # results of one job that are uploaded at the same time
     executor_patience_s: float = 600.0  # for results that cannot be kept now: no room, too many uploads
     executor_artifact_limit_count: int = 256  # that a job asks for
-    executor_pattern_limit_count: int = 1000  # of one artifact, after braces are expanded
+    executor_pattern_limit_count: int = 5000  # of one job, after braces are expanded
     executor_pattern_limit_bytes: int = 4096  # of one pattern
     executor_result_limit_count: int = 100_000  # files, folders and others in a job's folder when its results are taken
     executor_result_limit_bytes: int = 64 * GIB

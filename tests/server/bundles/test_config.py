@@ -164,6 +164,18 @@ def test_numbers_beyond_all() -> None:
         parse_config(b'{"cmd": "x", "resultArtifacts": [], "outputInterval": 1e999}')
 
 
+def test_artifacts_share_the_limits_of_patterns() -> None:
+    def tried(artifacts: int, **limits: int) -> BundleConfig:
+        wanted = [{"name": str(number), "resultPatterns": ["{a,b}", "!c"]} for number in range(artifacts)]
+        data = json.dumps({"cmd": "x", "resultArtifacts": wanted}).encode()
+        return parse_config(data, ConfigLimits(patterns=PatternLimits(**limits)))
+
+    assert len(tried(4, count=12, total_chars=12).artifacts) == 4
+    for limits in ({"count": 11}, {"total_chars": 11}):
+        with pytest.raises(ConfigError, match=r"resultArtifacts\[3\].resultPatterns: .* too many"):
+            tried(4, **limits)
+
+
 def test_other_limits() -> None:
     limits = ConfigLimits(size_bytes=len(WALKTHROUGH), patterns=PatternLimits(count=1))
     parse_config(WALKTHROUGH, limits)

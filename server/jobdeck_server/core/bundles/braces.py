@@ -134,4 +134,4 @@ def _product(items: list[str | _Brace], room: Room, text: str) -> list[str]:
 
 
 def _too_many(text: str) -> PatternError:
-    return PatternError(f"The pattern {shown(text)} stands for too many.")
+    return PatternError(f"With the pattern {shown(text)} there are too many, once braces are expanded.")

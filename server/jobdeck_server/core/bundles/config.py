@@ -2,7 +2,8 @@
 
     cmd                  a text, required: the program, or a shell line (who runs it decides)
     args                 a list of texts; none if missing or null
-    resultArtifacts      required: a list of artifacts, which may be empty; an object counts as an empty list
+    resultArtifacts      required: a list of artifacts, which may be empty; an object counts as an empty list. Limits of
+                         patterns hold for all of them together
         name             a text, required; no two may have the same, since one of them would be lost
         resultPatterns   a list of texts (see ``globs``); missing, or no list: every file
     outputInterval       milliseconds; below or at 0, null or missing: off
@@ -142,40 +143,40 @@ def _artifacts(value: Json, limits: ConfigLimits) -> tuple[ArtifactRequest, ...]
         raise ConfigError("resultArtifacts is no list.")
     if len(value) > limits.artifact_count:
         raise ConfigError(f"resultArtifacts has {len(value)} artifacts; {limits.artifact_count} are taken.")
-    artifacts = tuple(
-        _artifact(each, f"resultArtifacts[{number}]", limits.patterns) for number, each in enumerate(value)
-    )
-    names: set[str] = set()
-    for each in artifacts:
-        if each.name in names:
-            raise ConfigError(f"resultArtifacts has two artifacts with the name {shown(each.name)}.")
-        names.add(each.name)
-    return artifacts
+    artifacts: dict[str, ArtifactRequest] = {}
+    left = limits.patterns  # they share it: all of them are compiled at the same time when the job has ended
+    for number, each in enumerate(value):
+        artifact, left = _artifact(each, f"resultArtifacts[{number}]", left)
+        if artifact.name in artifacts:
+            raise ConfigError(f"resultArtifacts has two artifacts with the name {shown(artifact.name)}.")
+        artifacts[artifact.name] = artifact
+    return tuple(artifacts.values())
 
 
-def _artifact(value: Json, what: str, limits: PatternLimits) -> ArtifactRequest:
+def _artifact(value: Json, what: str, limits: PatternLimits) -> tuple[ArtifactRequest, PatternLimits]:
+    """One of them, and what it leaves for the patterns of the next."""
     if not isinstance(value, dict):
         raise ConfigError(f"{what} is no object.")
     name = _text(value.get("name"), f"{what}.name", _NAME_LIMIT_BYTES)
     if not name:
         raise ConfigError(f"{what}.name is empty.")
-    patterns = _patterns(value.get("resultPatterns"), f"{what}.resultPatterns", limits)
-    return ArtifactRequest(name=name, patterns=patterns)
+    patterns, left = _patterns(value.get("resultPatterns"), f"{what}.resultPatterns", limits)
+    return ArtifactRequest(name=name, patterns=patterns), left
 
 
-def _patterns(value: Json, what: str, limits: PatternLimits) -> tuple[str, ...]:
+def _patterns(value: Json, what: str, limits: PatternLimits) -> tuple[tuple[str, ...], PatternLimits]:
     if not isinstance(value, list):
-        return ()
+        return (), limits
     patterns = []
     for number, each in enumerate(value):
         if not isinstance(each, str):
             raise ConfigError(f"{what}[{number}] is no text.")
         patterns.append(each)
     try:
-        Patterns(patterns, limits)
+        left = Patterns(patterns, limits).left
     except PatternError as error:
         raise ConfigError(f"{what}: {error}") from None
-    return tuple(patterns)
+    return tuple(patterns), left
 
 
 def _number(value: Json, what: str) -> int:

@@ -27,6 +27,7 @@ Source: the executor's reference, section 5, and the behaviour of minimatch 3.0.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import re2  # type: ignore[import-untyped]  # the package tells no types
@@ -56,6 +57,9 @@ class Patterns:
         patterns: As in ``resultPatterns``.
         limits: How many and how long.
 
+    Attributes:
+        left: What they leave of these limits.
+
     Raises:
         PatternError: One is too long, is no text, or they stand for too many.
     """
@@ -79,6 +83,7 @@ class Patterns:
                 positive += each
         if positive:
             self._any.append(_Alternatives(positive))
+        self.left = replace(limits, count=room.count, total_chars=room.chars)
 
     def matches(self, path: str) -> bool:
         """Whether one of the patterns takes this file.

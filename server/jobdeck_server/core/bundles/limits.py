@@ -13,7 +13,7 @@ _DEFAULTS = Settings(data_dir=Path())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatternLimits:
-    """Of one list of patterns.
+    """Of the patterns of a job.
 
     Attributes:
         count: After their braces are expanded.
@@ -23,7 +23,7 @@ class PatternLimits:
 
     count: int = _DEFAULTS.executor_pattern_limit_count
     length_bytes: int = _DEFAULTS.executor_pattern_limit_bytes
-    total_chars: int = 256 * 1024
+    total_chars: int = 128 * 1024
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -40,7 +40,7 @@ class ConfigLimits:
         artifact_count: That it asks for.
         argument_count: Of the command.
         argument_bytes: Of each of them, as the kernel limits it.
-        patterns: Of each artifact.
+        patterns: Of all artifacts together.
     """
 
     size_bytes: int = _DEFAULTS.executor_config_limit_bytes
