@@ -33,12 +33,11 @@ from jobdeck_server.core.executorkeys import POOL, Given, Keys, Told, is_of
 from jobdeck_server.core.executormend import Mender
 from jobdeck_server.core.executorrows import DIALECT, GUEST, Found, Row
 from jobdeck_server.core.executorsegments import Segments
-from jobdeck_server.core.executorstatus import CANCELED, CREATED, FINISHED, end_of, own_word, status_of
+from jobdeck_server.core.executorstatus import CANCELED, CREATED, FINISHED, end_of, own_word, states_with, status_of
 from jobdeck_server.core.requests import JobRequest
 from jobdeck_server.engines.base import BUNDLES, OUTSIDE, Ended
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 
     from jobdeck_server.core.executorqueue import Entry
@@ -175,24 +174,31 @@ class Executor:
         """Its status in the words of the API."""
         return status_of(told.job, told.row, attempt_limit_count=self.settings.executor_attempt_limit_count)
 
-    async def every(self) -> AsyncGenerator[Told, None]:
-        """The newest job of each key, in the order in which they came; one query for a page of them."""
+    async def every(self, status: str | None = None) -> AsyncGenerator[Told, None]:
+        """The newest job of each key, in the order in which they came; one query for a page of them.
+
+        Args:
+            status: Only jobs with this status; None for all.
+        """
         at, count = 0, self.settings.executor_page_count
+        ended = None if status is None else states_with(status)
         while True:
-            page: list[Found] = await self._core.store.read(
-                partial(_page, after=at, limit_count=count)  # read and parsed there, not here
-            )
+            read = partial(executorrows.newest_after, seq=at, ended=ended, limit_count=count)
+            page = await self._core.store.read(read)
             for found in page:
                 at = found.seq
-                live, entry = self._core.live(found.job.id), self._desk.entry(found.job.id)
-                if live is None and not found.job.ended:  # its end was committed while the page was being read
-                    told = await self._keys.find(found.job.key or "")
-                    if told is not None:
-                        yield told
-                    continue
-                yield Told(job=found.job if live is None else live.job, row=found.row if entry is None else entry.row)
+                told = await self._now(found)
+                if told is not None and status in (None, self.status(told)):
+                    yield told
             if len(page) < count:
                 return
+
+    async def _now(self, found: Found) -> Told | None:
+        """A job that was read a moment ago, as it stands now."""
+        live, entry = self._core.live(found.job.id), self._desk.entry(found.job.id)
+        if live is None and not found.job.ended:  # its end was committed while it was being read
+            return await self._keys.find(found.job.key or "")
+        return Told(job=found.job if live is None else live.job, row=found.row if entry is None else entry.row)
 
     # -- changing --
 
@@ -286,10 +292,6 @@ class Executor:
     async def beat(self, call: Call, gone: Callable[[], Awaitable[None]] | None = None) -> Beat:
         """Answer a worker that asks for jobs; see ``Desk.beat``."""
         return await self._desk.beat(call, gone)
-
-
-def _page(connection: sqlite3.Connection, *, after: int, limit_count: int) -> list[Found]:
-    return list(executorrows.newest_after(connection, after, limit_count))
 
 
 def _digest(secret: str) -> bytes:

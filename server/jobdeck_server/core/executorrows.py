@@ -14,11 +14,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from jobdeck_protocol.job import Job, JobState, from_wire
+from jobdeck_protocol.job import ENDED, Job, JobState, from_wire
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 DIALECT: Final = "webgme"
 GUEST: Final = "guest"
@@ -135,16 +135,27 @@ def find(connection: sqlite3.Connection, key: str) -> Found | None:
     return None if found is None else _found(found)
 
 
-def newest_after(connection: sqlite3.Connection, seq: int, limit_count: int) -> Iterator[Found]:
-    """Jobs that are the newest with their key, in the order in which they came, after number ``seq``."""
+def newest_after(
+    connection: sqlite3.Connection, seq: int, *, ended: Collection[JobState] | None, limit_count: int
+) -> list[Found]:
+    """Jobs that are the newest with their key, in the order in which they came, after number ``seq``.
+
+    Args:
+        connection: A reading one.
+        seq: Of the last one that is known.
+        ended: Of those that have ended only the ones in these states; None for all.
+        limit_count: The most that are read.
+    """
+    states = [*_LIVE, *(ENDED if ended is None else ended)]
+    marks = ",".join("?" * len(states))
     found = connection.execute(
         f"select seq, record, {_COLUMNS} from job left join executor_job on job_id = job.id"
-        " where dialect = ? and seq > ? and key is not null and not exists ("
+        f" where dialect = ? and seq > ? and +state in ({marks}) and key is not null and not exists ("
         "   select 1 from job newer where newer.key = job.key and newer.seq > job.seq and newer.dialect = job.dialect"
         ") order by seq limit ?",
-        (DIALECT, seq, limit_count),
+        (DIALECT, seq, *states, limit_count),
     )
-    return map(_found, found)
+    return [_found(each) for each in found]
 
 
 def lost(connection: sqlite3.Connection) -> list[Found]:

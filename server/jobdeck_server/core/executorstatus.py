@@ -76,6 +76,17 @@ def status_of(job: Job, row: Row, *, attempt_limit_count: int) -> str:
     return FAILED
 
 
+def states_with(status: str) -> frozenset[JobState]:
+    """The states in which a job may have ended that is told with this status."""
+    if status == SUCCESS:
+        return frozenset({JobState.SUCCEEDED})
+    if status == CANCELED:
+        return frozenset({JobState.STOPPED})
+    if status == CREATED:
+        return frozenset({JobState.LOST})
+    return frozenset({JobState.FAILED, JobState.LOST}) if status in _FAILURES else frozenset()
+
+
 def may_try_again(job: Job, attempt_limit_count: int) -> bool:
     """Whether a job that was lost is made anew: not if it was to be stopped, and not without end."""
     return not job.stop_requested and job.attempt < attempt_limit_count

@@ -192,10 +192,9 @@ class ExecutorRoutes:
         }
 
     async def _all_jobs(self, wanted: str | None) -> AsyncGenerator[str, None]:
-        async with aclosing(self._executor.every()) as every:
+        async with aclosing(self._executor.every(wanted or None)) as every:
             async for told in every:
-                if not wanted or self._executor.status(told) == wanted:
-                    yield f"{stringify(told.job.key)}:{stringify(self._info(told))}"
+                yield f"{stringify(told.job.key)}:{stringify(self._info(told))}"
 
     async def _all_segments(self, key: str, start: int | None, end: int | None) -> AsyncGenerator[str, None]:
         async with aclosing(self._executor.segments.every(key, start=start, end=end)) as every:

@@ -10,9 +10,10 @@ Source: reference of the WebGME executor, section 4.
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobdeck_protocol.job import JobState, time_text
+from jobdeck_protocol.job import JobState
 from jobdeck_server.engines.base import OUTSIDE
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.executor import Told
     from jobdeck_server.core.executorrows import Row
 
+_EPOCH = datetime(1970, 1, 1)  # all times are UTC, and the zone is written by hand: lists are long
 _BUILTIN = f"{os.uname().nodename}_jobdeck"
 
 
@@ -78,4 +80,4 @@ def _ran_here(job: Job) -> str | None:
 
 
 def _time(us: int) -> str:
-    return time_text(us)[:-4] + "Z"
+    return (_EPOCH + timedelta(milliseconds=us // 1000)).isoformat(timespec="milliseconds") + "Z"
