@@ -57,6 +57,8 @@ def _state(job: Job) -> str:
 
 
 def _steps(job: Job, names_limit: int) -> Iterator[tuple[str, str]]:
+    if job.bundle is not None:
+        yield "bundle", job.bundle
     for number, step in enumerate(job.steps):
         mark = "" if len(job.steps) == 1 else f"{number + 1} of {len(job.steps)}: "
         if job.step == number and len(job.steps) > 1:
