@@ -134,13 +134,15 @@ def test_the_zip_programs_zips(tmp_path: Path) -> None:
 def test_modes(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        items = [Item(name=f"d/{mode:o}", mode=mode) for mode in (0, 0o644, 0o100644, 0o100700, 0o106777, 0o100011)]
-        unpacked(build([*items, Item(name="e/", mode=0o040777), Item(name="f/", mode=0)]), tmp_path)
+        items = [
+            Item(name=f"d/{mode:o}", mode=mode) for mode in (0, 0xFFFF, 0o644, 0o100644, 0o100700, 0o106777, 0o100011)
+        ]
+        unpacked(build([*items, Item(name="e/", mode=0o040777), Item(name="f/", mode=0xFFFF)]), tmp_path)
     finally:
         os.umask(before)
     modes = {path: mode for path, (_, mode) in held(tmp_path).files.items()}
     assert modes == {
-        **dict.fromkeys(["d/0", "d/644", "d/100644", "d/100011"], 0o644),
+        **dict.fromkeys(["d/0", "d/177777", "d/644", "d/100644", "d/100011"], 0o644),
         **dict.fromkeys(["d/100700", "d/106777"], 0o755),
     }
     assert {stat.S_IMODE((tmp_path / each).stat().st_mode) for each in "def"} == {0o755}

@@ -35,6 +35,7 @@ _METHODS = {6: "imploded", 9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "zstd", 
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 _PATCH = 1 << 5
 _UTF8 = 1 << 11
+_NO_MODE = 0xFFFF  # written by old Java programs that did not know it
 _SENTINEL_16, _SENTINEL_32 = 0xFFFF, 0xFFFFFFFF
 _COMMENT_LIMIT_BYTES = 0xFFFF
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -197,6 +198,7 @@ def _entry(fields: tuple[int, ...], raw_name: bytes, extra: bytes, names: Names)
     folder = name.endswith("/")
     parts = names.add(name.removesuffix("/"), folder=folder)
     mode = fields[15] >> 16
+    mode = 0 if mode == _NO_MODE else mode
     packed_bytes, size_bytes, offset, disk = _long(fields, extras.get(_EXTRA_64, b""), name)
     if flags & _ENCRYPTED:
         raise UnpackError(f"{shown(name)} is encrypted.")
