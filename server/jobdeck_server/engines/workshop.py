@@ -28,7 +28,7 @@ from jobdeck_server.core.blobs import FileTarget
 from jobdeck_server.core.bundles.config import parse_config
 from jobdeck_server.core.bundles.errors import LeftOutError, UnpackError, WalkError
 from jobdeck_server.core.bundles.globs import Patterns
-from jobdeck_server.core.bundles.limits import ConfigLimits, UnpackLimits, WalkLimits
+from jobdeck_server.core.bundles.limits import ConfigLimits, PatternLimits, UnpackLimits, WalkLimits
 from jobdeck_server.core.bundles.unpack import unpack, unpack_tree
 from jobdeck_server.core.bundles.walk import walk
 from jobdeck_server.core.environment import standard
@@ -200,19 +200,25 @@ class Workshop:
         place = self._folder / job_id
         plan = await self._in_thread(partial(read_plan, place / _PLAN))
         files = place / "files"
-        limits = ConfigLimits.of(self._settings).patterns
-        wanted = [(name, Patterns(patterns, limits)) for name, patterns in plan.artifacts]
+        look = partial(
+            _look,
+            files,
+            [patterns for _, patterns in plan.artifacts],
+            limits=WalkLimits.of(self._settings),
+            pattern_limits=ConfigLimits.of(self._settings).patterns,
+            cancelled=cancelled,
+        )
         try:
             await self._in_thread(partial(write_streams, self._jobs_dir / job_id, files, output_bytes))
-            found = await self._in_thread(partial(_find, files, WalkLimits.of(self._settings), wanted, cancelled))
+            found = await self._in_thread(look)
         except WalkError as error:
             raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
-        kept = await self._keep_all(job_id, found)
+        kept = await self._keep_all(job_id, [each for each, _ in found])
         results = {}
-        for name, patterns in wanted:
-            own = {path: each for path, each in kept.items() if patterns.matches(path)}
+        for number, (name, _) in enumerate(plan.artifacts):
+            own = {each.path: kept[each.path] for each, numbers in found if number in numbers and each.path in kept}
             results[name] = await self._keep_artifact(job_id, name, own)
-        if wanted and self.ledger is not None:
+        if plan.artifacts and self.ledger is not None:
             await self.ledger.note_super_set(job_id, await self._keep_artifact(job_id, _SUPER_SET, kept))
         return results
 
@@ -311,15 +317,22 @@ def _argv(config: BundleConfig, files: Path, search_path: str) -> list[str]:
     return ["/bin/sh", "-c", line, "sh", *config.args]
 
 
-def _find(
-    files: Path, limits: WalkLimits, wanted: Sequence[tuple[str, Patterns]], cancelled: Callable[[], bool]
-) -> list[FoundFile]:
-    """The files that some artifact wants."""
-    return [
-        found
-        for found in walk(files, limits, cancelled=cancelled)
-        if any(patterns.matches(found.path) for _, patterns in wanted)
-    ]
+def _look(
+    files: Path,
+    wanted: Sequence[Sequence[str]],
+    *,
+    limits: WalkLimits,
+    pattern_limits: PatternLimits,
+    cancelled: Callable[[], bool],
+) -> list[tuple[FoundFile, tuple[int, ...]]]:
+    """The files that some artifact wants, and the numbers of those that do. Blocks: patterns and files may be many."""
+    artifacts = [Patterns(patterns, pattern_limits) for patterns in wanted]
+    found = []
+    for each in walk(files, limits, cancelled=cancelled):
+        numbers = tuple(number for number, patterns in enumerate(artifacts) if patterns.matches(each.path))
+        if numbers:
+            found.append((each, numbers))
+    return found
 
 
 def _why(error: Exception) -> str:
