@@ -205,32 +205,46 @@ class Desk:
             gone: Returns when it is no longer there; None if nobody can tell.
         """
         if not call.client_id:
-            return self._answer(call, (), ())
+            return self._answer(call, (), (), _BUSY_MS)
         worker = self._heard(call)
         worker.release()  # of two requests of one worker the older one is answered, with nothing
         mine: Sequence[Entry] = self._still_its_own(call)
-        mine = mine or self._queue.take(call.labels, call.available_count, but=call.running)
-        if not mine and not (worker.stopping().keys() - worker.told):
-            mine = await self._held(worker, call, gone)
+        hold = Hold(call, worker.free_count(call, trio.current_time()))
+        mine = mine or self._queue.take(call.labels, hold.free_count, but=call.running)
+        has_news = self._has_news(worker, call)
+        if not (mine or has_news or worker.stopping().keys() - worker.told):
+            mine = await self._held(worker, hold, gone)
         placed = await self._place(mine, worker)
         stopping = worker.stopping()
         worker.told = set(stopping)
         cancel = (*stopping.values(), *self._elsewhere(worker, call))
-        return self._answer(call, tuple(entry.key for entry in placed if entry.key not in call.running), cancel)
+        start = tuple(entry.key for entry in placed if entry.key not in call.running)
+        at_once = not has_news and (hold.free_count or hold.bell.is_set())
+        return self._answer(call, start, cancel, _AT_ONCE_MS if at_once else _BUSY_MS)
 
-    def _answer(self, call: Call, start: tuple[str, ...], cancel: tuple[str, ...]) -> Beat:
+    def _answer(self, call: Call, start: tuple[str, ...], cancel: tuple[str, ...], again_ms: int) -> Beat:
         if not self._settings.executor_hold_s:
-            refresh_ms = int(self._settings.executor_refresh_s * 1000)
-        else:
-            refresh_ms = _AT_ONCE_MS if call.available_count and call.client_id else _BUSY_MS
-        return Beat(start=start, refresh_ms=refresh_ms, label_jobs=self._label_jobs.get(), cancel=cancel)
+            again_ms = int(self._settings.executor_refresh_s * 1000)
+        return Beat(start=start, refresh_ms=again_ms, label_jobs=self._label_jobs.get(), cancel=cancel)
+
+    def _has_news(self, worker: Worker, call: Call) -> bool:
+        """Whether there are label jobs that this worker has not heard of since it has the labels that it has.
+
+        It begins as many as it has slots for, and with the next ones when it has earned a label.
+        """
+        label_jobs = self._label_jobs.get()
+        news = (call.labels, label_jobs)
+        if not call.available_count or not label_jobs or worker.offered == news:
+            return False
+        worker.offered = news
+        return True
 
     def _heard(self, call: Call) -> Worker:
         worker = self._worker(call.client_id)
         known = (worker.labels, worker.user)
         worker.labels, worker.user = call.labels, call.user
         worker.seen_us, worker.seen_s = now_us(), trio.current_time()
-        worker.note(call.running, worker.seen_s)
+        worker.note(call, worker.seen_s)
         for entry in worker.jobs.values():
             since_s = worker.seen_s if entry.missing_s is None else entry.missing_s
             if worker.seen_s - since_s >= self._settings.executor_missing_s:
@@ -271,15 +285,16 @@ class Desk:
                 found.append(key)
         return found
 
-    async def _held(self, worker: Worker, call: Call, gone: Callable[[], Awaitable[None]] | None) -> Sequence[Entry]:
+    async def _held(self, worker: Worker, hold: Hold, gone: Callable[[], Awaitable[None]] | None) -> Sequence[Entry]:
         """Wait until there is something to say; the jobs that it was given meanwhile."""
         settings = self._settings
         limit_s = settings.executor_hold_s
-        if not call.available_count:  # one of its slots may become free without our knowing
+        # One of its slots may become free without our knowing; and a job can be stopped only when it was named
+        if not hold.free_count or worker.unnamed():
             limit_s = min(limit_s, settings.executor_busy_hold_s)
         if self._closing or limit_s <= 0:
             return ()
-        hold = worker.hold = Hold(call)
+        worker.hold = hold
         try:
             with trio.move_on_after(limit_s):
                 await _wait(hold, gone)

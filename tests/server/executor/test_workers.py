@@ -133,9 +133,11 @@ async def test_no_job_is_given_twice(tmp_path: Path) -> None:
     async with deck(tmp_path, executor_hold_s=0.05) as it:
 
         async def work(name: str) -> None:
+            running: frozenset[str] = frozenset()
             while sum(got.values()) < len(keys):
-                beat = await it.beat(name, 3)
+                beat = await it.beat(name, 3, running=running)
                 got.update(beat.start)
+                running |= frozenset(beat.start)
                 for key in beat.start:
                     assert (await it.info(key))["worker"] == name
 
@@ -226,12 +228,61 @@ async def test_a_job_that_its_worker_does_not_name_is_made_anew(tmp_path: Path, 
         assert (await it.beat(available=2)).start == ("k", "named")
         for _ in range(8):
             assert await it.status("k") == "RUNNING"
-            await it.beat(available=0, running=frozenset({"named"}))
+            await it.beat(available=1, running=frozenset({"named"}))
             mock_clock.jump(4)
-        await it.beat(available=0, running=frozenset({"named"}))
+        await it.beat(available=1, running=frozenset({"named"}))
         await asked(it, "k", "CREATED", attempt=2)
         assert (await it.beat(available=1, running=frozenset({"named"}))).start == ("k",)
         assert await it.status("named") == "RUNNING"
+
+
+async def test_a_job_for_which_its_worker_has_taken_a_slot_is_not_missing(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    """The original names a job only when it has fetched what the job needs."""
+    async with deck(tmp_path, executor_hold_s=0) as it:
+        await it.make("k")
+        await it.make("named")
+        assert (await it.beat(available=3)).start == ("k", "named")
+        for _ in range(8):
+            await it.beat(available=1, running=frozenset({"named"}))
+            mock_clock.jump(20)
+        assert await it.status("k") == "RUNNING"
+        await it.beat(available=2, running=frozenset({"named"}))  # so it had to do with something else
+        mock_clock.jump(20)
+        assert await it.status("k") == "RUNNING"
+        await it.beat(available=2, running=frozenset({"named"}))
+        mock_clock.jump(20)
+        await it.beat(available=2, running=frozenset({"named"}))
+        await asked(it, "k", "CREATED", attempt=2)
+
+
+async def test_a_worker_that_has_not_taken_note_of_its_jobs_gets_no_more(tmp_path: Path, mock_clock: MockClock) -> None:
+    """The original says that its slot is free until it has asked what the job is."""
+    async with deck(tmp_path, executor_hold_s=0) as it:
+        for key in ("k1", "k2", "k3", "k4"):
+            await it.make(key)
+        assert (await it.beat(available=2)).start == ("k1", "k2")
+        assert (await it.beat(available=2)).start == ()
+        assert (await it.beat(available=1, running=frozenset({"k1"}))).start == ()
+        await it.executor.update("k2", Given(status="SUCCESS"))
+        assert (await it.beat(available=1, running=frozenset({"k1"}))).start == ("k3",)
+        mock_clock.jump(6)  # the answer never came, it seems
+        assert (await it.beat(available=1, running=frozenset({"k1"}))).start == ()
+        mock_clock.jump(6)
+        assert (await it.beat(available=1, running=frozenset({"k1"}))).start == ("k4",)
+
+
+async def test_label_jobs_are_told_at_once(tmp_path: Path, mock_clock: MockClock) -> None:
+    told = tmp_path / "labels.json"
+    told.write_text('{"a": "1", "b": "2"}')
+    async with deck(tmp_path, executor_label_jobs_file=told) as it, trio.open_nursery() as nursery:
+        with trio.fail_after(1):  # no request is held
+            assert (await it.beat()).label_jobs == {"a": "1", "b": "2"}
+            assert (await it.beat(labels=("a",))).refresh_ms == 100
+        answer = await held(it, nursery, Call(client_id="w_1", available_count=1, labels=("a",)))
+        await it.make("k", labels=("a",))
+        assert (await answer.receive()).start == ("k",)
 
 
 async def gone(it: Deck, key: str, clock: MockClock) -> None:

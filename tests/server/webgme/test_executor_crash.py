@@ -49,7 +49,8 @@ class Worker:
 
     def work(self) -> None:
         while not self.over.is_set():
-            call = {"clientId": self.name, "availableProcesses": 2, "labels": [], "runningJobs": list(self.running)}
+            free = 2 - len(self.running)
+            call = {"clientId": self.name, "availableProcesses": free, "labels": [], "runningJobs": list(self.running)}
             beat = self.ask("worker", call)
             for key in [] if beat is None else beat["jobsToStart"]:
                 self.ran.append(key)
