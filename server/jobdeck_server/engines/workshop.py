@@ -163,7 +163,7 @@ class Workshop:
         except UnpackError as error:
             raise StatusError("FAILED_UNZIP", str(error)) from error
         except OSError as error:
-            raise StatusError("FAILED_CREATING_SOURCE_ZIP", _why(error)) from error
+            raise StatusError("FAILED_CREATING_SOURCE_ZIP", f"its files cannot be written: {error.strerror}") from error
 
     def _read_config(self, files: Path) -> BundleConfig:
         limits = ConfigLimits.of(self._settings)
@@ -214,10 +214,13 @@ class Workshop:
         except WalkError as error:
             raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
         kept = await self._keep_all(job_id, [each for each, _ in found])
+        own: list[dict[str, tuple[str, int]]] = [{} for _ in plan.artifacts]
+        for each, numbers in found:
+            for number in numbers if each.path in kept else ():
+                own[number][each.path] = kept[each.path]
         results = {}
-        for number, (name, _) in enumerate(plan.artifacts):
-            own = {each.path: kept[each.path] for each, numbers in found if number in numbers and each.path in kept}
-            results[name] = await self._keep_artifact(job_id, name, own)
+        for (name, _), files_of in zip(plan.artifacts, own, strict=True):
+            results[name] = await self._keep_artifact(job_id, name, files_of)
         if plan.artifacts and self.ledger is not None:
             await self.ledger.note_super_set(job_id, await self._keep_artifact(job_id, _SUPER_SET, kept))
         return results
@@ -338,4 +341,4 @@ def _look(
 def _why(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"there is no {_CONFIG}"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return f"{_CONFIG} cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
