@@ -49,6 +49,7 @@ class FakeDeck:
     error: str | None = None
     queries: list[Query] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
+    blobs: Any = None
 
     @property
     def client(self) -> FakeDeck:
@@ -109,6 +110,7 @@ class FakeApi:
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     refusal: ClientError | None = None
     refused: list[tuple[str, str]] = field(default_factory=list)
+    blobs: Any = None
 
     def _take(self, *asked: Any) -> None:
         self.asked.append(asked)
