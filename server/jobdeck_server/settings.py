@@ -80,6 +80,12 @@ class Settings:
     default_path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     cgroups: bool = True
 
+    # workers, and the scheduler API
+    worker_name: str | None = None  # what this machine's own worker is called; None for the host's name
+    scripts_dir: str | None = None  # where jobs of that API run; None: like all jobs that name no folder
+    only_scripts: bool = False  # they run nothing but ``script_commands``, and these only files in that folder
+    script_commands: tuple[str, ...] = ()
+
     # lines of logs
     line_index_limit_count: int = 256  # indexes in memory
     line_memory_limit_bytes: int = 16 * MIB  # of their counts: 8 bytes for each 64 KiB of log
@@ -125,6 +131,7 @@ class Settings:
     executor_sweep_s: float = 10.0  # between two looks at who is missing
     executor_attempt_limit_count: int = 3  # for a job that was lost with its worker
     executor_segment_limit_bytes: int = 16 * MIB  # of a request that brings output
+    executor_worker_limit_count: int = 10_000
     executor_key_limit_bytes: int = 512  # of the name that a client gives a job
     executor_word_limit_bytes: int = 4 * KIB  # of a status, a time, a worker's name
     executor_page_count: int = 256  # jobs, or segments of output, read with one query

@@ -22,7 +22,7 @@ import trio
 
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import executorrows
-from jobdeck_server.core.errors import ConflictError
+from jobdeck_server.core.errors import CapacityError, ConflictError
 from jobdeck_server.core.executorqueue import Entry, Queue
 from jobdeck_server.core.executorrows import Row, WorkerRow
 from jobdeck_server.core.executorworkers import Beat, Call, Hold, Seen, Worker
@@ -203,9 +203,14 @@ class Desk:
         Args:
             call: What it says.
             gone: Returns when it is no longer there; None if nobody can tell.
+
+        Raises:
+            CapacityError: There are as many workers as there may be, and this is another one.
         """
         if not call.client_id:
             return self._answer(call, (), (), _BUSY_MS)
+        if call.client_id not in self._workers and len(self._workers) >= self._settings.executor_worker_limit_count:
+            raise CapacityError("There are too many workers.")
         worker = self._heard(call)
         worker.release()  # of two requests of one worker the older one is answered, with nothing
         mine: Sequence[Entry] = self._still_its_own(call)

@@ -48,7 +48,7 @@ FINISHED: Final = frozenset(
     }
 )
 _FAILURES = FINISHED - {SUCCESS, CANCELED}
-_PLAIN = frozenset({CREATED, PAUSED, RUNNING})  # which the state and the flag say by themselves
+_PLAIN = frozenset({CREATED, PAUSED})  # which the state and the flag say by themselves
 
 
 def own_word(status: str | None) -> str | None:

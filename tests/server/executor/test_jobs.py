@@ -106,7 +106,10 @@ async def test_a_status_of_ones_own_holds_a_job_and_is_shown(tmp_path: Path) -> 
     async with deck(tmp_path, executor_hold_s=0) as it:
         await it.make("paused", status="PAUSED")
         await it.make("odd", status="WAITING_FOR_GODOT")
+        await it.make("elsewhere", status="RUNNING", worker="mine")
         assert (await it.beat(available=5)).start == ()
+        info = await it.info("elsewhere")
+        assert (info["status"], info["worker"]) == ("RUNNING", "mine")
         assert [await it.status(key) for key in ("paused", "odd")] == ["PAUSED", "WAITING_FOR_GODOT"]
         await it.executor.update("paused", Given(status="CREATED"))
         assert (await it.beat(available=5)).start == ("paused",)

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from jobdeck_protocol.job import JobState
+from jobdeck_server.core.errors import CapacityError
 from jobdeck_server.core.executor import Given
 from jobdeck_server.core.executorworkers import Beat, Call
 from tests.server.core.harness import FakeEngine
@@ -151,6 +152,14 @@ async def test_no_job_is_given_twice(tmp_path: Path) -> None:
                 for number in range(5):
                     nursery.start_soon(work, f"w_{number}")
     assert got == Counter(keys)
+
+
+async def test_workers_are_bounded_in_number(tmp_path: Path) -> None:
+    async with deck(tmp_path, executor_hold_s=0, executor_worker_limit_count=2) as it:
+        for name in ("w_1", "w_2", "w_1"):
+            await it.beat(name)
+        with pytest.raises(CapacityError):
+            await it.beat("w_3")
 
 
 async def test_own_jobs_and_those_it_runs_are_not_given(tmp_path: Path) -> None:

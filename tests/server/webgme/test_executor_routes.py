@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from jobdeck_server.guard.tokens import TokenStore
+from jobdeck_server.http.message import Role
 from tests.e2e.program import Server, server
 from tests.e2e.wire import Answer, ask
 
@@ -236,6 +238,14 @@ def test_a_cancel_before_the_start_is_over_at_once_and_a_rerun_keeps_history(exe
     assert "secret" in told
     jobs = executor.server.ask("GET", "/v1/jobs?dialect=webgme&text=" + key)[2]
     assert [job["key"] for job in json.loads(jobs)["items"]].count(key) == 3
+    # the native API runs it again, too
+    old = json.loads(jobs)["items"][0]["id"]
+    assert executor.server.ask("POST", f"/v1/jobs/{old}/rerun")[0] == 409
+    assert executor.beat("w_s", 1, (), "rerun")["jobsToStart"] == [key]
+    executor.post(f"/update/{key}", {"status": "FAILED_TO_EXECUTE"})
+    status, _, data = executor.server.ask("POST", f"/v1/jobs/{old}/rerun")
+    assert (status // 100, json.loads(data)["key"]) == (2, key)
+    assert executor.get(f"/info/{key}")["status"] == "CREATED"
     # its owner needs no secret
     assert executor.server.ask("DELETE", f"/{key}")[0] == 200
     assert executor.get(f"/info/{key}")["status"] == "CANCELED"
@@ -387,6 +397,21 @@ def test_a_nonce_is_asked_of_everybody_and_labels_are_told(tmp_path: Path) -> No
         mine.create("x")
         assert mine.beat()["labelJobs"] == {"gpu": "abc"}
         assert running.ask("GET", "/rest/blob/metadata/" + HASH)[0] == 404  # the blob store asks for none
+
+
+def test_tokens_have_names_and_roles() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="jd-")) / "data"
+    folder.mkdir(mode=0o700)
+    tokens = TokenStore(folder)
+    secrets = {name: tokens.create(name, role)[1] for name, role in (("ann", Role.RUN), ("eve", Role.VIEW))}
+    with server(folder, "--require-token", "--no-builtin-executor") as running:
+        ann, eve = (Executor(running, x_api_token=secrets[name]) for name in ("ann", "eve"))
+        assert Executor(running).ask("GET", "/").status == 401
+        assert eve.ask("POST", "/create/k").status == 403
+        assert ann.create("k")["userId"] == ["ann"]
+        assert eve.get("/info/k")["userId"] == ["ann"]
+        assert ann.beat()["jobsToStart"] == ["k"]
+        assert eve.get("/worker")["w_1"]["userId"] == ["ann"]
 
 
 def test_a_nonce_that_others_may_read_is_refused(tmp_path: Path) -> None:

@@ -101,8 +101,15 @@ def word(value: object, settings: Settings) -> str:
 
 
 def words(values: list[object], settings: Settings) -> tuple[str, ...]:
-    """Words, each once, in their order."""
-    return tuple(dict.fromkeys(text for value in values if (text := word(value, settings))))
+    """Words, each once, in their order.
+
+    Raises:
+        BadRequestError: One is too long, or there are too many.
+    """
+    found = tuple(dict.fromkeys(text for value in values if (text := word(value, settings))))
+    if len(found) > settings.label_limit_count:
+        raise BadRequestError("There are too many labels.", field="labels")
+    return found
 
 
 def whole(value: object) -> int:
