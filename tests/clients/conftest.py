@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.clients.executor import Clients
+from tests.clients.places import HERE, PACKAGES
 from tests.e2e.program import Server, server
-
-HERE = Path(__file__).parent
-PACKAGES = HERE.parent.parent / "build" / "clients"
 
 
 class Oracle:
@@ -57,6 +56,14 @@ def _prepared() -> None:
 @pytest.fixture(scope="session")
 def oracle() -> Iterator[Oracle]:
     each = Oracle()
+    yield each
+    each.close()
+
+
+@pytest.fixture(scope="session")
+def clients() -> Iterator[Clients]:
+    """The published clients."""
+    each = Clients()
     yield each
     each.close()
 

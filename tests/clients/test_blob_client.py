@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobdeck_server.core.blobrecord import file_record, metadata_hash
-from tests.clients.conftest import HERE, PACKAGES
+from tests.clients.places import HERE, PACKAGES
 from tests.e2e.program import JOBDECK, Server, server
 
 LIMIT_S = 60.0

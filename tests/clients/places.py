@@ -1,0 +1,8 @@
+"""Where the tests of the published clients find their scripts and the packages that ``prepare`` has brought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PACKAGES = HERE.parent.parent / "build" / "clients"
