@@ -113,6 +113,7 @@ class Job:
         finished_us: When its end was recorded, None before.
         exit_code: Of the main process (of the failing step, if one failed), None if a signal ended it.
         signal: The number of the signal that ended the main process, else None.
+        core_dumped: That signal left a memory image.
         error: Why it failed, in words, else None.
         step: Index of the step that runs or with which the job ended, from 0; None before the start.
         stop_requested: Somebody asked for its end.
@@ -145,6 +146,7 @@ class Job:
     finished_us: int | None = None
     exit_code: int | None = None
     signal: int | None = None
+    core_dumped: bool = False
     error: str | None = None
     step: int | None = None
     stop_requested: bool = False

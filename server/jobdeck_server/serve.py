@@ -41,7 +41,7 @@ from jobdeck_server.engines.several import Engines
 from jobdeck_server.engines.workshop import Workshop
 from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
 from jobdeck_server.guard.guard import Guard
-from jobdeck_server.guard.limits import check_bind
+from jobdeck_server.guard.limits import check_bind, check_scripts
 from jobdeck_server.guard.origin import is_loopback
 from jobdeck_server.guard.tokens import TokenStore
 from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
@@ -112,6 +112,7 @@ async def serve(
     if check_bind(settings.listen, tokens, insecure=settings.insecure_no_auth):
         settings = replace(settings, require_token=True)
     nonce = Nonce(settings.executor_nonce_file)
+    check_scripts(settings)
     listeners = _listen(settings)
     try:
         data_dir = await trio.to_thread.run_sync(DataDir, settings.data_dir)

@@ -1,23 +1,23 @@
 """Flags, environment and a TOML file to one ``Settings``: every value is checked here, and an error names its source.
 
 Precedence: flags, then ``JOBDECK_*``, then the documented ``JOBRUNNER_PORT`` and ``JOBRUNNER_HOSTNAME``, then the TOML
-file, then the defaults. ``OPTIONS`` is the one table of what can be set by name: ``running_limit`` there is the flag
-``--running-limit``, the variable ``JOBDECK_RUNNING_LIMIT`` and the key ``running_limit`` of the file. The file may also
-have a table ``[limits]`` with any other number of ``Settings`` by its own name.
+file, then the defaults. What can be set by name stands in ``options``. The file may also have a table ``[limits]`` with
+any other number of ``Settings`` by its own name.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from jobdeck_server.commands.values import BadValueError, a_flag, a_list, a_word, address, amount, count, seconds, text
+from jobdeck_server.commands.options import OPTIONS, Option
+from jobdeck_server.commands.values import BadValueError
 from jobdeck_server.guard.origin import is_loopback
 from jobdeck_server.settings import Settings
 
@@ -27,195 +27,6 @@ __all__ = ["OPTIONS", "ConfigError", "Configured", "Option", "configure", "data_
 class ConfigError(Exception):
     """Something in the configuration is wrong; ``str()`` of it says where and what."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One thing that can be set.
-
-    Attributes:
-        name: Its key in the file; dashes for underscores make the flag, upper case with ``JOBDECK_`` the variable.
-        field: The field of ``Settings``, or of ``Configured``, that it sets.
-        parse: From text or a TOML value to the field's value; raises ``BadValueError``.
-        metavar: What the value is called in the help; None for a flag without one.
-        help: One or two sentences for a newcomer.
-        many: May be given several times.
-    """
-
-    name: str
-    field: str
-    parse: Callable[[object], Any]
-    metavar: str | None
-    help: str
-    many: bool = False
-
-    @property
-    def flag(self) -> str:
-        """The flag of the command line."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return "JOBDECK_" + self.name.upper()
-
-
-def _not_a_flag(value: object) -> bool:
-    """The opposite of a flag that says no."""
-    return not a_flag(value)
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        name="listen",
-        field="listen",
-        parse=a_list(address),
-        metavar="HOST:PORT",
-        many=True,
-        help="Where to listen; port 0 takes a free one. Default 127.0.0.1:8080. Any address that is not loopback needs "
-        "a token first (jobdeck token create).",
-    ),
-    Option(
-        name="data_dir",
-        field="data_dir",
-        parse=text,
-        metavar="DIR",
-        help="Where records, output and tokens are kept (made if missing, readable by you alone). Default: your state "
-        "directory.",
-    ),
-    Option(
-        name="work_root",
-        field="work_root",
-        parse=text,
-        metavar="DIR",
-        help="Refuse jobs whose working directory is outside this folder.",
-    ),
-    Option(
-        name="allow_host",
-        field="allowed_hosts",
-        parse=a_list(text),
-        metavar="NAME",
-        many=True,
-        help="A host name, beside loopback ones, under which clients may call this server.",
-    ),
-    Option(
-        name="allow_origin",
-        field="allowed_origins",
-        parse=a_list(text),
-        metavar="URL",
-        many=True,
-        help="An origin (https://host) from which pages in browsers may call this server.",
-    ),
-    Option(
-        name="require_token",
-        field="require_token",
-        parse=a_flag,
-        metavar=None,
-        help="Ask for a token on loopback too: without one, every local user can run jobs as you.",
-    ),
-    Option(
-        name="insecure_no_auth",
-        field="insecure_no_auth",
-        parse=a_flag,
-        metavar=None,
-        help="Listen openly without tokens. Everybody who reaches the port can run anything as you.",
-    ),
-    Option(
-        name="sync",
-        field="sync",
-        parse=a_word("full", "normal"),
-        metavar="full|normal",
-        help="full: what was acknowledged survives a power loss (default). normal: faster, the last moments may be "
-        "lost with the power; a crash of the server loses nothing either way.",
-    ),
-    Option(
-        name="running_limit",
-        field="running_limit_count",
-        parse=count(1, 100_000),
-        metavar="N",
-        help="Jobs that run at once; the rest wait in order. Default 64.",
-    ),
-    Option(
-        name="output_limit",
-        field="output_limit_bytes",
-        parse=amount,
-        metavar="SIZE",
-        help="Output kept of each job (4GiB, 500M, ...); what comes after is counted and dropped. Default 4GiB.",
-    ),
-    Option(
-        name="retain_jobs",
-        field="retention_jobs_count",
-        parse=count(0, 10**9),
-        metavar="N",
-        help="Ended jobs that are kept. Default 10000.",
-    ),
-    Option(
-        name="retain_age",
-        field="retention_age_s",
-        parse=seconds,
-        metavar="TIME",
-        help="How long ended jobs are kept (30d, 12h, 90s, ...). Default 30d.",
-    ),
-    Option(
-        name="retain_output",
-        field="retention_output_bytes",
-        parse=amount,
-        metavar="SIZE",
-        help="Output that is kept of all ended jobs together. Default 20GiB.",
-    ),
-    Option(
-        name="blob_list",
-        field="blob_list_all",
-        parse=a_flag,
-        metavar=None,
-        help="Let GET /rest/blob/metadata list blobs, as the original does in its debug mode. Without it, lists are "
-        "told by the native API alone.",
-    ),
-    Option(
-        name="no_builtin_executor",
-        field="executor_builtin",
-        parse=_not_a_flag,
-        metavar=None,
-        help="Leave all jobs of the executor (/rest/executor) to outside workers. Without it this server runs those "
-        "that no worker takes.",
-    ),
-    Option(
-        name="executor_labels",
-        field="executor_labels",
-        parse=a_list(text),
-        metavar="LABEL",
-        many=True,
-        help="A label that this server's own executor has: it runs jobs that ask for it.",
-    ),
-    Option(
-        name="executor_nonce_file",
-        field="executor_nonce_file",
-        parse=text,
-        metavar="FILE",
-        help="A file, readable by you alone, with the secret that every request to the executor must bring in the "
-        "header x-executor-nonce.",
-    ),
-    Option(
-        name="label_jobs_file",
-        field="executor_label_jobs_file",
-        parse=text,
-        metavar="FILE",
-        help="A JSON file, label to hash: the jobs by which workers earn labels. It is read again when it changes.",
-    ),
-    Option(
-        name="stop_jobs",
-        field="stop_jobs",
-        parse=a_flag,
-        metavar=None,
-        help="Stop all jobs when the server is told to end. Without it they run on, and the next server finds them.",
-    ),
-    Option(
-        name="log_format",
-        field="log_format",
-        parse=a_word("text", "json"),
-        metavar="text|json",
-        help="Form of the log on standard error. Default text.",
-    ),
-)
 
 _FILES = frozenset({"executor_nonce_file", "executor_label_jobs_file"})
 _BESIDE = frozenset({"stop_jobs", "log_format"})
@@ -261,6 +72,8 @@ def configure(
         merged[name] = Path(start_dir, os.path.expanduser(merged[name]))
     if "work_root" in merged:
         merged["work_root"] = os.path.join(start_dir, os.path.expanduser(merged["work_root"]))
+    if "scripts_dir" in merged:
+        merged["scripts_dir"] = os.path.normpath(os.path.join(start_dir, os.path.expanduser(merged["scripts_dir"])))
     settings = Settings(start_dir=start_dir, **merged)
     open_hosts = [host for host, _ in settings.listen if not is_loopback(host.lower())]
     if open_hosts and not settings.insecure_no_auth:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import tempfile
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def standard(job_id: str, settings: Settings) -> dict[str, str]:
     }
 
 
+@cache
 def _user() -> str:
     try:
         return getpass.getuser()

@@ -2,6 +2,7 @@
 
     JobdeckError
         UnknownJobError         no job has this id or key
+        UnknownWorkerError      no worker has this id
         UnknownBlobError        no record has this hash
         UnknownEntryError       the artifact has no such path in it
         MissingContentError     the record is here, and the bytes or the record that it names are not
@@ -36,6 +37,14 @@ class UnknownJobError(JobdeckError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} not found.")
         self.job_id = job_id
+
+
+class UnknownWorkerError(JobdeckError):
+    """No worker has this id; or no one worker has this name."""
+
+    def __init__(self, worker_id: str) -> None:
+        super().__init__(f"Worker {worker_id} not found.")
+        self.worker_id = worker_id
 
 
 class UnknownBlobError(JobdeckError):

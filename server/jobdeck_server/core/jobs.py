@@ -158,6 +158,11 @@ class JobCore:
         """All jobs that were accepted and have not ended, in the order of their acceptance."""
         return [live.job for live in self._live.values() if not live.job.ended]
 
+    @property
+    def slots_in_use(self) -> int:
+        """How many of this machine's slots have a job."""
+        return self._admission.held_count
+
     def _running(self) -> list[str]:
         return [live.job.id for live in self._live.values() if live.job.state is JobState.RUNNING]
 

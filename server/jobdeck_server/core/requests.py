@@ -15,6 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jobdeck_protocol.job import Job, JobState, Step
+from jobdeck_server.core.environment import standard
 from jobdeck_server.core.errors import BadRequestError, ConflictError, TooLargeError
 from jobdeck_server.engines.base import LOCAL
 
@@ -43,7 +44,9 @@ class JobRequest:
         dialect: The API that asks.
         steps: The commands, in order; none for a bundle.
         bundle: Hash of the blob that brings the files and says what runs.
+        standard_env: The steps have the standard environment (``environment``) beneath their own.
         engine: ``engines.base.LOCAL``, or ``BUNDLES`` for a bundle.
+        worker: The worker that is to run it, where the client has said so.
         pool: Where it waits (``JobCore.pools``); None for the core's own queue.
         key: The API's own name for it.
         held: Not to be started yet.
@@ -54,7 +57,9 @@ class JobRequest:
     dialect: str
     steps: tuple[StepRequest, ...] = ()
     bundle: str | None = None
+    standard_env: bool = False
     engine: str = LOCAL
+    worker: str | None = None
     pool: str | None = None
     key: str | None = None
     held: bool = False
@@ -110,14 +115,17 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
         rerun_of=request.rerun_of,
         bundle=request.bundle,
         engine=request.engine,
+        worker=request.worker,
         held=request.held,
         attempt=request.attempt,
     )
+    base = standard(job_id, settings) if request.standard_env else {}
     spec = {
         "id": job_id,
         "bundle": request.bundle,
         "pool": request.pool,
-        "steps": [_private(step, settings) for step in request.steps],
+        "steps": [_private(step, base, settings) for step in request.steps],
+        "standard_env": request.standard_env,
         "stdin": request.stdin,
         "linger_s": linger_s,
         "grace_s": grace_s,
@@ -151,6 +159,8 @@ def again(job: Job, spec: Mapping[str, Any], settings: Settings) -> JobRequest:
     return JobRequest(
         dialect=job.dialect,
         steps=tuple(_step_again(step, ran, settings) for step, ran in zip(job.steps, private, strict=True)),
+        standard_env=spec.get("standard_env", False),  # jobs of earlier versions have none
+        worker=job.worker,
         labels=job.labels,
         stdin=job.stdin,
         time_limit_s=job.time_limit_s,
@@ -285,9 +295,8 @@ def _public(step: StepRequest) -> Step:
     return Step(command_line=step.command_line, argv=step.argv, env_names=tuple(sorted(step.env)), cwd=step.cwd)
 
 
-def _private(step: StepRequest, settings: Settings) -> dict[str, Any]:
-    env = dict(step.env)
-    env.setdefault("PATH", settings.default_path)
+def _private(step: StepRequest, base: Mapping[str, str], settings: Settings) -> dict[str, Any]:
+    env = {"PATH": settings.default_path, **base, **step.env}
     cwd = step.cwd or _default_cwd(settings)
     if step.command_line is None:
         return {"argv": list(step.argv or ()), "executable": None, "env": env, "cwd": cwd}

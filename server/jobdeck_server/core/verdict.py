@@ -37,6 +37,7 @@ def verdict(job: Job, end: Ended) -> Job:
         finished_us=end.finished_us,
         exit_code=end.code,
         signal=end.signal,
+        core_dumped=end.core,
         error=error,
         step=job.step if end.step is None else end.step,
         stop_requested=job.stop_requested or end.stop_reason == "requested",

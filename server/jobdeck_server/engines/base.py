@@ -61,6 +61,7 @@ class Ended:
             was started), ``lost`` (what became of it cannot be known).
         code: Exit code of the main process, None if a signal ended it.
         signal: That signal's number, else None.
+        core: Whether that signal left a memory image.
         text: The reason for ``error`` and ``lost``.
         stop_reason: ``requested``, ``time limit`` or ``output limit`` if it was stopped, else None.
         started_us: When it was started, None if it was not.
@@ -75,6 +76,7 @@ class Ended:
     how: str
     code: int | None = None
     signal: int | None = None
+    core: bool = False
     text: str | None = None
     stop_reason: str | None = None
     started_us: int | None = None

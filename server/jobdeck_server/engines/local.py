@@ -204,6 +204,7 @@ def _report(facts: Mapping[str, Any]) -> Report:
             how="exit",
             code=end["code"],
             signal=end["signal"],
+            core=bool(end.get("core")),
             finished_us=end["t_us"],
             output_bytes=end["bytes"],
             dropped_bytes=end["dropped"],

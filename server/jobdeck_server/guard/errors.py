@@ -4,6 +4,7 @@
         ForbiddenError        where the request comes from, or the role of its token, does not allow it
         UnauthorizedError     no token, or one that is not known
         BindError             the server would be open to others without any token
+        ScriptsError          what the scheduler API may run is not said clearly
         TokenFileError        the token file cannot be read as one
 
 ``str()`` of each is a sentence for a person, without secrets.
@@ -29,6 +30,10 @@ class UnauthorizedError(GuardError):
 
 class BindError(GuardError):
     """The server would be open to others without any token."""
+
+
+class ScriptsError(GuardError):
+    """What the scheduler API may run is not said clearly."""
 
 
 class TokenFileError(GuardError):

@@ -95,6 +95,10 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "executor_labels": ("gpu,big", '["gpu", "big"]', ("gpu", "big")),
         "executor_nonce_file": ("nonce", '"nonce"', Path("/srv/nonce")),
         "label_jobs_file": ("/etc/labels.json", '"/etc/labels.json"', Path("/etc/labels.json")),
+        "scripts": ("scripts/", '"scripts"', "/srv/scripts"),
+        "only_scripts": ("1", "true", True),
+        "commands": ("bash,python3", '["bash", "python3"]', ("bash", "python3")),
+        "worker_name": ("deck", '"deck"', "deck"),
         "stop_jobs": ("on", "true", True),
         "log_format": ("json", '"json"', "json"),
     }

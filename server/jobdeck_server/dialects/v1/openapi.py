@@ -232,7 +232,7 @@ _NUMBERS = (
     "output_bytes",
     "dropped_bytes",
 )
-_FLAGS = ("stdin", "stop_requested", "output_removed", "held", "unreachable")
+_FLAGS = ("stdin", "stop_requested", "core_dumped", "output_removed", "held", "unreachable")
 _TEXTS = (
     "id",
     "dialect",
