@@ -1,7 +1,7 @@
 # jobdeck: everything is run from here. `make demo` and `make test` need python3, pip and make only.
 PY := .venv/bin/python
 
-.PHONY: help install demo test test-terminal test-clients lint format bench soak pictures lock clean
+.PHONY: help install demo test test-terminal test-clients lint format bench soak soak-executor pictures lock clean
 help:
 	@echo "make demo           set up, start a server, run real jobs, kill and restart it, and tell what happened"
 	@echo "make test           all tests (less than five minutes)"
@@ -9,6 +9,7 @@ help:
 	@echo "make test-clients   the published WebGME clients against jobdeck (node; brought where it can be)"
 	@echo "make lint           ruff, mypy --strict, import contracts"
 	@echo "make soak           the long crash test: hundreds of kill -9 at random moments"
+	@echo "make soak-executor  the same for bundles and blobs: kill -9 in every stage of a job"
 	@echo "make bench          throughput and latency, each beside a peer or limit of the same run"
 	@echo "make pictures       the pictures of the README, made from runs and fixed data"
 	@echo "make install        a .venv with everything"
@@ -54,6 +55,9 @@ pictures: install
 
 soak: install
 	$(PY) -m tests.e2e.soak
+
+soak-executor: install
+	$(PY) -m tests.e2e.executor_soak
 
 lock:
 	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --group dev pyproject.toml -o requirements-dev.txt

@@ -96,7 +96,7 @@ async def campaign(config: Config) -> Report:
     config.data.mkdir(parents=True)
     server = Server(config.data / "data", "--running-limit", str(_RUNNING_LIMIT_COUNT))
     server.data_dir.mkdir()
-    server.port = _quiet_port()
+    server.port = quiet_port()
     began_s = time.monotonic()
     with subreaper():
         try:
@@ -353,7 +353,7 @@ async def _until(true: Callable[[], bool]) -> None:
             await trio.sleep(0.02)
 
 
-def _quiet_port() -> int:
+def quiet_port() -> int:
     """A free port out of the range from which clients get theirs: while the server is down nobody may take it."""
     rnd = random.Random()
     while True:
