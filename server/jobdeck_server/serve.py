@@ -270,7 +270,7 @@ class Front:
             if preflight is not None:
                 return preflight
             if match.route is None:
-                return match.options()
+                return match.answer()
             identity = self._guard.identify(request, needed=match.route.role)
             return await match.route.handler(replace(request, params=match.params, identity=identity))
         except ForbiddenError as error:

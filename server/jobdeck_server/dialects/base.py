@@ -47,6 +47,8 @@ class Dialect:
         name: ``jobrunner``, ``v1``, ...
         segments: First path segments whose unknown paths and errors are told by this dialect; "" is for ``/``.
         routes: Its part of the table.
+        forgiven: Paths, in lower case, to which a request is sent on (307) that has no route of its own and differs
+            from one of them only in case, doubled slashes, or a slash at the end.
         failure: Turns any error into this API's words: a ``JobdeckError``, or one of the errors of
             ``jobdeck_server.http.router`` (not found, method not allowed) or of the HTTP layer (bad request, too
             large, ...). It never raises, and never tells more than ``str(error)``.
@@ -56,3 +58,4 @@ class Dialect:
     segments: frozenset[str]
     routes: tuple[Route, ...]
     failure: Callable[[Exception], Response]
+    forgiven: frozenset[str] = frozenset()

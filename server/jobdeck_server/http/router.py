@@ -5,7 +5,7 @@ segment wins over a ``{name}``, and that over a ``{name*}``, which ends a patter
 The first segment decides for good: ``/v1/nonsense`` is never taken for ``/{id}/nonsense``, and a job whose key clashes
 with a first segment is reached by its UUID. Deeper down what leads nowhere gives way to what would win less. HEAD is
 answered by GET, OPTIONS by the list of methods. A route that two claim is an error when the table is made, not when it
-is used.
+is used. What is found nowhere may be sent on to a path that a dialect knows to be written in other ways, too.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class Node:
     rest: Node | None = None
     entries: dict[str, Entry] = field(default_factory=dict)
 
+    def entry(self, method: str) -> Entry | None:
+        """What answers a method."""
+        return self.entries.get(method) or (self.entries.get("GET") if method == "HEAD" else None)
+
     def allow(self) -> tuple[str, ...]:
         """The methods that end here, HEAD and OPTIONS among them."""
         more = {"OPTIONS"} | ({"HEAD"} if "GET" in self.entries else set())
@@ -66,18 +70,22 @@ class Match:
 
     Attributes:
         dialect: Whose words tell of errors here.
-        route: None for OPTIONS without a route of its own: then ``allow`` is the whole answer.
+        route: None for what the table answers itself, by ``answer``.
         params: What the ``{name}`` segments matched, decoded.
         allow: The methods of the path, sorted.
+        location: Another path, to which the request is to be sent.
     """
 
     dialect: Dialect
     route: Route | None
     params: Mapping[str, str]
     allow: tuple[str, ...]
+    location: str | None = None
 
-    def options(self) -> Response:
-        """The answer to OPTIONS."""
+    def answer(self) -> Response:
+        """What the table answers itself: where to go, or to OPTIONS the methods."""
+        if self.location is not None:
+            return Response(status=307, headers=(("Location", self.location),))
         return Response(status=204, headers=(("Allow", ", ".join(self.allow)),))
 
 
@@ -94,6 +102,7 @@ class Router:
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self._root = Node()
         self._owners: dict[str, Dialect] = {}
+        self._forgiven: dict[str, Dialect] = {}
         self._dialects = tuple(dialects)
         for dialect in dialects:
             for segment in dialect.segments:
@@ -102,6 +111,7 @@ class Router:
                 self._owners[segment] = dialect
             for route in dialect.routes:
                 self._add(dialect, route)
+            self._forgiven |= dict.fromkeys(dialect.forgiven, dialect)
         self._default = self._owners.get("") or self._dialects[0]
 
     def routes(self) -> Iterator[tuple[Dialect, Route]]:
@@ -135,15 +145,18 @@ class Router:
             return Match(dialect=self._default, route=None, params={}, allow=self._all_methods())
         segments = split(path)
         found = self._find(self._root, segments, 0)
+        entry = None if found is None else found.entry(method)
+        if found is not None and entry is not None:
+            params, allow = entry.params(segments), found.allow()
+            return Match(dialect=entry.dialect, route=entry.route, params=params, allow=allow)
+        sent_on = self._sent_on(method, segments)
+        if sent_on is not None:
+            return sent_on
         if found is None:
             raise NotFoundError(path)
-        allow = found.allow()
-        entry = found.entries.get(method) or (found.entries.get("GET") if method == "HEAD" else None)
-        if entry is None:
-            if method != "OPTIONS":
-                raise MethodNotAllowedError(path, allow)
-            return Match(dialect=next(iter(found.entries.values())).dialect, route=None, params={}, allow=allow)
-        return Match(dialect=entry.dialect, route=entry.route, params=entry.params(segments), allow=allow)
+        if method != "OPTIONS":
+            raise MethodNotAllowedError(path, found.allow())
+        return Match(dialect=next(iter(found.entries.values())).dialect, route=None, params={}, allow=found.allow())
 
     def _add(self, dialect: Dialect, route: Route) -> None:
         node = self._root
@@ -183,6 +196,16 @@ class Router:
             if found is not None:
                 return found
         return node.rest
+
+    def _sent_on(self, method: str, segments: tuple[str, ...]) -> Match | None:
+        """Where a request that leads nowhere may have been meant to go."""
+        plain = tuple(segment.lower() for segment in segments if segment)
+        location = "/" + "/".join(plain)
+        dialect = self._forgiven.get(location)
+        found = None if dialect is None or method == "OPTIONS" else self._find(self._root, plain, 0)
+        if dialect is None or found is None or method not in found.entries:
+            return None
+        return Match(dialect=dialect, route=None, params={}, allow=found.allow(), location=location)
 
     def _all_methods(self) -> tuple[str, ...]:
         return tuple(sorted({"HEAD", "OPTIONS"} | {route.method for _, route in self.routes()}))

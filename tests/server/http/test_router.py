@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,8 +117,39 @@ def test_options() -> None:
     for path, allow in (("/v1/jobs", "GET, HEAD, OPTIONS, POST"), ("*", "DELETE, GET, HEAD, OPTIONS, POST, PUT")):
         match = ROUTER.match("OPTIONS", path)
         assert match.route is None
-        answer = match.options()
+        answer = match.answer()
         assert (answer.status, answer.headers) == (204, (("Allow", allow),))
+
+
+FORGIVING = Router(
+    [
+        dialect("runner", {""}, "GET /", "DELETE /{id}"),
+        replace(dialect("go", {"go"}, "POST /go", "OPTIONS /go"), forgiven=frozenset({"/go"})),
+    ]
+)
+
+
+@pytest.mark.parametrize("path", ["/go/", "/GO", "/gO", "//go", "//Go//", "/%47o/"])
+def test_a_path_that_is_written_in_another_way_is_sent_on(path: str) -> None:
+    match = FORGIVING.match("POST", path)
+    assert (match.dialect.name, match.route) == ("go", None)
+    answer = match.answer()
+    assert (answer.status, answer.headers, answer.body) == (307, (("Location", "/go"),), b"")
+
+
+@pytest.mark.parametrize("path", ["/go/x", "/GO/x", "/g%2Fo", "/ go", "/gone", "//", "/x/../go"])
+def test_another_path_is_not(path: str) -> None:
+    with pytest.raises(HttpError):
+        FORGIVING.match("POST", path)
+
+
+def test_a_route_of_its_own_wins_and_other_methods_are_not_sent_on() -> None:
+    match = FORGIVING.match("DELETE", "/GO")
+    assert (match.dialect.name, match.params) == ("runner", {"id": "GO"})
+    assert FORGIVING.match("POST", "/go").location is None
+    for method in ("GET", "PUT", "OPTIONS"):
+        with pytest.raises(NotFoundError):
+            FORGIVING.match(method, "/go/")
 
 
 @pytest.mark.parametrize("path", ["/%", "/a%2", "/%zz", "/%ff", "/%c0%af", "/v1/%ed%a0%80", "/%C3"])
