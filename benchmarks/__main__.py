@@ -16,7 +16,10 @@ from typing import Any
 
 from benchmarks.measure import Plan, Table
 
-NAMES = ("throughput", "live", "latency", "submissions", "lists", "idle", "fanout", "blobs", "console", "console_jobs")
+NAMES = (
+    *("throughput", "live", "latency", "submissions", "lists", "idle", "fanout", "blobs", "executor"),
+    *("console", "console_jobs"),
+)
 _ROUNDS_COUNT: Mapping[str, int] = {"full": 5, "quick": 2, "tiny": 1}
 
 

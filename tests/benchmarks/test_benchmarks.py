@@ -19,6 +19,7 @@ TABLES_COUNT = {
     "idle": 2,
     "fanout": 2,
     "blobs": 3,
+    "executor": 2,
 }
 
 
