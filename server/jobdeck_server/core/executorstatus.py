@@ -109,6 +109,7 @@ def end_of(status: str, row: Row, *, output_bytes: int, dropped_bytes: int, now_
         code=0 if status == SUCCESS else None,
         text=f"its worker says {status}" if failed else None,
         stop_reason="requested" if status == CANCELED else None,
+        started_us=now_us,  # for a record that has not heard of the start: a server was killed before it was noted
         finished_us=now_us,
         output_bytes=output_bytes,
         dropped_bytes=dropped_bytes,

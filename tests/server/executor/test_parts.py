@@ -61,8 +61,9 @@ def test_no_state_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("status", sorted(FINISHED))
-def test_each_finished_status_survives_the_core(status: str) -> None:
-    running = replace(_JOB, state=JobState.RUNNING, engine=OUTSIDE)
+@pytest.mark.parametrize("state", [JobState.STARTING, JobState.RUNNING])
+def test_each_finished_status_survives_the_core(status: str, state: JobState) -> None:
+    running = replace(_JOB, state=state, engine=OUTSIDE)
     row = Row(status=status, results={"a": "b", "odd": 3})
     job = verdict(running, end_of(status, row, output_bytes=5, dropped_bytes=1, now_us=9))
     assert status_of(job, row, attempt_limit_count=3) == status

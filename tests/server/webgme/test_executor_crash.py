@@ -13,8 +13,8 @@ from typing import Any
 
 from tests.e2e.program import Server, server
 
-KILLS = 4
-JOBS = 40
+KILLS = 3
+JOBS = 24
 LIMIT_S = 45.0
 JSON = {"Content-Type": "application/json"}
 

@@ -29,6 +29,7 @@ from jobdeck_server.core.executorrows import GUEST
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.dialects.base import Route
 from jobdeck_server.dialects.parse import arguments, flag_argument
+from jobdeck_server.dialects.v1.openapi import INTEGER, STRING, query
 from jobdeck_server.dialects.webgme.executorbody import call, fields_of, given, leading_number, whole
 from jobdeck_server.dialects.webgme.failure import TEXT, failure
 from jobdeck_server.dialects.webgme.jobinfo import job_info
@@ -47,6 +48,18 @@ if TYPE_CHECKING:
 _JSON: Headers = (("Content-Type", "application/json; charset=utf-8"),)
 _MEDIA: Headers = (("X-WebGME-Media-Type", "webgme.v1"),)
 _TAG_CHARACTERS = 27
+_DOCS = {
+    ("GET", ""): {"parameters": [query("status", "Only jobs with this status", STRING)]},
+    ("POST", "/create/{hash}"): {
+        "parameters": [query("rerun", "Also if the job has ended: run it again", {"type": "boolean"})]
+    },
+    ("GET", "/output/{hash}"): {
+        "parameters": [
+            query("start", "The first segment that is wanted", INTEGER),
+            query("end", "The first one that is not", INTEGER),
+        ]
+    },
+}
 
 
 class ExecutorRoutes:
@@ -61,7 +74,7 @@ class ExecutorRoutes:
     def routes(self) -> tuple[Route, ...]:
         """Their part of the table; the fixed ones may have a slash at the end."""
         table = (
-            ("GET", "", self.jobs, "Jobs of the executor"),
+            ("GET", "", self.jobs, "Jobs of the executor, by their hashes"),
             ("GET", "/", self.jobs, "The same"),
             ("POST", "/create/{hash}", self.create, "Run a bundle"),
             ("GET", "/info/{hash}", self.info, "A job"),
@@ -81,6 +94,7 @@ class ExecutorRoutes:
                 handler=self._checked(handler),
                 role=Role.VIEW if method == "GET" else Role.RUN,
                 summary=summary,
+                doc=_DOCS.get((method, path), {}),
             )
             for method, path, handler, summary in table
         )
