@@ -41,7 +41,8 @@ class Branch:
         record: Hash of the record that a file of an artifact links to, None if it is a plain content.
         size_bytes: None where nobody knows.
         value: Of a result that is no blob.
-        file_count: Files below it.
+        file_count: Files below it that are here.
+        told_count: How many it was said to have.
         open: What is below it is shown.
         complete: All that is below it is here.
     """
@@ -55,6 +56,7 @@ class Branch:
     size_bytes: int | None = None
     value: Any = None
     file_count: int = 0
+    told_count: int = 0
     open: bool = False
     complete: bool = True
     below: dict[tuple[bool, str], Branch] = field(default_factory=dict)
@@ -92,7 +94,6 @@ class TreeRow:
     size_bytes: int | None
     file_count: int
     open: bool
-    complete: bool
     up: str | None
 
 
@@ -176,9 +177,8 @@ def _row(branch: Branch, depth: int, up: str | None) -> TreeRow:
         branch.name,
         branch.kind,
         branch.size_bytes,
-        branch.file_count,
+        max(branch.file_count, branch.told_count),
         branch.open,
-        branch.complete,
         up,
     )
 

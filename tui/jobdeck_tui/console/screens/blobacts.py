@@ -48,7 +48,6 @@ class BlobActs(DeckScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         _key("n", "upload", "upload", "Upload files", "Upload", show=True),
         _key("s", "save", "save", "Save it to a file: an artifact as a zip", "Save", show=True),
-        _key("p", "pin", "pin", "Pin: keep it from being removed; again to unpin", "Pin", show=True),
         _key("d", "remove", "remove", "Remove it, and what only it links to", "Remove", show=True),
         _key("y", "copy_hash", "copy_hash", "Copy the hash"),
         _key("Y", "copy_curl", "copy_curl", "Copy as a curl line that fetches it"),

@@ -49,6 +49,8 @@ class BlobsScreen(BlobActs):
         _key("S", "sort('size')", "sort_size", "Sort by size; again for the other way round"),
         _key("ctrl+r", "reload", "reload", "Read the list anew"),
         _key("escape", "clear", "clear", "No filter; no marks", "Clear"),
+        # Last, since what stands last falls away first where there is no room.
+        _key("p", "pin", "pin", "Pin: keep it from being removed; again to unpin", "Pin", show=True),
         Binding("1", "app.jobs", "Jobs", id="pane.jobs_shown", tooltip="The list of jobs"),
     ]
 

@@ -114,7 +114,7 @@ class ResultsScreen(FilesScreen):
                     return
                 branch.kind = ARTIFACT if blob.type == ARTIFACT_TYPE else FILE
                 branch.blob, branch.size_bytes = blob.hash, blob.size_bytes
-                branch.file_count, branch.complete = 0, branch.kind == FILE
+                branch.told_count, branch.complete = blob.entry_count or 0, branch.kind == FILE
                 self.show_rows()
 
 

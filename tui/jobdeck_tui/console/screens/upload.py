@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UploadScreen"]
 
-_HELP = "Enter uploads, Tab completes; a pattern (*.csv) means many. Ctrl-T: tags. Esc closes."
+_HELP = "Enter uploads · Tab completes · *.csv means many · Ctrl-T tags · Esc closes"
 _BUSY_HELP = "Esc stops the uploads."
 _WAITING, _GOING, _DONE, _FAILED = "$text-muted", "$text-primary", "$text-success", "$text-error"
 _AROUND_ROWS = 8

@@ -41,7 +41,7 @@ class PeekHead(Widget):
     """
 
     DEFAULT_CSS = """
-    PeekHead { height: 1; padding: 0 1; background: $panel; color: $foreground; }
+    PeekHead { height: 1; padding: 0 1; background: $panel; color: $text-muted; }
     """
 
     name_shown: Reactive[str] = Reactive("")
@@ -58,8 +58,8 @@ class PeekHead(Widget):
         width, facts = self.content_size.width, list(self.facts)
         while facts and width - len(" · ".join(facts)) - 2 < _LEAST_ROOM:
             facts.pop()
-        right = Content.styled(" · ".join(facts), "$text-muted")
-        name = Content.styled(self.name_shown, "bold")
+        right = Content(" · ".join(facts))
+        name = Content.styled(self.name_shown, "bold $foreground")
         name = name.truncate(max(0, width - right.cell_length - 2), ellipsis=True)
         gap = max(0, width - name.cell_length - right.cell_length)
         return Content.assemble(name, " " * gap, right)

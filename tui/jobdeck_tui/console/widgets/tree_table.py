@@ -98,7 +98,7 @@ def _cell(row: TreeRow, column: Column) -> Cell:
             known = "" if row.size_bytes is None else bytes_text(row.size_bytes)
             text = known or ("?" if row.kind == FILE else "")
         case "count":
-            text = f"{row.file_count:,}{'' if row.complete else '…'}" if folds and row.file_count else ""
+            text = f"{row.file_count:,}" if folds and row.file_count else ""
         case _:
             return Cell(" ")
     return Cell(f"{text:>{column.width}}"[: column.width], "dim")
