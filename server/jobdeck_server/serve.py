@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -29,9 +30,12 @@ from jobdeck_server.core.executor import Executor
 from jobdeck_server.core.executorfiles import Nonce
 from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.jobs import JobCore
+from jobdeck_server.core.scheduler import Scheduler
 from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store, StoreError
+from jobdeck_server.core.workers import LocalWorker, Workers, load_id
 from jobdeck_server.dialects.jobrunner import Jobrunner
+from jobdeck_server.dialects.scheduler import SchedulerApi
 from jobdeck_server.dialects.v1.service import About, Service
 from jobdeck_server.dialects.webgme.service import webgme
 from jobdeck_server.engines.builtin import BuiltinExecutor
@@ -49,7 +53,6 @@ from jobdeck_server.http.message import Response
 from jobdeck_server.http.router import Router
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from jobdeck_server.dialects.base import Dialect
@@ -127,8 +130,7 @@ async def serve(
     try:
         await trio.to_thread.run_sync(store.open, trio.lowlevel.current_trio_token())
         async with trio.open_nursery() as nursery:
-            origin = _url(*addresses(listeners)[0])
-            parts = await _start_parts(settings, store, growth, nonce, origin, nursery)
+            parts = await _start_parts(settings, store, growth, nonce, addresses(listeners)[0], nursery)
             await _serve_http(settings, parts, tokens, listeners, data_dir, ready, until)
             await _say_goodbye(parts.core, stop_jobs=stop_jobs)
             nursery.cancel_scope.cancel()
@@ -164,10 +166,11 @@ class Parts:
     blobs: Blobs
     executor: Executor
     nonce: Nonce
+    workers: Workers
 
 
 async def _start_parts(
-    settings: Settings, store: Store, growth: Growth, nonce: Nonce, origin: str, nursery: trio.Nursery
+    settings: Settings, store: Store, growth: Growth, nonce: Nonce, address: tuple[str, int], nursery: trio.Nursery
 ) -> Parts:
     """The core with its engines, every job found in its place, and what is built upon it."""
     touch = not await trio.to_thread.run_sync(hears_splice, settings.data_dir)
@@ -178,7 +181,11 @@ async def _start_parts(
     await nursery.start(blobs.run)
     outside = OutsideEngine(settings.data_dir / "jobs")
     workshop = Workshop(
-        settings, blobs=blobs, folder=settings.data_dir / "work", jobs_dir=settings.data_dir / "jobs", origin=origin
+        settings,
+        blobs=blobs,
+        folder=settings.data_dir / "work",
+        jobs_dir=settings.data_dir / "jobs",
+        origin=_url(*address),
     )
     local = LocalEngine(settings, touch=touch)
     builtin = BuiltinExecutor(local, workshop, patience_s=settings.executor_patience_s)
@@ -188,13 +195,16 @@ async def _start_parts(
     outside.ends = executor.ends
     workshop.ledger, workshop.output = executor.segments, core.output
     await executor.load()
+    worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
+    name = settings.worker_name or socket.gethostname()
+    workers = Workers(core, LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*address)))
     nursery.start_soon(growth.run)
     await nursery.start(core.run)
     await nursery.start(engine.run, core)
     await recovery.recover(core)
     await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
-    return Parts(core=core, blobs=blobs, executor=executor, nonce=nonce)
+    return Parts(core=core, blobs=blobs, executor=executor, nonce=nonce, workers=workers)
 
 
 async def _serve_http(
@@ -244,11 +254,15 @@ class Front:
             Service(
                 core,
                 blobs,
+                parts.workers,
                 about,
                 events_socket=EventsChannel(core).answer,
                 dialects=lambda: self._dialects,
             ).dialect(),
             webgme(blobs, parts.executor, parts.nonce),
+            SchedulerApi(
+                Scheduler(core, parts.workers), parts.workers, body_limit_bytes=settings.body_limit_bytes
+            ).dialect(),
         )
         self._router = Router(self._dialects)
 
@@ -326,4 +340,8 @@ async def _end(core: JobCore, job_id: str) -> None:
 
 
 def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_authority(host, port)}"
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

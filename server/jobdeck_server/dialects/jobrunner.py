@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from jobdeck_server.core.errors import BadRequestError, UnknownJobError, UnsupportedError
 from jobdeck_server.core.requests import JobRequest, StepRequest
-from jobdeck_server.dialects import outputs, parse
+from jobdeck_server.dialects import gojson, outputs, parse
 from jobdeck_server.dialects.base import Dialect, Route
 from jobdeck_server.dialects.refusals import refusal
 from jobdeck_server.http.message import Answer, Request, Response, Role
@@ -32,14 +32,6 @@ AttachSocket = Callable[[Request, str], Awaitable[Answer]]
 _SIGKILL = 9
 _JSON = (("Content-Type", "application/json"),)
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
-_GO_NAMES: tuple[tuple[type, str], ...] = (
-    (bool, "bool"),
-    (str, "string"),
-    (int, "number"),
-    (float, "number"),
-    (list, "array"),
-    (dict, "object"),
-)
 
 
 class Jobrunner:
@@ -114,32 +106,26 @@ def job_request(value: object, base_dir: str) -> JobRequest:
     Raises:
         BadRequestError: In the original's words where it has them.
     """
-    if value is not None and not isinstance(value, dict):
-        raise BadRequestError(f"json: cannot unmarshal {_go_name(value)} into Go value of type main.StartMsg")
-    fields = _fold(value or {})
-    shared = _string(fields, "WorkingDir", "StartMsg")
+    fields = gojson.fields_of(value, "StartMsg")
+    shared = gojson.string(fields, "WorkingDir", "StartMsg")
     if "commands" not in fields or "commandline" in fields:
         return JobRequest(dialect="jobrunner", steps=(_step(fields, "StartMsg", shared, base_dir),))
     commands = fields["commands"]
     if not isinstance(commands, list) or not commands:
         raise BadRequestError("Missing Commands key.", field="Commands")
-    steps = []
-    for command in commands:
-        if not isinstance(command, dict):
-            raise BadRequestError(f"json: cannot unmarshal {_go_name(command)} into Go value of type main.JobCommand")
-        steps.append(_step(_fold(command), "JobCommand", shared, base_dir))
+    steps = (_step(gojson.fields_of(each, "JobCommand"), "JobCommand", shared, base_dir) for each in commands)
     return JobRequest(dialect="jobrunner", steps=tuple(steps))
 
 
 def _step(fields: Mapping[str, object], struct: str, shared_dir: str, base_dir: str) -> StepRequest:
-    kind = _string(fields, "Kind", struct)
+    kind = gojson.string(fields, "Kind", struct)
     if kind not in ("", "bash"):
         raise UnsupportedError(f"Kind {kind!r} is not supported; bash is.", field="Kind")
-    command_line = _string(fields, "CommandLine", struct)
+    command_line = gojson.string(fields, "CommandLine", struct)
     if not command_line:
         text = "Missing CommandLine key." if struct == "StartMsg" else "Missing CommandLine from command."
         raise BadRequestError(text, field="CommandLine")
-    folder = _string(fields, "WorkingDir", struct) or shared_dir
+    folder = gojson.string(fields, "WorkingDir", struct) or shared_dir
     return StepRequest(
         command_line=command_line,
         env=_environment(fields.get("environment"), struct),
@@ -151,33 +137,11 @@ def _environment(value: object, struct: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _mismatch(value, f"{struct}.Environment", "map[string]string")
+        raise gojson.mismatch(value, f"{struct}.Environment", "map[string]string")
     for each in value.values():
         if each is not None and not isinstance(each, str):
-            raise _mismatch(each, f"{struct}.Environment", "string")
+            raise gojson.mismatch(each, f"{struct}.Environment", "string")
     return {name: each or "" for name, each in value.items()}
-
-
-def _string(fields: Mapping[str, object], name: str, struct: str) -> str:
-    value = fields.get(name.lower())
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise _mismatch(value, f"{struct}.{name}", "string")
-    return value
-
-
-def _mismatch(value: object, where: str, wanted: str) -> BadRequestError:
-    return BadRequestError(f"json: cannot unmarshal {_go_name(value)} into Go struct field {where} of type {wanted}")
-
-
-def _go_name(value: object) -> str:
-    return next((name for kind, name in _GO_NAMES if isinstance(value, kind)), "null")
-
-
-def _fold(fields: Mapping[str, object]) -> dict[str, object]:
-    """Keys in lower case, as Go's decoder matches them; of two that differ in case alone the later counts."""
-    return {name.lower(): value for name, value in fields.items()}
 
 
 def _json(value: object) -> Response:

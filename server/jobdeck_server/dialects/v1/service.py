@@ -12,6 +12,7 @@ from jobdeck_server.dialects.v1.blobs import BlobRoutes
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
 from jobdeck_server.dialects.v1.lines import LogLines
 from jobdeck_server.dialects.v1.problem import failure
+from jobdeck_server.dialects.v1.workers import WorkerRoutes
 from jobdeck_server.http.message import Answer, Handler, Request, Response, Role
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from jobdeck_server.core.blobs import Blobs
     from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.workers import Workers
 
 EventsSocket = Callable[[Request], Awaitable[Answer]]
 
@@ -39,6 +41,7 @@ class Service:
         self,
         core: JobCore,
         blobs: Blobs,
+        workers: Workers,
         about: About,
         *,
         events_socket: EventsSocket,
@@ -46,6 +49,7 @@ class Service:
     ) -> None:
         self._core = core
         self._blobs = blobs
+        self._workers = workers
         self._about = about
         self._events_socket = events_socket
         self._dialects = dialects
@@ -69,6 +73,7 @@ class Service:
                 *Jobs(self._core).routes(),
                 *LogLines(self._core).routes(),
                 *BlobRoutes(self._blobs).routes(),
+                *WorkerRoutes(self._workers).routes(),
                 *routes,
             ),
             failure=failure,
