@@ -59,10 +59,11 @@ def test_the_documents_job(builtin: Client) -> None:
     assert builtin.create(job_hash) == builtin.info(job_hash)  # as it ended, and no secret
 
 
-def test_output_of_a_job_while_it_runs(builtin: Client, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pace", [{"outputSegmentSize": 1}, {"outputInterval": 50}])
+def test_output_of_a_job_while_it_runs(builtin: Client, tmp_path: Path, pace: dict[str, Any]) -> None:
     gate = tmp_path / "gate"
     script = f"echo one; echo two >&2; while [ ! -e {gate} ]; do sleep 0.02; done; echo three"
-    job_hash = builtin.start("sh", "-c", script, outputSegmentSize=1)
+    job_hash = builtin.start("sh", "-c", script, **pace)
     until(lambda: builtin.executor("getOutput", job_hash))
     info = builtin.info(job_hash)
     assert (info["status"], info["outputNumber"]) == ("RUNNING", 0)
@@ -78,7 +79,7 @@ def test_output_of_a_job_while_it_runs(builtin: Client, tmp_path: Path) -> None:
 
 def test_cancel_and_run_again(builtin: Client, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
-    job_hash = builtin.start("sh", "-c", f"echo run >> {ran}; echo kept; exec sleep 600")
+    job_hash = builtin.start("sh", "-c", f"echo kept; echo run >> {ran}; exec sleep 600")
     until(ran.exists)
     assert refused(builtin, "cancelJob", job_hash, "wrong") == "403"
     assert refused(builtin, "cancelJob", job_hash) == "403"
