@@ -20,6 +20,7 @@ from jobdeck_client.events import Events
 from jobdeck_client.find import BadAddressError, find_server, find_token
 from jobdeck_client.lines import Done, Hit, Line, LinePage, Progress
 from jobdeck_client.link import LinkState
+from jobdeck_client.workers import WorkerJobs, Workers
 
 __all__ = [
     "Attach",
@@ -49,6 +50,8 @@ __all__ = [
     "RefusedError",
     "ServerFaultError",
     "UnreachableError",
+    "WorkerJobs",
+    "Workers",
     "find_server",
     "find_token",
 ]

@@ -26,6 +26,7 @@ from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in
 from jobdeck_client.link import Target
 from jobdeck_client.nursery import helpers
 from jobdeck_client.requests import Requests
+from jobdeck_client.workers import Workers
 from jobdeck_protocol import attach as attach_wire
 from jobdeck_protocol import events as events_wire
 from jobdeck_protocol.errors import LocalWireError
@@ -68,6 +69,7 @@ class Client:
         self._token = token
         self._requests = Requests(self.base_url, token, timeout_s=timeout_s)
         self.blobs = Blobs(self._requests)
+        self.workers = Workers(self._requests)
 
     async def __aenter__(self) -> Self:
         await self._requests.open()

@@ -62,6 +62,12 @@ def _blobs() -> click.Command:
     return blobs
 
 
+def _workers() -> click.Command:
+    from jobdeck_tui.commands.workers import workers
+
+    return workers
+
+
 def _serve() -> click.Command:
     from jobdeck_server.commands.serve import serve
 
@@ -103,6 +109,7 @@ _COMMANDS = {
     "attach": _Entry(_attach, "See a job's output from its start, and live."),
     "stop": _Entry(_stop, "Stop jobs, or everything on this machine with --all."),
     "blobs": _Entry(_blobs, "Files in the blob store: list, put, get, tag, pin, remove."),
+    "workers": _Entry(_workers, "Machines that run jobs: list them, see what one runs."),
     "serve": _Entry(_serve, "Start the server."),
     "token": _Entry(_token, "Make, list and revoke tokens for clients."),
     "demo": _Entry(_demo, "See it work: a server of its own, real jobs, a kill -9 and a restart, ten seconds."),

@@ -170,7 +170,9 @@ def error_text(job: Job) -> str | None:
         return f"exit status {job.exit_code}" if job.exit_code else ""
     if job.state is JobState.STOPPED:
         return "signal: killed"
-    return f"{job.state.value}: {job.error}" if job.error and job.state is JobState.LOST else job.error or job.state
+    if job.state is JobState.LOST and job.error:
+        return f"lost: {job.error}"
+    return job.error or job.state.value
 
 
 def listed(worker: WorkerInfo) -> dict[str, str]:
