@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jobdeck.executor")
 _UNSEEN_COUNT = 5  # beats after which a silent worker is given up
-_AT_ONCE_MS = 1  # the request is held here; a falsy value makes the original worker wait a minute
-_BUSY_MS = 100
+# When a worker is to ask again; it does so until it hears otherwise, also while there is no server to answer
+_AT_ONCE_MS = 1  # a falsy value makes the original worker wait a minute
+_SOON_MS = 100
+_ENDING_MS = 1000
 _SAVE_US = 5_000_000  # between two notes that a worker was seen
 
 
@@ -173,7 +175,7 @@ class Desk:
             del self.newest[entry.key]
         worker = self._workers.get(job.worker or "")
         if worker is not None and worker.jobs.pop(job.id, None) is not None:
-            worker.told.discard(job.id)
+            worker.told.pop(job.id, None)
             worker.release()
         if job.state is JobState.LOST and job.engine == BUNDLES:
             self._lose(entry, job.error or "it was lost")
@@ -208,7 +210,7 @@ class Desk:
             CapacityError: There are as many workers as there may be, and this is another one.
         """
         if not call.client_id:
-            return self._answer(call, (), (), _BUSY_MS)
+            return self._answer((), (), _SOON_MS)
         if call.client_id not in self._workers and len(self._workers) >= self._settings.executor_worker_limit_count:
             raise CapacityError("There are too many workers.")
         worker = self._heard(call)
@@ -216,20 +218,20 @@ class Desk:
         mine: Sequence[Entry] = self._still_its_own(call)
         hold = Hold(call, worker.free_count(call, trio.current_time()))
         mine = mine or self._queue.take(call.labels, hold.free_count, but=call.running)
-        has_news = self._has_news(worker, call)
-        if not (mine or has_news or worker.stopping().keys() - worker.told):
+        if not (mine or self._has_news(worker, call) or worker.stopping().keys() - worker.told.keys()):
             mine = await self._held(worker, hold, gone)
         placed = await self._place(mine, worker)
-        stopping = worker.stopping()
-        worker.told = set(stopping)
+        stopping, now_s = worker.stopping(), trio.current_time()
+        worker.told = {job_id: worker.told.get(job_id, now_s) for job_id in stopping}
         cancel = (*stopping.values(), *self._elsewhere(worker, call))
         start = tuple(entry.key for entry in placed if entry.key not in call.running)
-        at_once = not has_news and (hold.free_count or hold.bell.is_set())
-        return self._answer(call, start, cancel, _AT_ONCE_MS if at_once else _BUSY_MS)
+        return self._answer(start, cancel, _AT_ONCE_MS if start or hold.bell.is_set() else _SOON_MS)
 
-    def _answer(self, call: Call, start: tuple[str, ...], cancel: tuple[str, ...], again_ms: int) -> Beat:
+    def _answer(self, start: tuple[str, ...], cancel: tuple[str, ...], again_ms: int) -> Beat:
         if not self._settings.executor_hold_s:
             again_ms = int(self._settings.executor_refresh_s * 1000)
+        elif self._closing:
+            again_ms = _ENDING_MS
         return Beat(start=start, refresh_ms=again_ms, label_jobs=self._label_jobs.get(), cancel=cancel)
 
     def _has_news(self, worker: Worker, call: Call) -> bool:
@@ -254,6 +256,10 @@ class Desk:
             since_s = worker.seen_s if entry.missing_s is None else entry.missing_s
             if worker.seen_s - since_s >= self._settings.executor_missing_s:
                 self._lose(entry, f"worker {worker.client_id} has not named it for {worker.seen_s - since_s:.0f} s")
+            # The original goes on naming a job for ever whose results it could not send
+            told_s = worker.told.get(entry.live.job.id, worker.seen_s)
+            if worker.seen_s - told_s >= self._settings.executor_stop_s:
+                self._lose(entry, f"worker {worker.client_id} was to stop it {worker.seen_s - told_s:.0f} s ago")
         if known != (worker.labels, worker.user) or worker.seen_us - worker.saved_us >= _SAVE_US:
             self._save(worker)
         return worker

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from jobdeck_server.engines.base import Ended
 
 POOL = "executor"
-_log = logging.getLogger("jobdeck.executor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ class Worker:
         slots_count: How many jobs it can run at one time, as far as it has shown.
         running: Keys that it has named in its last call.
         jobs: Those that it was given and that have not ended, by id.
-        told: Ids of those that it was told to stop.
+        told: Those that it was told to stop, by id, and since when, on trio's clock.
         offered: With which labels it was told of which label jobs, when it last had a slot for one.
         hold: Its request that is being held, None if none is.
     """
@@ -120,7 +120,7 @@ class Worker:
     slots_count: int = 0
     running: frozenset[str] = frozenset()
     jobs: dict[str, Entry] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
+    told: dict[str, float] = field(default_factory=dict)
     offered: object = None
     hold: Hold | None = None
 

@@ -65,7 +65,7 @@ async def test_nothing_comes_of_a_request_in_time(tmp_path: Path, autojump_clock
     async with deck(tmp_path) as it:
         before_s = trio.current_time()
         beat = await it.beat()
-        assert (beat.start, beat.refresh_ms) == ((), 1)
+        assert (beat.start, beat.refresh_ms) == ((), 100)
         assert 5 <= trio.current_time() - before_s < 6
         before_s = trio.current_time()
         beat = await it.beat(available=0)
@@ -280,6 +280,23 @@ async def test_a_worker_that_has_not_taken_note_of_its_jobs_gets_no_more(tmp_pat
         assert (await it.beat(available=1, running=frozenset({"k1"}))).start == ()
         mock_clock.jump(6)
         assert (await it.beat(available=1, running=frozenset({"k1"}))).start == ("k4",)
+
+
+async def test_a_job_that_its_worker_does_not_stop_is_given_up(tmp_path: Path, mock_clock: MockClock) -> None:
+    """The original worker names a job for ever whose results it could not send."""
+    async with deck(tmp_path, executor_hold_s=0) as it:
+        secret = await it.make("k")
+        assert (await it.beat()).start == ("k",)
+        running = frozenset({"k"})
+        await it.executor.cancel("k", secret)
+        for _ in range(6):
+            assert (await it.beat(available=0, running=running)).cancel == ("k",)
+            assert (await it.info("k"))["cancelRequested"] is True
+            mock_clock.jump(20)
+        assert await it.status("k") == "RUNNING"
+        await it.beat(available=0, running=running)
+        await asked(it, "k", "CANCELED")
+        assert (await it.beat(available=0, running=running)).cancel == ()
 
 
 async def test_label_jobs_are_told_at_once(tmp_path: Path, mock_clock: MockClock) -> None:

@@ -106,6 +106,12 @@ def test_what_a_worker_says(fields: dict[str, object], wanted: Call) -> None:
     assert call(fields, user="ann", settings=SETTINGS) == wanted
 
 
+def test_a_worker_that_says_too_much_is_refused() -> None:
+    assert call({"runningJobs": ["k" * 600, "k"]}, user="ann", settings=SETTINGS).running == {"k"}
+    with pytest.raises(BadRequestError):
+        call({"runningJobs": ["k"] * 10_001}, user="ann", settings=SETTINGS)
+
+
 def test_numbers_of_a_query_are_read_as_far_as_they_go() -> None:
     assert [leading_number(each) for each in ("", "x", "12", " 12ab", "-1", "+3", "9" * 30)] == [
         *(None, None, 12, 12, -1, 3, int("9" * 15))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Fields = dict[str, object]
 _FORM = "application/x-www-form-urlencoded"
 _FIELD_LIMIT_COUNT = 1000
+_RUNNING_LIMIT_COUNT = 10_000  # jobs that a worker says it runs
 _NUMBER_LIMIT = 2**53
 _LEADING = re.compile(r"\s*([+-]?[0-9]{1,15})")
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\]")
@@ -77,14 +78,14 @@ def call(fields: Mapping[str, object], *, user: str, settings: Settings) -> Call
     """What a worker says of itself.
 
     Raises:
-        BadRequestError: A word is too long.
+        BadRequestError: A word is too long, or there are too many.
     """
     running, labels = fields.get("runningJobs"), fields.get("labels")
     return Call(
         client_id=word(fields.get("clientId"), settings),
         available_count=min(max(0, _count(fields.get("availableProcesses"))), settings.executor_page_count),
         labels=words(labels, settings) if isinstance(labels, list) else (),
-        running=frozenset(text_of(each) for each in running) if isinstance(running, list) else frozenset(),
+        running=_keys(running, settings) if isinstance(running, list) else frozenset(),
         user=user,
     )
 
@@ -129,6 +130,13 @@ def leading_number(text: str) -> int | None:
     """The number at the beginning of a text, None if there is none: how the original reads its queries."""
     match = _LEADING.match(text)
     return None if match is None else int(match[1])
+
+
+def _keys(values: list[object], settings: Settings) -> frozenset[str]:
+    """Names of jobs; what is too long for one is left out."""
+    if len(values) > _RUNNING_LIMIT_COUNT:
+        raise BadRequestError("These are too many jobs.", field="runningJobs")
+    return frozenset(text for value in values if len(text := text_of(value)) <= settings.executor_key_limit_bytes)
 
 
 def _count(value: object) -> int:
