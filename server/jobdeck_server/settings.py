@@ -128,6 +128,7 @@ class Settings:
     executor_busy_hold_s: float = 0.25  # the same for a worker with no free slot, which may have one any moment
     executor_refresh_s: float = 5.0  # between two requests of a worker; unseen for five times that it is given up
     executor_missing_s: float = 30.0  # a job handed out that its worker does not name for so long is lost
+    executor_stop_s: float = 120.0  # a job that its worker still names so long after it was to stop it is given up
     executor_sweep_s: float = 10.0  # between two looks at who is missing
     executor_attempt_limit_count: int = 3  # for a job that was lost with its worker
     executor_segment_limit_bytes: int = 16 * MIB  # of a request that brings output
