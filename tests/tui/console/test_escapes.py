@@ -81,3 +81,50 @@ def test_the_list_its_filter_and_its_questions(server: Server, attacked: str) ->
     terminal.type(b"q")
     assert terminal.end() == 0
     judge(terminal.got)
+
+
+def test_blobs_files_and_what_is_in_them(server: Server) -> None:
+    texts = [raw.decode("utf-8", "replace").replace("\0", "") for raw, _ in PAYLOADS]
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        content = b"\n".join(raw for raw, _ in PAYLOADS).replace(b"\0", b"") + b"\n[bold]end[/bold]\n"
+        answer = client.put("/v1/blobs", params={"name": "attack" + texts[0]}, content=content)
+        assert answer.status_code == 201, answer.text
+        stored = answer.json()["hash"]
+        files = {f"dir/{n} {text}": {"content": stored, "contentType": "softLink"} for n, text in enumerate(texts)}
+        record = {
+            "name": f"attacks {texts[1]}",
+            "size": 1,
+            "mime": texts[2],
+            "content": files,
+            "contentType": "complex",
+        }
+        answer = client.post("/v1/blobs/records", content=json.dumps(record))
+        assert answer.status_code == 201, answer.text
+        json_file = json.dumps({text: [text] for text in texts}, ensure_ascii=False).encode("utf-8", "replace")
+        answer = client.put("/v1/blobs", params={"name": "attack.json"}, content=json_file)
+        assert answer.status_code == 201, answer.text
+    terminal = Terminal(server, "console", "--server", server.url, TEXTUAL_ANIMATIONS="none")
+    terminal.wait_for("live")
+    terminal.type(b"2")
+    terminal.wait_for("attack.json")
+    terminal.type(b"/attack\r")
+    terminal.settle()
+    terminal.type(b"\x1b[H\r")  # the newest: JSON
+    terminal.wait_for("json")
+    for keys in (b"x", b"s", b"\x1b", b"\x7f"):
+        terminal.type(keys)
+        terminal.settle()
+    terminal.type(b"\x1b[B\r")  # the artifact
+    terminal.wait_for("dir/")
+    for keys in (b"l", b"G", b"\r"):
+        terminal.type(keys)
+        terminal.settle()
+    terminal.wait_for("text ·")
+    terminal.type(b"G")
+    terminal.wait_for("[bold]end[/bold]")
+    for keys in (b"w", b"\x7f", b"\x7f", b"d", b"n"):
+        terminal.type(keys)
+        terminal.settle()
+    terminal.type(b"q")
+    assert terminal.end() == 0
+    judge(terminal.got)

@@ -214,6 +214,11 @@ def test_json_loses_no_digit_and_no_name() -> None:
     ]
 
 
+def test_json_that_would_be_mostly_blanks_is_not_laid_out() -> None:
+    deep = b"[" * 400
+    assert json_text(deep + b"1," * 100_000 + b"1" + b"]" * 400) is None
+
+
 @pytest.mark.parametrize("data", [b"{", b"", b"nope", b"\xff\xfe", b"[" * 100_000, b'{"a": 1} {"b": 2}'])
 def test_what_is_no_json_is_not_laid_out(data: bytes) -> None:
     assert json_text(data) is None

@@ -80,6 +80,8 @@ async def test_a_file_comes_down_and_replaces_none_unasked(folder: Path) -> None
         await it.see("2 B of 4 B, 50 %")
         await it.press("escape")
         await until(it.pilot, lambda: it.app.screen is it.screen)
+        assert [toast.partition(";")[0] for toast in it.app.toasts] == ["Given up"]
+        it.app.toasts.clear()
         assert list(folder.iterdir()) == []
         it.app.blobs.pause = None
         await it.press("s")

@@ -81,7 +81,8 @@ class Pager:
     def mend(self) -> None:
         """Have a list that may not be true any more read anew; after a failure only once that is over."""
         rows = self._rows()
-        if self._wanted and rows.stale and not rows.asks and rows.error is None:
+        lacking = rows.stale or not rows.known
+        if self._wanted and self.nursery is not None and lacking and not rows.asks and rows.error is None:
             self.load(Place.AGAIN if rows.known else Place.START)
 
     def retry(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from jobdeck_tui.console.ansi import Tag
 from jobdeck_tui.console.chunks import Chunk
 from jobdeck_tui.console.finder import Finder
-from jobdeck_tui.console.settings import LINE_CAP_BYTES
+from jobdeck_tui.console.settings import LINE_CAP_BYTES, PEEK_LAID_OUT_LIMIT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 __all__ = [
@@ -182,7 +183,7 @@ class TextLines:
     def __init__(self, data: bytes = b"", *, whole: bool = False) -> None:
         self.data = bytearray()
         self.whole = False
-        self._ends: list[int] = []  # of finished lines, behind the newline
+        self._ends = array("I")  # of finished lines, behind the newline
         self.feed(data, whole=whole)
 
     def feed(self, data: bytes, *, whole: bool) -> None:
@@ -306,7 +307,7 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def json_text(data: bytes) -> bytes | None:
-    """JSON laid out over lines, in colours; None if it is none, or nested too deeply to be drawn. For a thread."""
+    """JSON laid out over lines, in colours; None if it is none, or too much, or nested too deeply. For a thread."""
     try:
         value = json.loads(
             data,
@@ -315,9 +316,21 @@ def json_text(data: bytes) -> bytes | None:
             parse_int=_Literal,
             parse_constant=_Literal,
         )
-        return b"".join(_laid_out(value, 0))
+        return _joined(_laid_out(value, 0))
     except (ValueError, RecursionError):
         return None
+
+
+def _joined(parts: Iterable[bytes]) -> bytes | None:
+    """All of them; None if that is too much: what is nested deeply is mostly blanks."""
+    found: list[bytes] = []
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > PEEK_LAID_OUT_LIMIT_BYTES:
+            return None
+        found.append(part)
+    return b"".join(found)
 
 
 def _laid_out(value: object, depth: int) -> Iterator[bytes]:

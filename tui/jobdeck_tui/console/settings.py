@@ -62,6 +62,8 @@ PEEK_TEXT_LIMIT_BYTES = 16 * KIB * KIB
 """Of a text that is shown as such; all of a longer one is shown as hex."""
 PEEK_JSON_LIMIT_BYTES = 4 * KIB * KIB
 """Of JSON that is laid out; what is longer is shown as text."""
+PEEK_LAID_OUT_LIMIT_BYTES = 32 * KIB * KIB
+"""Of what becomes of it: indentation may be most of it."""
 PEEK_HITS_LIMIT_COUNT = 10_000
 TREE_LIMIT_COUNT = 100_000
 """Files of an artifact that are listed."""

@@ -47,7 +47,6 @@ class JobActs(DeckScreen):
         _key("X,ctrl+k", "stop(True)", "kill", "Kill: SIGKILL at once"),
         _key("r", "rerun", "rerun", "Run the same again, as a new job", "Rerun", show=True),
         _key("d", "remove", "remove", "Remove a job that has ended, and its output"),
-        _key("R", "results", "results", "The results of the job: files and values", "Results"),
         _key("y", "copy_id", "copy_id", "Copy the id"),
         _key("Y", "copy_curl", "copy_curl", "Copy as a curl line that starts the same"),
     ]

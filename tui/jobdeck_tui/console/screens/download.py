@@ -141,6 +141,7 @@ class DownloadScreen(ModalScreen[Path | None]):
         self._words.update(Content(clean_line(words)))
 
     def action_give_up(self) -> None:
-        """Leave no file under its name."""
-        self.workers.cancel_group(self, "save")
+        """Leave no file under its name; what came is kept beside it, hidden, and used by the next try."""
+        if self.workers.cancel_group(self, "save"):
+            cast("ConsoleApp", self.app).tell("Given up; saving it to the same place again goes on from there")
         self.dismiss(None)

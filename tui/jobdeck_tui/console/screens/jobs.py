@@ -52,6 +52,7 @@ class JobsScreen(JobActs):
         _key("p", "preview", "preview", "Show or hide the output beside the list"),
         _key("ctrl+r", "reload", "reload", "Read the list anew"),
         _key("escape", "clear", "clear", "No filter; no marks", "Clear"),
+        _key("R", "results", "results", "The results of the job: files and values", "Results", show=True),
         Binding("2", "app.blobs", "Blobs", id="pane.blobs_shown", tooltip="The list of blobs"),
     ]
 

@@ -54,7 +54,7 @@ class OutputPane(OutputBase):
         _key("o", "stream", "stream", "Both streams, stdout alone, stderr alone", "Stream", show=True),
         _key("i", "details", "details", "All that is known of the job", "Details", show=True),
         _key("s", "save", "save", "Save the log to a file", "Save", show=True),
-        _key("R", "results", "results", "The results of the job: files and values", "Results"),
+        _key("R", "results", "results", "The results of the job: files and values", "Results", show=True),
         _key("y,ctrl+c", "copy", "copy", "Copy what is selected, or this line"),
         _key("Y", "copy_attach", "copy_attach", "Copy the shell command that attaches to the job"),
         _key("colon,ctrl+g", "goto", "goto", "Go to a line by its number, or by percent"),
