@@ -41,6 +41,7 @@ _STAGE_LIMIT_S = 2.0
 _END_LIMIT_S = 90.0
 _REQUEST_LIMIT_S = 30.0
 _LOOK_S = 0.002
+_PEACE_S = 0.6
 _OPEN_LIMIT_COUNT = 12
 _LINE = """
 echo run >> "$0/$1.runs"; echo "I am $1"; echo "but $1" >&2
@@ -202,6 +203,7 @@ class Campaign:
     def _kill(self) -> None:
         until_s = time.monotonic() + self._config.limit_s
         while self._report.kills_count < self._config.kills_count and time.monotonic() < until_s:
+            time.sleep(self._rnd.random() * _PEACE_S)  # else nothing would ever come to its end
             stage = STAGES[self._report.kills_count % len(STAGES)]
             if self._wait_for(stage):
                 self._report.counts[f"while {stage}"] += 1

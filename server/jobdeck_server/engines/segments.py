@@ -52,7 +52,7 @@ async def tell_segments(reader: OutputReader, ledger: SegmentLedger, job_id: str
         is_due = pace.interval_s > 0 and trio.current_time() >= due_s
         enough = pace.lines_count > 0 and pending.count(b"\n") >= pace.lines_count
         if pending and (ended or is_due or enough or len(pending) >= _LIMIT_BYTES):
-            length = len(pending) if ended and len(pending) < _LIMIT_BYTES else _cut(pending)
+            length = len(pending) if ended and len(pending) < _LIMIT_BYTES else cut(pending)
             await ledger.note_segment(job_id, number, position, position + length)
             number, position = number + 1, position + length
             due_s = trio.current_time() + pace.interval_s
@@ -79,7 +79,7 @@ def _read(reader: OutputReader, position: int) -> bytes:
     return b"".join(parts)
 
 
-def _cut(pending: bytes) -> int:
+def cut(pending: bytes) -> int:
     """How much of it to tell: whole lines, or whole characters where there is no line's end."""
     at = pending.rfind(b"\n") + 1
     if at:
