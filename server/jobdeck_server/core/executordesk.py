@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("jobdeck.executor")
 _UNSEEN_COUNT = 5  # beats after which a silent worker is given up
 # When a worker is to ask again; it does so until it hears otherwise, also while there is no server to answer
-_AT_ONCE_MS = 1  # a falsy value makes the original worker wait a minute
+_AT_ONCE_MS = 1  # one of its jobs is over; a falsy value makes the original worker wait a minute
+_STARTING_MS = 20  # it was given jobs, and asks first what they are
 _SOON_MS = 100
 _ENDING_MS = 1000
 _SAVE_US = 5_000_000  # between two notes that a worker was seen
@@ -225,7 +226,8 @@ class Desk:
         worker.told = {job_id: worker.told.get(job_id, now_s) for job_id in stopping}
         cancel = (*stopping.values(), *self._elsewhere(worker, call))
         start = tuple(entry.key for entry in placed if entry.key not in call.running)
-        return self._answer(start, cancel, _AT_ONCE_MS if start or hold.bell.is_set() else _SOON_MS)
+        again_ms = _STARTING_MS if start else _AT_ONCE_MS if hold.bell.is_set() else _SOON_MS
+        return self._answer(start, cancel, again_ms)
 
     def _answer(self, start: tuple[str, ...], cancel: tuple[str, ...], again_ms: int) -> Beat:
         if not self._settings.executor_hold_s:

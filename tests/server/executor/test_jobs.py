@@ -58,7 +58,7 @@ async def test_a_worker_takes_a_job_and_ends_it(tmp_path: Path) -> None:
         await it.make("k")
         beat = await it.beat()
         assert beat.start == ("k",)
-        assert beat.refresh_ms == 1
+        assert beat.refresh_ms == 20
         info = await it.info("k")
         assert (info["status"], info["worker"], info["startTime"]) == ("RUNNING", "w_1", None)
         assert [job.state for job in it.core.active()] == [JobState.RUNNING]

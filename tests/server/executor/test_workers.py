@@ -42,7 +42,7 @@ async def test_a_held_request_is_answered_when_a_job_comes(tmp_path: Path) -> No
         with trio.fail_after(5):
             beat = await answer.receive()
         assert beat.start == ("mine",)
-        assert beat.refresh_ms == 1
+        assert beat.refresh_ms == 20
         assert await it.status("other") == "CREATED"
 
 

@@ -110,7 +110,7 @@ def test_the_examples_byte_for_byte(executor: Executor) -> None:
     call = b'{"clientId":"w_1","availableProcesses":1,"labels":[],"runningJobs":[]}'
     answer = executor.ask("POST", "/worker", call)
     assert answer.body.decode() == (
-        f'{{"jobsToStart":["{HASH}"],"refreshPeriod":1,"labelJobs":{{}},"jobsToCancel":[]}}'
+        f'{{"jobsToStart":["{HASH}"],"refreshPeriod":20,"labelJobs":{{}},"jobsToCancel":[]}}'
     )
     running = info.replace("CREATED", "RUNNING").replace('"worker":null', '"worker":"w_1"')
     assert masked(executor.ask("GET", f"/info/{HASH}").body) == running
