@@ -49,11 +49,14 @@ def a_word(*words: str) -> Callable[[object], str]:
 
 
 def a_list(item: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
-    """Several of ``item``: a list, or text with commas."""
+    """Several of ``item``: text with commas, texts with commas from the command line (a tuple), or a list of a file."""
 
     def parse(value: object) -> tuple[Any, ...]:
-        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-        if not isinstance(parts, list | tuple) or not parts:
+        parts: object = value
+        if isinstance(value, str | tuple):
+            texts = (value,) if isinstance(value, str) else value
+            parts = [part.strip() for each in texts for part in each.split(",")]
+        if not isinstance(parts, list) or not parts:
             raise BadValueError(f"{value!r} is no list")
         return tuple(item(part) for part in parts)
 

@@ -116,6 +116,13 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
             assert getattr(holder, option.field) == wanted, option.name
 
 
+def test_a_flag_of_several_takes_commas_and_a_list_of_a_file_does_not(tmp_path: Path) -> None:
+    flags: dict[str, object] = {"executor_labels": ("gpu,big", "fast")}
+    assert configured(flags).settings.executor_labels == ("gpu", "big", "fast")
+    file = toml(tmp_path, 'executor_labels = ["gpu,big", "fast"]\n')
+    assert configured(config=file).settings.executor_labels == ("gpu,big", "fast")
+
+
 def test_limits_by_their_own_names(tmp_path: Path) -> None:
     file = toml(tmp_path, "[limits]\nhead_timeout_s = 3\nbody_limit_bytes = 100\n")
     settings = configured(config=file).settings

@@ -11,7 +11,7 @@ import pytest
 from jobdeck_server.core import errors
 from jobdeck_server.core.errors import JobdeckError
 from jobdeck_server.core.store import StoreError
-from jobdeck_server.dialects import jobrunner
+from jobdeck_server.dialects import jobrunner, scheduler
 from jobdeck_server.dialects.refusals import STATUS
 from jobdeck_server.dialects.v1 import problem
 from jobdeck_server.dialects.webgme import failure as webgme
@@ -48,7 +48,7 @@ def test_each_refusal_has_a_status_and_words_in_each_dialect(kind: type[Exceptio
 
 
 def test_a_bug_tells_nothing() -> None:
-    for failure in (jobrunner.failure, problem.failure, webgme.failure):
+    for failure in (jobrunner.failure, problem.failure, webgme.failure, scheduler.failure):
         answer = failure(RuntimeError("secret"))
         assert isinstance(answer.body, bytes)
         assert answer.status == 500
@@ -67,6 +67,21 @@ def test_each_refusal_has_a_status_in_the_words_of_the_blob_store(kind: type[Exc
     assert told.status == (500 if lost else STATUS[kind])
     assert isinstance(told.body, bytes)
     assert told.body.decode() in (str(error), HTTPStatus(told.status).phrase)
+
+
+@pytest.mark.parametrize("kind", [*CLASSES, StoreError], ids=lambda kind: kind.__name__)
+def test_each_refusal_is_500_in_the_words_of_the_scheduler(kind: type[Exception]) -> None:
+    """But for what its document knows nothing of: tokens and origins."""
+    error = MADE.get(kind) or kind("These words.")
+    told = scheduler.failure(error)
+    known: dict[type[Exception], str] = {
+        errors.UnknownWorkerError: "worker not found",
+        errors.UnknownJobError: "job not found",
+    }
+    assert told.status == {errors.ForbiddenError: 403, errors.UnauthorizedError: 401}.get(kind, 500)
+    assert isinstance(told.body, bytes)
+    assert json.loads(told.body) == {"error": known.get(kind, str(error))}
+    assert ("WWW-Authenticate" in dict(told.headers)) == (kind is errors.UnauthorizedError)
 
 
 def test_the_blob_store_has_the_originals_words() -> None:
