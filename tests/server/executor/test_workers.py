@@ -39,7 +39,7 @@ async def test_a_held_request_is_answered_when_a_job_comes(tmp_path: Path) -> No
         answer = await held(it, nursery, Call(client_id="w_1", available_count=1, labels=("gpu",)))
         await it.make("other", labels=("fpga",))
         await it.make("mine", labels=("gpu",))
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             beat = await answer.receive()
         assert beat.start == ("mine",)
         assert beat.refresh_ms == 20
@@ -53,11 +53,11 @@ async def test_the_first_that_fits_gets_the_job(tmp_path: Path) -> None:
         second = await held(it, nursery, Call(client_id="w_2", available_count=1, labels=("a",)))
         await it.make("k1", labels=("a",))
         await it.make("k2", labels=("a",))
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await first.receive()).start == ("k1",)
             assert (await second.receive()).start == ("k2",)
         await it.make("k3")
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await none.receive()).start == ("k3",)
 
 
@@ -84,10 +84,10 @@ async def test_a_second_request_ends_the_first(tmp_path: Path) -> None:
     async with deck(tmp_path, executor_hold_s=60) as it, trio.open_nursery() as nursery:
         call = Call(client_id="w_1", available_count=1)
         older, newer = await held(it, nursery, call), await held(it, nursery, call)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await older.receive()).start == ()
         await it.make("k")
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await newer.receive()).start == ("k",)
 
 
@@ -96,7 +96,7 @@ async def test_a_client_that_has_gone_gets_nothing(tmp_path: Path) -> None:
         gone = trio.Event()
         answer = await held(it, nursery, Call(client_id="w_1", available_count=1), gone=gone)
         gone.set()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await answer.receive()).start == ()
         await it.make("k")
         assert await it.status("k") == "CREATED"
@@ -111,11 +111,11 @@ async def test_a_stop_and_an_update_wake_the_worker(tmp_path: Path) -> None:
         running = frozenset({"k1", "k2"})
         answer = await held(it, nursery, Call(client_id="w_1", available_count=1, running=running))
         await it.executor.cancel("k1", secret)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await answer.receive()).cancel == ("k1",)
         answer = await held(it, nursery, Call(client_id="w_1", available_count=1, running=running))
         await it.executor.update("k2", Given(status="SUCCESS"))
-        with trio.fail_after(5):  # told again, and not the reason to answer
+        with trio.fail_after(20):  # told again, and not the reason to answer
             assert (await answer.receive()).cancel == ("k1",)
 
 
@@ -123,7 +123,7 @@ async def test_the_end_of_the_server_wakes_all(tmp_path: Path) -> None:
     async with deck(tmp_path, executor_hold_s=60) as it, trio.open_nursery() as nursery:
         answer = await held(it, nursery, Call(client_id="w_1", available_count=1))
         it.executor.close()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await answer.receive()).start == ()
             assert (await it.beat()).start == ()
 
@@ -179,7 +179,7 @@ async def test_the_built_in_executor_comes_second(tmp_path: Path) -> None:
     ):
         answer = await held(it, nursery, Call(client_id="w_1", available_count=1))
         await it.make("theirs")
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             assert (await answer.receive()).start == ("theirs",)
         await it.make("ours", labels=("here",))
         await it.make("nobodys", labels=("moon",))
