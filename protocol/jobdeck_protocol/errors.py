@@ -14,13 +14,16 @@ __all__ = [
     "CLOSE_BAD_ORDER",
     "CLOSE_BAD_TYPE",
     "CLOSE_GOING_AWAY",
+    "CLOSE_IDENTITY",
     "CLOSE_NORMAL",
     "CLOSE_NOT_FOLLOWED",
     "CLOSE_NO_ATTACH",
     "CLOSE_OFFSET",
+    "CLOSE_REPLACED",
     "CLOSE_TOO_BIG",
     "CLOSE_TRY_LATER",
     "CLOSE_UNKNOWN_JOB",
+    "CLOSE_VERSION",
     "LocalWireError",
     "RemoteWireError",
     "WireError",
@@ -44,8 +47,15 @@ CLOSE_UNKNOWN_JOB = 4404
 """The job was removed while it was attached to."""
 CLOSE_NO_ATTACH = 4408
 """The client did not say in time what it wants."""
+CLOSE_REPLACED = 4409
+"""A newer connection of the same worker has taken this one's place."""
 CLOSE_OFFSET = 4416
 """The offset lies beyond the end of an ended job's output."""
+
+CLOSE_IDENTITY = 4423
+"""A worker whose identity somebody else has used since: it runs from a copy of that one's data directory."""
+CLOSE_VERSION = 4426
+"""The other end speaks a version of the channel that this end does not."""
 
 
 class WireError(Exception):
