@@ -41,8 +41,6 @@ _STAGE_LIMIT_S = 2.0
 _END_LIMIT_S = 90.0
 _REQUEST_LIMIT_S = 30.0
 _LOOK_S = 0.002
-_PEACE_S = 0.6
-_OPEN_LIMIT_COUNT = 12
 _LINE = """
 echo run >> "$0/$1.runs"; echo "I am $1"; echo "but $1" >&2
 i=0; while [ $i -lt "$2" ]; do mkdir -p r/$((i % 7)); echo "$1 $i" > r/$((i % 7))/$i.txt; i=$((i + 1)); done
@@ -53,13 +51,15 @@ echo end >> "$0/$1.ends"; exit "$4"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A campaign: who is killed, a folder for all of it, how often, and for how many seconds at most."""
+    """A campaign: who is killed, a folder, how often, for how many seconds at most, and with how many jobs at once."""
 
     target: str
     data: Path
     kills_count: int
     limit_s: float = 3600.0
     seed: int = 0
+    open_limit_count: int = 12
+    peace_s: float = 0.6
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,7 +152,7 @@ class Campaign:
         rnd = random.Random(f"{self._config.seed} {number}")
         count = 0
         while not self._over.is_set():
-            if len(self._jobs) - len(list(self._ledger.glob("*.ends"))) > _OPEN_LIMIT_COUNT:
+            if len(self._jobs) - len(list(self._ledger.glob("*.ends"))) > self._config.open_limit_count:
                 time.sleep(0.02)
                 continue
             count += 1
@@ -203,7 +203,7 @@ class Campaign:
     def _kill(self) -> None:
         until_s = time.monotonic() + self._config.limit_s
         while self._report.kills_count < self._config.kills_count and time.monotonic() < until_s:
-            time.sleep(self._rnd.random() * _PEACE_S)  # else nothing would ever come to its end
+            time.sleep(self._rnd.random() * self._config.peace_s)  # else nothing would ever come to its end
             stage = STAGES[self._report.kills_count % len(STAGES)]
             if self._wait_for(stage):
                 self._report.counts[f"while {stage}"] += 1
