@@ -351,7 +351,10 @@ class JobCore:
                 changed = verdict(job, report)
         if changed != job:
             self._register.set(live, changed)
-            (self._saver.save if changed.ended else self._saver.save_later)(live)
+            if changed.ended:  # with results durably: what they were made of is removed after that
+                self._saver.save(live, durable=bool(changed.results))
+            else:
+                self._saver.save_later(live)
         if changed.ended:
             self._admission.free_slot(job_id)
             self.lines.ended(changed)
