@@ -351,8 +351,8 @@ class JobCore:
                 changed = verdict(job, report)
         if changed != job:
             self._register.set(live, changed)
-            if changed.ended:  # with results durably: what they were made of is removed after that
-                self._saver.save(live, durable=bool(changed.results))
+            if changed.ended:  # a bundle durably: its files are removed after that, and results come of nothing else
+                self._saver.save(live, durable=changed.bundle is not None)
             else:
                 self._saver.save_later(live)
         if changed.ended:
