@@ -157,6 +157,7 @@ async def test_going_to_a_line() -> None:
             await it.press(":")
             await it.dialog()
             await it.press(*typed, "enter")
+            await it.until(lambda: it.app.screen is it.app.first)
             await it.see(f"line {line + 1:014d}")
             await it.until(partial(lambda line: view.cursor_line == line, line))
         await it.press("ctrl+g")

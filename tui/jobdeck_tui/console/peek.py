@@ -296,6 +296,10 @@ def _hex_line(n: int, data: bytes, per_row: int, digits: int) -> Chunk:
 # -- JSON --
 
 
+_INDENT = b"  "
+_BRACKETS = {False: (b"[", b"]"), True: (b"{", b"}")}
+
+
 class _Literal(str):
     """A number as it is written: no digit of it is lost on the way through a float."""
 
@@ -316,7 +320,7 @@ def json_text(data: bytes) -> bytes | None:
             parse_int=_Literal,
             parse_constant=_Literal,
         )
-        return _joined(_laid_out(value, 0))
+        return _joined(_laid_out(value))
     except (ValueError, RecursionError):
         return None
 
@@ -333,30 +337,45 @@ def _joined(parts: Iterable[bytes]) -> bytes | None:
     return b"".join(found)
 
 
-def _laid_out(value: object, depth: int) -> Iterator[bytes]:
+def _laid_out(value: object) -> Iterator[bytes]:
+    """The text in pieces. A stack of its own: generators within generators would cost their depth with each piece."""
+    left: list[tuple[Iterator[tuple[int, tuple[bytes, object]]], bytes]] = []  # what is still to come, and its end
+    while True:
+        if isinstance(value, list) and value:
+            begin, end = _BRACKETS[isinstance(value, _Pairs)]
+            yield begin
+            left.append((enumerate(_inner(value)), end))
+        else:
+            yield _single(value)
+        while left:
+            items, end = left[-1]
+            step = next(items, None)
+            if step is not None:
+                break
+            left.pop()
+            yield b"\n" + _INDENT * len(left) + end
+        else:
+            return
+        n, (name, value) = step
+        yield (b",\n" if n else b"\n") + _INDENT * len(left) + name
+
+
+def _inner(value: list[Any]) -> Iterator[tuple[bytes, object]]:
+    """Names, empty in an array, and values."""
     if isinstance(value, _Pairs):
-        inner: list[tuple[bytes, object]] = [(b"%b%b%b: " % (_KEY, _quoted(name), _END), each) for name, each in value]
-        yield from _nested(b"{", inner, b"}", depth)
-    elif isinstance(value, list):
-        yield from _nested(b"[", [(b"", each) for each in value], b"]", depth)
-    elif isinstance(value, _Literal):
-        yield _NUMBER + value.encode() + _END
-    elif isinstance(value, str):
-        yield _STRING + _quoted(value) + _END
-    else:
-        yield _WORD + json.dumps(value).encode() + _END
+        return ((b"%b%b%b: " % (_KEY, _quoted(name), _END), each) for name, each in value)
+    return ((b"", each) for each in value)
 
 
-def _nested(begin: bytes, inner: Sequence[tuple[bytes, object]], end: bytes, depth: int) -> Iterator[bytes]:
-    if not inner:
-        yield begin + end
-        return
-    yield begin
-    indent = b"\n" + b"  " * (depth + 1)
-    for n, (name, value) in enumerate(inner):
-        yield (b"," if n else b"") + indent + name
-        yield from _laid_out(value, depth + 1)
-    yield b"\n" + b"  " * depth + end
+def _single(value: object) -> bytes:
+    """What has nothing inside."""
+    if isinstance(value, list):
+        return b"".join(_BRACKETS[isinstance(value, _Pairs)])
+    if isinstance(value, _Literal):
+        return _NUMBER + value.encode() + _END
+    if isinstance(value, str):
+        return _STRING + _quoted(value) + _END
+    return _WORD + json.dumps(value).encode() + _END
 
 
 def _quoted(text: str) -> bytes:
