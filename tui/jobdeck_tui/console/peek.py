@@ -54,14 +54,12 @@ class Target:
         hash: Of the blob.
         name: Foreign text.
         path: Within the artifact; None for the blob itself.
-        record: Hash of the record that the path leads to, if it leads to one.
         value: A JSON value that is looked at instead; ``hash`` is empty then.
     """
 
     hash: str
     name: str
     path: str | None = None
-    record: str | None = None
     value: Any = None
 
 
