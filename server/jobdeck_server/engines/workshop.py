@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from jobdeck_server.core.blobrecord import Record
     from jobdeck_server.core.blobs import Blobs, Target
     from jobdeck_server.core.bundles.config import BundleConfig
     from jobdeck_server.core.bundles.walk import FoundFile
@@ -283,15 +284,7 @@ class Workshop:
 
     async def _keep_artifact(self, job_id: str, name: str, files: dict[str, tuple[str, int]]) -> str:
         """Put the record of an artifact of links to files."""
-        record = record_of(
-            {
-                "name": f"{name}.zip",
-                "size": sum(size for _, size in files.values()),
-                "mime": "application/zip",
-                "content": {path: {"content": own, "contentType": "softLink"} for path, (own, _) in files.items()},
-                "contentType": "complex",
-            }
-        )
+        record = await self._in_thread(partial(_artifact, name, files))
         return (await self._blobs.put(record, job_id=job_id)).hash
 
     # -- tidying --
@@ -336,6 +329,19 @@ def _look(
         if numbers:
             found.append((each, numbers))
     return found
+
+
+def _artifact(name: str, files: dict[str, tuple[str, int]]) -> Record:
+    """The record of an artifact of links to files, which may be many."""
+    return record_of(
+        {
+            "name": f"{name}.zip",
+            "size": sum(size for _, size in files.values()),
+            "mime": "application/zip",
+            "content": {path: {"content": own, "contentType": "softLink"} for path, (own, _) in files.items()},
+            "contentType": "complex",
+        }
+    )
 
 
 def _why(error: Exception) -> str:
