@@ -106,6 +106,7 @@ class FakeBlobs:
         asked: All questions.
         failure: Raised instead of an answer.
         pause: Uploads and downloads wait for it, half done.
+        endless_bytes: Each file is so long, and counts from 0 to 255 again and again.
     """
 
     store: Store
@@ -113,6 +114,7 @@ class FakeBlobs:
     failure: Exception | None = None
     refused: list[tuple[str, str]] = field(default_factory=list)
     pause: asyncio.Event | None = None
+    endless_bytes: int | None = None
 
     def _take(self, *asked: Any) -> None:
         self.asked.append(asked)
@@ -145,10 +147,14 @@ class FakeBlobs:
 
     async def look(self, blob: str, path: str | None) -> BlobContent:
         self._take("look", blob, path)
+        if self.endless_bytes is not None:
+            return BlobContent(etag="e" * 40, size_bytes=self.endless_bytes)
         return BlobContent(etag="e" * 40, size_bytes=len(self._bytes(blob, path)))
 
     async def part(self, blob: str, path: str | None, start: int, end: int) -> bytes:
         self._take("part", start, end)
+        if self.endless_bytes is not None:
+            return bytes(at % 256 for at in range(start, min(end, self.endless_bytes)))
         return self._bytes(blob, path)[start:end]
 
     async def pin(self, blobs: Sequence[str], *, on: bool) -> list[tuple[str, str]]:
