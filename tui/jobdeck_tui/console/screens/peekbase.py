@@ -39,7 +39,7 @@ __all__ = ["PeekBase"]
 
 T = TypeVar("T")
 
-_GUTTER_CELLS = 3
+_GUTTER_CELLS = 1  # a dump has no line numbers
 _JSON_STARTS = (b"{", b"[", b'"')
 _LEFT_OUT = frozenset({"follow", "pause", "times", "mark", "cursor_mark"})
 
