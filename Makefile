@@ -35,7 +35,7 @@ test-terminal: install
 	else echo "NOT RUN: terminal, there is no tmux and it could not be installed"; fi
 
 test-clients: install
-	@if reason=$$(tests/clients/prepare); then $(PY) -m pytest -q tests/clients; else echo "NOT RUN: clients, $$reason"; fi
+	@if reason=$$(tests/clients/prepare); then $(PY) -m pytest -q -n 2 --dist loadfile tests/clients; else echo "NOT RUN: clients, $$reason"; fi
 
 lint: install
 	$(PY) -m ruff check .

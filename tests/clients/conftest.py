@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.clients.executor import Clients
-from tests.clients.places import HERE, PACKAGES
+from tests.clients.places import HERE, PACKAGES, TOLD
 from tests.e2e.program import Server, server
 
 
@@ -45,6 +45,13 @@ class Oracle:
         self.process.wait(20)
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell figures that tests have found, also where they ran in other processes."""
+    for report in terminalreporter.getreports("passed"):
+        for text in (value for name, value in report.user_properties if name == TOLD):
+            terminalreporter.write_line(str(text))
 
 
 @pytest.fixture(scope="session", autouse=True)

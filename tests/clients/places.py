@@ -1,4 +1,7 @@
-"""Where the tests of the published clients find their scripts and the packages that ``prepare`` has brought."""
+"""Where the tests of the published clients find their scripts and the packages that ``prepare`` has brought.
+
+And under which name they record what is to be told at the end.
+"""
 
 from __future__ import annotations
 
@@ -6,3 +9,4 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parent.parent / "build" / "clients"
+TOLD = "told"

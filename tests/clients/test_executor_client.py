@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from tests.clients.executor import (
     RefusedError,
     bundle,
     document,
-    tell_turnaround,
+    turnaround,
     until,
 )
+from tests.clients.places import TOLD
 from tests.e2e.program import server
 
 UNKNOWN = "0" * 40
@@ -118,9 +119,8 @@ def test_labels(builtin: Client) -> None:
     assert builtin.info(slow)["status"] == "CANCELED"
 
 
-def test_turnaround(builtin: Client, capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        tell_turnaround("the built-in executor", builtin)
+def test_turnaround(builtin: Client, record_property: Callable[[str, object], None]) -> None:
+    record_property(TOLD, turnaround("the built-in executor", builtin))
 
 
 # -- waiting for a worker --

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -28,11 +28,12 @@ from tests.clients.executor import (
     config,
     document,
     lines_of,
-    tell_turnaround,
+    turnaround,
     until,
     workers,
     zipped,
 )
+from tests.clients.places import TOLD
 from tests.e2e.native import listed
 from tests.e2e.program import JOBDECK, Server, server
 
@@ -259,11 +260,6 @@ def test_labels_are_earned(yard: Yard, tmp_path: Path) -> None:
     client.cancel(wants_more)
 
 
-def test_turnaround(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
-    with capsys.disabled():
-        tell_turnaround("the published worker", client)
-
-
 def test_a_worker_that_is_killed(tmp_path: Path, clients: Clients) -> None:
     """What it ran is run again by another one."""
     told = tmp_path / "jobdeck.toml"
@@ -292,6 +288,27 @@ def test_a_worker_that_is_killed(tmp_path: Path, clients: Clients) -> None:
         assert (lost["state"], lost["attempt"]) == ("lost", 1)
 
 
+def test_a_server_that_is_killed(tmp_path: Path, clients: Clients) -> None:
+    """What its worker runs meanwhile is not run again, and all that it says has come in the end."""
+    ran, gate = tmp_path / "ran", tmp_path / "gate"
+    wait = f"while [ ! -e {gate} ]; do sleep 0.02; done"
+    with (
+        server(tmp_path / "data", "--no-builtin-executor") as running,
+        workers(tmp_path, client := Client(clients, running), "only"),
+    ):
+        job_hash = client.start(*counting(ran, "echo one", wait, "echo two"), outputSegmentSize=1)
+        waits = client.start("echo", "later")
+        until(partial(client.executor, "getOutput", job_hash))
+        running.kill()
+        running.start()
+        assert (client.info(job_hash)["status"], client.info(waits)["status"]) == ("RUNNING", "CREATED")
+        gate.touch()
+        assert client.ended(job_hash)["status"] == "SUCCESS"
+        assert client.ended(waits)["status"] == "SUCCESS"
+        assert [each["output"] for each in client.executor("getOutput", job_hash)] == ["one\n", "two\n"]
+        assert lines_of(ran) == ["run"]
+
+
 def test_a_server_with_a_token_and_a_nonce(tmp_path: Path, clients: Clients) -> None:
     data_dir, nonce = tmp_path / "data", tmp_path / "nonce"
     nonce.write_text(NONCE + "\n")
@@ -314,3 +331,8 @@ def test_a_server_with_a_token_and_a_nonce(tmp_path: Path, clients: Clients) -> 
         with workers(tmp_path, client, "friend"):
             info = client.ended(client.start("echo", "hi"))
     assert info["status"] == "SUCCESS", info
+
+
+def test_turnaround(client: Client, record_property: Callable[[str, object], None]) -> None:
+    # the last one, when the other tests of the lane are mostly over
+    record_property(TOLD, turnaround("the published worker", client))
