@@ -59,7 +59,7 @@ class Config:
     limit_s: float = 3600.0
     seed: int = 0
     open_limit_count: int = 12
-    peace_s: float = 0.6
+    peace_s: float = 1.5
 
 
 @dataclass(slots=True, kw_only=True)

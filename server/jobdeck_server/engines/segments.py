@@ -51,12 +51,13 @@ async def tell_segments(reader: OutputReader, ledger: SegmentLedger, job_id: str
         pending = _read(reader, position)
         is_due = pace.interval_s > 0 and trio.current_time() >= due_s
         enough = pace.lines_count > 0 and pending.count(b"\n") >= pace.lines_count
-        if pending and (ended or is_due or enough or len(pending) >= _LIMIT_BYTES):
+        if ended or is_due or enough or len(pending) >= _LIMIT_BYTES:
             length = len(pending) if ended and len(pending) < _LIMIT_BYTES else cut(pending)
-            await ledger.note_segment(job_id, number, position, position + length)
-            number, position = number + 1, position + length
-            due_s = trio.current_time() + pace.interval_s
-            continue
+            if length:
+                await ledger.note_segment(job_id, number, position, position + length)
+                number, position = number + 1, position + length
+                due_s = trio.current_time() + pace.interval_s
+                continue
         if ended and not pending:
             return
         if is_due:
@@ -80,15 +81,17 @@ def _read(reader: OutputReader, position: int) -> bytes:
 
 
 def cut(pending: bytes) -> int:
-    """How much of it to tell: whole lines, or whole characters where there is no line's end."""
+    """How much of it to tell: whole lines, or whole characters where there is no line's end; nothing of half a one."""
     at = pending.rfind(b"\n") + 1
     if at:
         return at
     at = len(pending)
+    if not at:
+        return 0
     while at > max(1, len(pending) - 3) and pending[at - 1] & 0xC0 == 0x80:
         at -= 1
     # the byte before starts a character that may be whole or not
     lead = pending[at - 1]
     need = 1 if lead < 0x80 else 2 if lead >> 5 == 0b110 else 3 if lead >> 4 == 0b1110 else 4 if lead >> 3 == 30 else 1
     whole = at - 1 + need
-    return whole if whole <= len(pending) else max(1, at - 1)
+    return whole if whole <= len(pending) else at - 1
