@@ -13,8 +13,9 @@ to one since, the present one last. The server likewise has lives, kept in its d
 - takes itself for restored from a backup when the server's life that the worker saw last is not one of its own;
 - refuses, unless it was restored, a worker in whose list the last life known here is missing (4423): the worker runs
   from a copy of a data directory, and another one has gone on from there;
-- writes the new life to its database, then answers ``welcome`` with both lives. Of two connections the newest wins;
-  the older one is closed with 4409, and what still comes from it is passed over.
+- writes the new life to its database, then answers ``welcome`` with both lives. Of two connections of one life the one
+  with the greater number wins, whichever came first; the other is closed with 4409, and what still comes from it is
+  passed over.
 
 The worker writes what ``welcome`` says to its disk before it goes on.
 
@@ -105,6 +106,7 @@ class Hello(Message):
         lives: The last life that a server accepted (none before the first time) and those offered since; the present
             one last.
         server_life: The life of a server that it saw last, None before the first time.
+        number: Of this connection, counted within the present life: the greater is the newer.
         clock_us: The worker's clock, microseconds since 1970 UTC.
         draining: It takes no new jobs.
         software: Name and version of the program.
@@ -118,6 +120,7 @@ class Hello(Message):
     labels: tuple[str, ...] = field(default=(), metadata=wired(out=list, into=_texts_of))
     lives: tuple[str, ...] = field(metadata=wired(out=list, into=_texts_of))
     server_life: str | None = None
+    number: int
     clock_us: int
     draining: bool = False
     software: str = ""
@@ -135,6 +138,7 @@ class Hello(Message):
             check_id("a life", life)
         if self.server_life is not None:
             check_id("server_life", self.server_life)
+        check_number("number", self.number)
         check_number("clock_us", self.clock_us)
         check(isinstance(self.draining, bool), "draining must be true or false")
         check_text("software", self.software, limit_count=WORD_LIMIT_COUNT)

@@ -369,6 +369,7 @@ class WorkerAgent:
             labels=self.labels,
             lives=self.lives,
             server_life=self.server_life,
+            number=self._link,
             clock_us=self._clock_us,
             draining=self._leaving,
             software=self.software,

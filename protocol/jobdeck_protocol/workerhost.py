@@ -118,7 +118,11 @@ class WorkerHost:
         """
         if hello.worker != self.worker:
             raise LocalWireError(f"{hello.worker} is not {self.worker}")
-        restored = check_life(hello, last_life=self.last_life, server_lives=self._server_lives)
+        # A life that has come counts from then on, though it may not be written down yet
+        last_life = self.last_life if self._hello is None else self._hello.life
+        restored = check_life(hello, last_life=last_life, server_lives=self._server_lives)
+        if self._hello is not None and hello.life == self._hello.life and hello.number <= self._hello.number:
+            raise RemoteWireError("a newer connection of this worker came before", close_code=CLOSE_REPLACED)
         events: list[HostEvent] = []
         if self.stage is not Stage.AWAY:
             events.append(Replaced(self._link))
