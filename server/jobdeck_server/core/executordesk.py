@@ -219,7 +219,8 @@ class Desk:
         mine: Sequence[Entry] = self._still_its_own(call)
         hold = Hold(call, worker.free_count(call, trio.current_time()))
         mine = mine or self._queue.take(call.labels, hold.free_count, but=call.running)
-        if not (mine or self._has_news(worker, call) or worker.stopping().keys() - worker.told.keys()):
+        has_news = self._has_news(worker, call)
+        if not (mine or has_news or worker.stopping().keys() - worker.told.keys()):
             mine = await self._held(worker, hold, gone)
         placed = await self._place(mine, worker)
         stopping, now_s = worker.stopping(), trio.current_time()
@@ -237,16 +238,19 @@ class Desk:
         return Beat(start=start, refresh_ms=again_ms, label_jobs=self._label_jobs.get(), cancel=cancel)
 
     def _has_news(self, worker: Worker, call: Call) -> bool:
-        """Whether there are label jobs that this worker has not heard of since it has the labels that it has.
+        """Whether a worker is to be answered even if there is no job for it.
 
-        It begins as many as it has slots for, and with the next ones when it has earned a label.
+        So it is at its first request: the original tells its user that it is connected when that is answered. And when
+        there are label jobs that it has not heard of since it has the labels that it has: it begins as many as it has
+        slots for, and with the next ones when it has earned a label.
         """
         label_jobs = self._label_jobs.get()
         news = (call.labels, label_jobs)
-        if not call.available_count or not label_jobs or worker.offered == news:
-            return False
-        worker.offered = news
-        return True
+        is_first, told = not worker.answered, worker.offered
+        worker.answered = True
+        if call.available_count and label_jobs:
+            worker.offered = news
+        return is_first or worker.offered != told
 
     def _heard(self, call: Call) -> Worker:
         worker = self._worker(call.client_id)

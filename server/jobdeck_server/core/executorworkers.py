@@ -107,6 +107,7 @@ class Worker:
         running: Keys that it has named in its last call.
         jobs: Those that it was given and that have not ended, by id.
         told: Those that it was told to stop, by id, and since when, on trio's clock.
+        answered: It has asked since the server was started.
         offered: With which labels it was told of which label jobs, when it last had a slot for one.
         hold: Its request that is being held, None if none is.
     """
@@ -121,6 +122,7 @@ class Worker:
     running: frozenset[str] = frozenset()
     jobs: dict[str, Entry] = field(default_factory=dict)
     told: dict[str, float] = field(default_factory=dict)
+    answered: bool = False
     offered: object = None
     hold: Hold | None = None
 
