@@ -21,9 +21,9 @@ def jobrunner() -> Iterator[Server]:
 @pytest.fixture(scope="package")
 def deck() -> Iterator[Deck]:
     """A server whose jobs of the scheduler API run in a folder of scripts."""
-    folder = Path(tempfile.mkdtemp(prefix="jd-"))
-    write_scripts(folder / "scripts")
     environ = {**os.environ, "SECRET": "not for jobs"}
-    flags = ("--scripts", str(folder / "scripts"), "--worker-name", "deck")
-    with server(folder / "data", *flags, env=environ) as running:
-        yield Deck(running, folder / "scripts")
+    with tempfile.TemporaryDirectory(prefix="jd-", ignore_cleanup_errors=True) as made:
+        data, scripts = Path(made, "data"), Path(made, "scripts")
+        write_scripts(scripts)
+        with server(data, "--scripts", str(scripts), "--worker-name", "deck", env=environ) as running:
+            yield Deck(running, scripts)

@@ -60,6 +60,8 @@ def write_scripts(folder: Path) -> None:
         (folder / name).write_text(text + "\n")
     (folder / "run.sh").write_text('#!/bin/sh\necho "[$1] $#"; pwd\n')
     (folder / "run.sh").chmod(0o755)
+    (folder / "lost.sh").write_text("#!/no/such/shell\n")
+    (folder / "lost.sh").chmod(0o755)
     (folder / "plain.txt").write_text("no program\n")
 
 

@@ -264,6 +264,12 @@ def test_how_an_exit_is_told(deck: Deck, path: str, error: bool, text: str) -> N
     assert told == json.dumps({"done": True, "error": error, "error_text": text}, separators=(",", ":")) + "\n"
 
 
+def test_a_program_that_turns_out_not_to_start(deck: Deck) -> None:
+    """The original refused it; here it is accepted, since only the kernel can tell, and fails with its reason."""
+    told = json.loads(deck.end(deck.start("./lost.sh", "")))
+    assert told == {"done": True, "error": True, "error_text": "./lost.sh: its interpreter was not found"}
+
+
 def test_how_signals_are_told(deck: Deck) -> None:
     started = [(number, deck.start("bash", f"die{number}.sh")) for number in WORDS]
     told = {number: json.loads(deck.end(job_id)) for number, job_id in started}

@@ -21,7 +21,11 @@ from tests.e2e.program import JOBDECK, server
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[Deck]:
-    folder = Path(tempfile.mkdtemp(prefix="jd-"))
+    with tempfile.TemporaryDirectory(prefix="jd-", ignore_cleanup_errors=True) as made:
+        yield from _strict(Path(made))
+
+
+def _strict(folder: Path) -> Iterator[Deck]:
     scripts = folder / "scripts"
     write_scripts(scripts)
     (folder / "outside.sh").write_text("echo outside\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jobdeck_protocol.workerinfo import WorkerInfo
 from jobdeck_server.core.datadir import DataDirError
-from jobdeck_server.core.errors import UnknownWorkerError
+from jobdeck_server.core.errors import ConflictError, UnknownWorkerError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.engines.base import LOCAL, takes_slot
 
@@ -80,12 +80,21 @@ class Workers:
         self._sources: dict[str, Source] = {self.local_id: local}
 
     def join(self, source: Source) -> None:
-        """Take in a worker; one with the same id gives way to it."""
-        self._sources[source.tell().id] = source
+        """Take in a worker; one with the same id gives way to it.
 
-    def leave(self, worker_id: str) -> None:
-        """Forget a worker; harmless if it is not known."""
-        self._sources.pop(worker_id, None)
+        Raises:
+            ConflictError: It has the id of the machine's own.
+        """
+        worker_id = source.tell().id
+        if worker_id == self.local_id:
+            raise ConflictError(f"Worker {worker_id} is this server's own.")
+        self._sources[worker_id] = source
+
+    def leave(self, source: Source) -> None:
+        """Forget a worker; nothing happens if it is not known, or another has taken its place."""
+        worker_id = source.tell().id
+        if self._sources.get(worker_id) is source:
+            del self._sources[worker_id]
 
     def all(self) -> list[WorkerInfo]:
         """All of them, the machine's own first, the others in the order of their coming."""

@@ -15,7 +15,7 @@ import pytest
 from jobdeck_protocol.job import JobState
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState, from_wire, to_wire
 from jobdeck_server.core.datadir import DataDirError
-from jobdeck_server.core.errors import UnavailableError, UnknownJobError, UnknownWorkerError
+from jobdeck_server.core.errors import ConflictError, UnavailableError, UnknownJobError, UnknownWorkerError
 from jobdeck_server.core.scheduler import Scheduler
 from jobdeck_server.core.workers import LocalWorker, Workers, load_id
 from jobdeck_server.engines.base import Started, Stop
@@ -104,12 +104,16 @@ async def test_workers_join_and_leave(tmp_path: Path) -> None:
     async with deck(tmp_path) as (_, workers, _):
         with pytest.raises(UnknownWorkerError):
             workers.find(OTHER.id)
-        workers.join(Fixed(OTHER))
-        workers.join(Fixed(replace(OTHER, slots_count=5)))
+        first, second = Fixed(OTHER), Fixed(replace(OTHER, slots_count=5))
+        workers.join(first)
+        workers.join(second)
+        workers.leave(first)
         assert [worker.name for worker in workers.all()] == ["here", "other"]
         assert workers.find(OTHER.id).slots_count == 5
-        workers.leave(OTHER.id)
-        workers.leave(OTHER.id)
+        workers.leave(second)
+        workers.leave(second)
+        with pytest.raises(ConflictError):
+            workers.join(Fixed(replace(OTHER, id=LOCAL)))
         assert [worker.id for worker in workers.all()] == [workers.local_id]
 
 
