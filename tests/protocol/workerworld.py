@@ -7,7 +7,6 @@ step does one of them, and are lost with the program that was to do them. What i
 from __future__ import annotations
 
 import struct
-import uuid
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
@@ -39,10 +38,6 @@ WORKER = "11111111-1111-4111-8111-111111111111"
 BEAT_S = 5.0
 _RECORD = struct.Struct("<QQQQ")
 _HEADER = b"H" * 64
-
-
-def new_id() -> str:
-    return str(uuid.uuid4())
 
 
 def life(number: int, kind: str = "a") -> str:
@@ -227,7 +222,8 @@ class World:
         if self.wire is not None:
             self.wire.to_worker.clear()
         self.wire = Wire()
-        self.wires = [wire for wire in self.wires if wire.server_open and wire.to_server][-3:] + [self.wire]
+        late = [wire for wire in self.wires if wire.server_open and wire.to_server]
+        self.wires = [*late[-3:], self.wire]
         self.agent_link = self.agent.connected(self.now_s, int(self.now_s * 1e6))
 
     @property
