@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from types import MappingProxyType
+
+from PIL import Image
 
 from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_tui.console import state as told
@@ -78,6 +81,17 @@ async def test_json_is_laid_out_and_shown_as_it_is() -> None:
         await it.see("00000000  7b 22 6e 61", "hex")
         await it.press("x", "slash", *"run")
         await it.see("1 of 1")
+
+
+@ui
+async def test_an_image_is_shown_in_blocks_and_as_its_bytes() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (30, 8), (200, 30, 30)).save(out, "PNG")
+    async with stage(Store()) as it:
+        await look(it, "dot.png", out.getvalue())
+        await it.see("PNG image, 30 x 8", "▀" * 30, "1 / 4", "image")
+        await it.press("x")
+        await it.see("00000000  89 50 4e 47", "hex")
 
 
 @ui

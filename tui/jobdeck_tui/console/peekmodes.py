@@ -1,4 +1,6 @@
-"""Ways of looking at a file: as text, as JSON laid out, as hex. Each gives lines for a window, as far as it has them.
+"""Ways of looking at a file: as text, as JSON laid out, as an image, as hex.
+
+Each gives lines for a window, as far as it has them.
 
 A text is read on as one scrolls, up to a limit: nobody knows where line a million begins before all lines above it were
 read. Hex has no such limit: a row of any file can be had at once.
@@ -9,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from jobdeck_tui.console.chunks import Chunk
 from jobdeck_tui.console.peek import TextLines, bytes_per_row, hex_lines, json_text, offset_digits
+from jobdeck_tui.console.pixels import half_blocks
 from jobdeck_tui.console.settings import PEEK_PIECE_BYTES, PEEK_TEXT_LIMIT_BYTES
 from jobdeck_tui.words import bytes_text
 
@@ -21,14 +25,14 @@ if TYPE_CHECKING:
     Read = Callable[[int, int], Awaitable[bytes]]
     """Bytes from an offset up to another; fewer where the file ends."""
 
-__all__ = ["HexMode", "JsonMode", "Mode", "TextMode"]
+__all__ = ["HexMode", "ImageMode", "JsonMode", "Mode", "TextMode"]
 
 
 class Mode(Protocol):
     """A way of looking.
 
     Attributes:
-        name: ``text``, ``json``, ``hex``.
+        name: ``text``, ``json``, ``image``, ``hex``.
         words: The lines, where a pattern can be searched in them; else None.
     """
 
@@ -138,6 +142,54 @@ class JsonMode:
     async def lines(self, start: int, count: int, *, cap_bytes: int) -> Sequence[LogLine]:
         """Any."""
         return self.words.lines(start, count, cap_bytes=cap_bytes)
+
+
+class ImageMode:
+    """An image in half blocks, as wide as there is room; made by ``of``."""
+
+    name = "image"
+    words = None
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._rows: list[bytes] = []
+        self._cells = 0
+
+    @classmethod
+    async def of(cls, data: bytes, cells: int) -> ImageMode | None:
+        """None if it cannot be shown."""
+        mode = cls(data)
+        await mode.fit(cells)
+        return mode if mode._rows else None
+
+    @property
+    def line_count(self) -> int:
+        """All of them."""
+        return len(self._rows)
+
+    @property
+    def told(self) -> str:
+        """That it is not all there is to see."""
+        return "x shows its bytes"
+
+    async def fit(self, cells: int) -> bool:
+        """As wide as the window, but not wider than it is."""
+        if cells == self._cells:
+            return False
+        self._cells = cells
+        self._rows = await asyncio.to_thread(half_blocks, self._data, cells) or self._rows
+        return True
+
+    async def more(self, last: int) -> bool:
+        """All is here."""
+        del last
+        return False
+
+    async def lines(self, start: int, count: int, *, cap_bytes: int) -> Sequence[LogLine]:
+        """Any, each whole."""
+        del cap_bytes
+        rows = enumerate(self._rows[start : start + count], start)
+        return [Chunk(n=n, offset=n, data=row) for n, row in rows]
 
 
 class HexMode:

@@ -73,3 +73,9 @@ COMPLETIONS_LIMIT_COUNT = 200
 """Names that are proposed for a path that is typed."""
 UPLOADS_LIMIT_COUNT = 500
 """Files in one dialog."""
+PEEK_IMAGE_LIMIT_BYTES = 16 * KIB * KIB
+"""A larger image is not fetched to be shown."""
+PEEK_IMAGE_LIMIT_PIXELS = 64_000_000
+"""A larger one is not decoded: so much takes a quarter of a gigabyte while it is made small."""
+PEEK_IMAGE_ROWS_LIMIT_COUNT = 400
+"""An image is made no higher than so many lines."""

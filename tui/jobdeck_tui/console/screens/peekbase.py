@@ -15,9 +15,15 @@ from textual.reactive import reactive
 from jobdeck_client import ClientError, NotFoundError
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.peek import is_text, what_is
-from jobdeck_tui.console.peekmodes import HexMode, JsonMode, TextMode
+from jobdeck_tui.console.peekmodes import HexMode, ImageMode, JsonMode, TextMode
 from jobdeck_tui.console.screens.base import DeckScreen
-from jobdeck_tui.console.settings import LINE_CAP_BYTES, PEEK_HEAD_BYTES, PEEK_JSON_LIMIT_BYTES, RETRY_S
+from jobdeck_tui.console.settings import (
+    LINE_CAP_BYTES,
+    PEEK_HEAD_BYTES,
+    PEEK_IMAGE_LIMIT_BYTES,
+    PEEK_JSON_LIMIT_BYTES,
+    RETRY_S,
+)
 from jobdeck_tui.console.widgets.log_view import LogView
 from jobdeck_tui.console.widgets.output_bars import Foot, Place
 from jobdeck_tui.console.widgets.peek_parts import PeekHead, PeekSearch
@@ -40,6 +46,7 @@ __all__ = ["PeekBase"]
 T = TypeVar("T")
 
 _GUTTER_CELLS = 1  # a dump has no line numbers
+_IMAGE = " image"
 _JSON_STARTS = (b"{", b"[", b'"')
 _LEFT_OUT = frozenset({"follow", "pause", "times", "mark", "cursor_mark"})
 
@@ -149,6 +156,9 @@ class PeekBase(DeckScreen):
             if likely or self._data is not None:
                 laid_out = await JsonMode.of(await self.read(0, self.size_bytes))
                 found[:0] = [] if laid_out is None else [laid_out]
+        if _IMAGE in what_is(head) and self.size_bytes <= PEEK_IMAGE_LIMIT_BYTES:
+            image = await ImageMode.of(await self.read(0, self.size_bytes), self._cells)
+            found[:0] = [] if image is None else [image]
         return found
 
     async def read(self, start: int, end: int) -> bytes:
@@ -167,8 +177,8 @@ class PeekBase(DeckScreen):
         self.mode = mode
         self.view.clear(note=note)
         self.view.follow = False
-        self.view.hexed = mode.name == "hex"
-        self.view.numbers = mode.name != "hex"
+        self.view.hexed = mode.words is None
+        self.view.numbers = mode.words is not None
         self.search.begin(mode.words)
         await mode.fit(self._cells)
         await mode.more(0)
