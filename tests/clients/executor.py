@@ -15,7 +15,6 @@ import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -213,22 +212,16 @@ class Worker:
 
 @contextlib.contextmanager
 def workers(folder: Path, client: Client, *names: str) -> Iterator[list[Worker]]:
-    """Workers that the server knows, with the client's token and nonce; nothing of them is left afterwards."""
+    """Workers that have reached the server, with the client's token and nonce; nothing of them is left afterwards."""
     each: list[Worker] = []
     try:
         each.extend(Worker(folder / name, client.running, **client.credentials) for name in names)
         for worker in each:
-            until(partial(is_known, worker, client), worker.log.read_text)
+            worker.wait_for("Connected to")
         yield each
     finally:
         for worker in each:
             worker.close()
-
-
-def is_known(worker: Worker, client: Client) -> bool:
-    """Whether a worker has reached the server."""
-    assert worker.process.poll() is None, worker.log.read_text()
-    return any(worker.is_of({"worker": name}) for name in client.executor("getWorkersInfo"))
 
 
 def document() -> bytes:
