@@ -117,7 +117,7 @@ class Rest:
         found: dict[str, Any] = json.loads(body)
         return found
 
-    def ended(self, key: str, limit_s: float = 30.0) -> dict[str, Any]:
+    def ended(self, key: str, limit_s: float = 50.0) -> dict[str, Any]:
         """Its JobInfo once it has ended."""
         limit = time.monotonic() + limit_s
         while not (info := self.info(key))["status"].startswith(FINISHED):

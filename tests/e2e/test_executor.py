@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.e2e import native
 from tests.e2e.bundles import TEXT_CONFIG, Rest, bundle, config, script, sha1, zipped
-from tests.e2e.native import until
 from tests.e2e.program import Server
 from tests.e2e.wire import curl
 
@@ -29,6 +30,9 @@ FILES = {
     "job_stdout.txt": "0c09012570549ca3f86d66bf03312bbd75e7bcbd",
 }
 WAIT_FOR_GO = 'echo begun; while [ ! -e "$0/go" ]; do sleep 0.02; done; echo gone on'
+
+
+until = partial(native.until, limit_s=30.0)
 
 
 @pytest.fixture

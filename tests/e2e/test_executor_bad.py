@@ -10,12 +10,13 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.e2e import native
 from tests.e2e.bundles import ALL, Rest, bundle, config, script, sha1, zipped
-from tests.e2e.native import until
 from tests.e2e.procs import rss_bytes
 from tests.e2e.program import Server, server
 from tests.server.bundles.zips import DEFLATED, Item, build, deflated
@@ -25,6 +26,9 @@ MIB = 1024 * 1024
 GOOD = config("true")
 EXPLODING = json.dumps({"artifacts": [["a", ["{a,b}" * 20]]], "output_interval_ms": 0, "output_segment_lines": 0})
 UNZIP, CONFIG = "FAILED_UNZIP", "FAILED_EXECUTOR_CONFIG"
+
+
+until = partial(native.until, limit_s=30.0)
 
 
 @pytest.fixture
