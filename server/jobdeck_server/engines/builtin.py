@@ -117,7 +117,9 @@ class BuiltinExecutor:
             self._local.submit(launch)
         elif launch.job_id in self._made:
             self._local.submit(self._made[launch.job_id])
-        elif launch.job_id not in self._making and self._nursery is not None:
+        elif launch.job_id in self._making or launch.job_id in self._collecting:
+            return
+        elif self._nursery is not None:
             self._making[launch.job_id] = _Making()
             self._nursery.start_soon(self._make, launch)
 
@@ -278,6 +280,8 @@ class BuiltinExecutor:
 
     async def _collect(self, job_id: str, ended: Ended) -> None:
         """Keep a bundle's results, then let its end be known."""
+        if ended.started_us is not None:  # of a short one nothing else may have been told
+            self._tell(job_id, Started(started_us=ended.started_us, step=0))
         following = self._follower(job_id)  # a server that came back after the end has none yet
         following.program_ended.set()
         await following.over.wait()

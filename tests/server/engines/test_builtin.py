@@ -88,6 +88,18 @@ async def test_one_that_was_made_is_never_made_anew(autojump_clock: MockClock) -
         assert parts.local.submitted[1] is parts.local.submitted[0]
 
 
+async def test_nor_is_one_whose_results_are_being_kept(autojump_clock: MockClock) -> None:
+    async with running(pause_s=10.0) as parts:
+        await made(parts, "a")
+        parts.engine.report("a", EXIT)
+        await trio.sleep(5)
+        assert parts.core.told[-1] == ("a", Started(started_us=1, step=0))  # to the core it runs
+        parts.submit("a")  # it was asked for before it began, and answered late
+        await quiet(lambda: parts.core.ends("a"))
+        assert parts.bench.done == ["prepare a", "follow a", "collect a"]
+        assert len(parts.local.submitted) == 1
+
+
 async def test_stopped_while_it_is_being_made(autojump_clock: MockClock) -> None:
     async with running(pause_s=10.0) as parts:
         parts.submit("a")
