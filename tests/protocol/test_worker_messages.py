@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobdeck_protocol import LocalWireError, RemoteWireError, Step, codec, worker, workerorders, workerreports
@@ -41,7 +41,7 @@ from jobdeck_protocol.workerorders import (
 )
 from jobdeck_protocol.workerreports import Ended, Gone, InputAck, Piece, Signalled, State
 from jobdeck_protocol.workerwords import How, Phase
-from tests.protocol.workerworld import WORKER, job_id, life
+from tests.protocol.workerdisks import WORKER, job_id, life
 
 JOB = job_id(1)
 HELLO = Hello(worker=WORKER, name="w", slots=2, labels=("gpu",), lives=(life(1), life(2)), number=1, clock_us=5)
@@ -207,6 +207,7 @@ def test_the_first_message_is_the_first() -> None:
     assert hello_of(encode(HELLO)) == HELLO
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=200))
 def test_garbage_is_refused_by_a_close_code(data: bytes) -> None:
     for read in (hello_of, welcome_of, lambda each: decode(WORKER_KINDS, each)):

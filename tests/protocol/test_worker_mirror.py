@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobdeck_protocol.workermirror import Copy, Range, Sizes, Source, Turns, Window
 from jobdeck_protocol.workerreports import Piece
-from tests.protocol.workerworld import job_id
+from tests.protocol.workerdisks import job_id
 
 A, B, C = job_id(1), job_id(2), job_id(3)
 
@@ -172,6 +172,7 @@ def test_after_a_rewind_all_is_taken_again() -> None:
     assert not copy.misses(piece(64, b"", 10, b"x"))  # under way; it was asked for again already
 
 
+@settings(deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from(["came", "taken", "due", "reset"]), st.integers(1, 400)), max_size=80))
 def test_no_more_than_a_window_is_ever_held(steps: list[tuple[str, int]]) -> None:
     window = Window(1024)

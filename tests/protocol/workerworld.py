@@ -6,12 +6,10 @@ step does one of them, and are lost with the program that was to do them. What i
 
 from __future__ import annotations
 
-import struct
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import count
 
-from jobdeck_protocol import RemoteWireError, codec
+from jobdeck_protocol import RemoteWireError
 from jobdeck_protocol.worker import hello_of
 from jobdeck_protocol.workeragent import WorkerAgent
 from jobdeck_protocol.workerevents import (
@@ -33,104 +31,22 @@ from jobdeck_protocol.workerlives import accepted, born
 from jobdeck_protocol.workerorders import Eof, Forget, Release, Stop, Withdraw
 from jobdeck_protocol.workerreports import Ended, State
 from jobdeck_protocol.workerwords import How
+from tests.protocol.workerdisks import (
+    WORKER,
+    Files,
+    JobDisk,
+    Row,
+    ServerDisk,
+    Wire,
+    WorkerDisk,
+    cost,
+    disk_files,
+    job_id,
+    life,
+    record_offsets,
+)
 
-WORKER = "11111111-1111-4111-8111-111111111111"
 BEAT_S = 5.0
-_RECORD = struct.Struct("<QQQQ")
-_HEADER = b"H" * 64
-
-
-def life(number: int, kind: str = "a") -> str:
-    return f"{kind * 8}-0000-4000-8000-{number:012d}"
-
-
-def job_id(number: int) -> str:
-    return f"00000000-0000-4000-8000-{number:012d}"
-
-
-@dataclass
-class JobDisk:
-    """A job at the worker: its claim, its files, its end; it runs on whatever becomes of the worker's program."""
-
-    runs_it: bool
-    spec: bytes = b""
-    output: bytearray = field(default_factory=bytearray)
-    runs: bytearray = field(default_factory=bytearray)
-    input: bytearray = field(default_factory=bytearray)
-    eof: int | None = None
-    end: Ended | None = None
-    released: bool = False
-    removed: bool = False
-
-    def write(self, length: int) -> None:
-        """The job writes: a record first, then its bytes."""
-        if not self.runs:
-            self.runs += _HEADER
-        self.runs += _RECORD.pack(len(self.output), len(self.runs), 7, length)
-        at = len(self.output)
-        self.output += bytes((at + i * 7) % 251 for i in range(length))
-
-    def finish(self, name: str, how: How = How.EXIT) -> Ended:
-        if self.end is None:
-            self.end = Ended(
-                job_id=name,
-                how=how,
-                code=0 if how is How.EXIT else None,
-                finished_us=len(self.output) + 5,
-                output_bytes=len(self.output),
-                runs_bytes=len(self.runs),
-            )
-        return self.end
-
-
-@dataclass
-class WorkerDisk:
-    lives: tuple[str, ...] = ()
-    server_life: str | None = None
-    jobs: dict[str, JobDisk] = field(default_factory=dict)
-    starts: dict[str, int] = field(default_factory=dict)  # how often each was really started
-
-
-@dataclass
-class Row:
-    """A job in the server's database."""
-
-    spec: bytes
-    decided: bool = False
-    withdrawn: bool = False
-    stopped: bool = False
-    end: Ended | None = None
-    ends: int = 0  # how often an end was recorded that was not known
-    eof: bool = False
-
-
-@dataclass
-class Files:
-    """A job's files at the server."""
-
-    output: bytearray = field(default_factory=bytearray)
-    runs: bytearray = field(default_factory=bytearray)
-    synced: tuple[int, int] = (0, 0)
-    input: bytearray = field(default_factory=bytearray)
-
-
-@dataclass
-class ServerDisk:
-    lives: list[str] = field(default_factory=list)
-    last_life: str | None = None
-    rows: dict[str, Row] = field(default_factory=dict)
-    files: dict[str, Files] = field(default_factory=dict)
-
-
-@dataclass
-class Wire:
-    """One connection: what is under way in both directions, and whether each end thinks that it is there."""
-
-    to_server: deque[bytes] = field(default_factory=deque)
-    to_worker: deque[bytes] = field(default_factory=deque)
-    host_link: int | None = None  # the server's number of it, None before hello
-    server_open: bool = True
-    close_code: int | None = None
 
 
 class World:
@@ -347,9 +263,7 @@ class World:
 
     def _check_order(self, name: str, files: Files, more: int) -> None:
         """Each byte of output has its record before it."""
-        source = self.worker_disk.jobs[name]
-        for at in range(64, len(source.runs), 32):
-            offset, *_ = _RECORD.unpack_from(source.runs, at)
+        for at, offset in record_offsets(self.worker_disk.jobs[name].runs):
             assert offset >= len(files.output) + more or at + 32 <= len(files.runs), "bytes before their record"
 
     def _record(self, event: Ended) -> None:
@@ -492,12 +406,3 @@ class World:
             if not any(moved) and not under_way and self.linked and not self.server_sync():
                 return
         raise AssertionError(f"it does not come to rest: {self.host!r} {self.agent!r}")
-
-
-def disk_files(disk: ServerDisk, name: str) -> Files:
-    return disk.files.setdefault(name, Files())
-
-
-def cost(data: bytes) -> int:
-    wire = codec.decode(data)
-    return len(wire["runs"]) + len(wire["data"]) if wire["kind"] == "piece" else 0
