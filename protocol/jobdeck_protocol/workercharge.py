@@ -12,7 +12,7 @@ from jobdeck_protocol.message import Message
 from jobdeck_protocol.worker import Kept
 from jobdeck_protocol.workermirror import Copy, Sizes
 from jobdeck_protocol.workerorders import Eof, Release, Stop, Want, Withdraw
-from jobdeck_protocol.workerreports import Ended
+from jobdeck_protocol.workerreports import Ended, Piece
 from jobdeck_protocol.workerwords import Phase
 
 
@@ -33,6 +33,7 @@ class Charge:
         spec: What to start, None when it is decided, or is not to be started.
         copy: Its files here.
         decided: The worker has decided whether it runs.
+        claimed: It has decided, and told us, that it does.
         withdrawn: It is not to be started.
         halt: A stop that was asked for, None when there is none or it has ended.
         end: How it ended, as the worker says; it counts when ``finished``.
@@ -54,6 +55,7 @@ class Charge:
         self.spec = spec
         self.copy = Copy(at)
         self.decided = spec is None
+        self.claimed = False
         self.withdrawn = False
         self.halt: Stop | None = None
         self.end: Ended | None = None
@@ -140,6 +142,11 @@ class Charge:
     def whole(self) -> bool:
         """Whether all bytes are here, or those that are not do not exist any more."""
         return self.gone or self.copy.at.covers(self.final)
+
+    def fits(self, piece: Piece) -> bool:
+        """Whether a piece lies within the files, as far as their final sizes are known."""
+        upto = Sizes(piece.offset + len(piece.data), piece.runs_offset + len(piece.runs))
+        return self.end is None or self.final.covers(upto)
 
     @property
     def releasable(self) -> bool:

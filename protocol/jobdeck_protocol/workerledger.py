@@ -15,7 +15,7 @@ from jobdeck_protocol.workerevents import Append, Gap, HostEvent, InputKept, Mis
 from jobdeck_protocol.workermirror import Sizes, Window
 from jobdeck_protocol.workerorders import Forget, Release, Signal, Stop
 from jobdeck_protocol.workerreports import Ended, Gone, InputAck, Piece, Signalled, State
-from jobdeck_protocol.workerwords import SPEC_LIMIT_BYTES, check_id
+from jobdeck_protocol.workerwords import SPEC_LIMIT_BYTES, How, check_id
 
 SIGNAL_LIMIT_COUNT = 64
 """Signals that were not answered yet."""
@@ -135,8 +135,10 @@ class Ledger:
         """So much of a job's files is on disk for good."""
         charge = self._jobs.get(job_id)
         if charge is not None:
-            charge.copy.synced = charge.copy.synced.joined(Sizes(output, runs))
-            self.agenda.ack(charge)
+            synced = charge.copy.synced.joined(Sizes(output, runs))
+            if synced != charge.copy.synced:
+                charge.copy.synced = synced
+                self.agenda.ack(charge)
             self._release(charge)
 
     def recorded(self, job_id: str) -> None:
@@ -206,13 +208,16 @@ class Ledger:
         return [*missing, Ready()]
 
     def _piece(self, piece: Piece) -> list[HostEvent]:
-        if not self.window.came(piece.cost_bytes):
+        credited = self.window.came(piece.cost_bytes)
+        charge = self._wanted(piece.job_id) if credited else None
+        if charge is None or not charge.fits(piece):
             self.window.taken(piece.cost_bytes)
+        if not credited:
             raise RemoteWireError("a piece without credit", close_code=CLOSE_BAD_ORDER)
-        charge = self._wanted(piece.job_id)
         if charge is None:
-            self.window.taken(piece.cost_bytes)
             return []
+        if not charge.fits(piece):
+            raise RemoteWireError("bytes beyond the end of their job", close_code=CLOSE_BAD_ORDER)
         taken = charge.copy.take(piece)
         if charge.copy.misses(piece):
             self._owe(charge, Due.WANT)
@@ -232,7 +237,10 @@ class Ledger:
         charge.decide()
         self.agenda.note(charge)
         if isinstance(report, State):
+            charge.claimed = True
             return [report]
+        if report.how is How.NEVER and charge.claimed:
+            raise RemoteWireError("a job that was said to run has never been started", close_code=CLOSE_BAD_ORDER)
         charge.end = report
         return self._settle(charge)
 

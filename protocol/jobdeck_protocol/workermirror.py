@@ -91,6 +91,11 @@ class Source:
         self.sent = at
         self._snapshot = self.told
 
+    def close(self, final: Sizes) -> None:
+        """They do not grow any more; nothing beyond their final sizes is sent."""
+        self.told = final
+        self._snapshot = self._snapshot.shared(final)
+
     @property
     def pending_bytes(self) -> int:
         """How much there is to send now."""

@@ -168,13 +168,14 @@ class Tasks:
         task = self._tasks.get(end.job_id)
         if task is not None and task.end is None:
             task.end = end
-            self.grew(end.job_id, end.output_bytes, end.runs_bytes)
+            task.source.close(Sizes(end.output_bytes, end.runs_bytes))
+            self._turns.wake(end.job_id)
             self._dirty[end.job_id] = None
 
     def grew(self, job_id: str, output: int, runs: int) -> None:
         """A job's files have these sizes now: that of ``output`` looked at first, whole records of ``runs``."""
         task = self._tasks.get(job_id)
-        if task is not None:
+        if task is not None and task.end is None:
             task.source.told = task.source.told.joined(Sizes(output, runs))
             self._turns.wake(job_id)
 

@@ -215,3 +215,35 @@ def test_reports_that_are_too_long_are_refused_where_they_are_made() -> None:
         agent.agent.jobs.ended(Ended(job_id=JOB, how=How.EXIT, finished_us=1, results=results))
     with pytest.raises(LocalWireError):
         agent.agent.jobs.keep(OTHER, state=None, end=None, output=0, runs=0)
+
+
+def test_a_worker_that_contradicts_itself_is_refused() -> None:
+    host = Host()
+    host.host.jobs.start(JOB, b"s")
+    host.said()
+    host.say(State(job_id=JOB))
+    assert close_code(host, ended(how=How.NEVER)) == 1002  # another may have been given the job on such a word
+    host.open(Kept(JOB, Phase.CLAIMED))
+    host.said()
+    assert host.say(ended(output=5, runs=32)) == []
+    for piece in (
+        Piece(job_id=JOB, runs_offset=0, runs=b"r" * 64, offset=0, data=b""),
+        Piece(job_id=JOB, runs_offset=0, runs=b"r" * 32, offset=0, data=b"x" * 6),
+    ):
+        assert close_code(host, piece) == 1002
+    assert len(host.say(Piece(job_id=JOB, runs_offset=0, runs=b"r" * 32, offset=0, data=b"x" * 5))) == 2
+
+
+def test_nothing_beyond_the_final_sizes_is_sent() -> None:
+    agent = Agent()
+    agent.start()
+    agent.agent.jobs.grew(JOB, 500, 64)
+    read = agent.agent.send(agent.link, 0.0)
+    assert isinstance(read, Read)
+    agent.agent.jobs.grew(JOB, 9000, 64)
+    agent.agent.jobs.ended(ended(output=700, runs=64))
+    agent.agent.jobs.grew(JOB, 9000, 64)
+    said = agent.said()
+    assert [message.kind for message in said] == ["piece", "ended"]
+    assert isinstance(said[0], Piece)
+    assert said[0].offset + len(said[0].data) == 700

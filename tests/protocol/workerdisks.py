@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from jobdeck_protocol import codec
@@ -97,15 +96,24 @@ class ServerDisk:
     rows: dict[str, Row] = field(default_factory=dict)
     files: dict[str, Files] = field(default_factory=dict)
 
+    def fail_power(self, keep: float) -> None:
+        """Of what was not synced of ``output`` such a part stays, and of ``runs`` the rest of it."""
+        for files in self.files.values():
+            output, runs = files.synced
+            del files.output[output + int((len(files.output) - output) * keep) :]
+            left = runs + int((len(files.runs) - runs) * (1 - keep))
+            del files.runs[left - left % 32 :]
+
 
 def disk_files(disk: ServerDisk, name: str) -> Files:
     return disk.files.setdefault(name, Files())
 
 
-def record_offsets(runs: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Of each record: where it stands, and the offset in the output from which on it tells."""
-    for at in range(64, len(runs), 32):
-        yield at, _RECORD.unpack_from(runs, at)[0]
+def check_order(job: JobDisk, files: Files, more: int) -> None:
+    """Each byte of output has its record before it, when ``more`` bytes are about to be written."""
+    for at in range(64, len(job.runs), 32):
+        offset, *_ = _RECORD.unpack_from(job.runs, at)
+        assert offset >= len(files.output) + more or at + 32 <= len(files.runs), "bytes before their record"
 
 
 @dataclass

@@ -33,17 +33,16 @@ from jobdeck_protocol.workerreports import Ended, State
 from jobdeck_protocol.workerwords import How
 from tests.protocol.workerdisks import (
     WORKER,
-    Files,
     JobDisk,
     Row,
     ServerDisk,
     Wire,
     WorkerDisk,
+    check_order,
     cost,
     disk_files,
     job_id,
     life,
-    record_offsets,
 )
 
 BEAT_S = 5.0
@@ -100,11 +99,7 @@ class World:
     def kill_server(self, keep: float | None = None) -> None:
         """Kill the server; with ``keep`` the power fails: of what was not synced, such a part stays."""
         if keep is not None:
-            for files in self.server_disk.files.values():
-                output, runs = files.synced
-                del files.output[output + int((len(files.output) - output) * keep) :]
-                left = runs + int((len(files.runs) - runs) * (1 - keep))
-                del files.runs[left - left % 32 :]
+            self.server_disk.fail_power(keep)
         self.boot_server()
 
     def boot_worker(self) -> None:
@@ -256,15 +251,10 @@ class World:
         files = disk_files(self.server_disk, event.job_id)
         assert len(files.runs) == event.at.runs
         files.runs += event.runs
-        self._check_order(event.job_id, files, len(event.data))
+        check_order(self.worker_disk.jobs[event.job_id], files, len(event.data))
         assert len(files.output) == event.at.output
         files.output += event.data
         self.host.jobs.taken(event)
-
-    def _check_order(self, name: str, files: Files, more: int) -> None:
-        """Each byte of output has its record before it."""
-        for at, offset in record_offsets(self.worker_disk.jobs[name].runs):
-            assert offset >= len(files.output) + more or at + 32 <= len(files.runs), "bytes before their record"
 
     def _record(self, event: Ended) -> None:
         row = self.server_disk.rows[event.job_id]
