@@ -100,6 +100,7 @@ def test_names() -> None:
     assert sorted(jobdeck_client.__all__) == [
         "Attach",
         "BadAddressError",
+        "BlobContent",
         "BlobEntry",
         "BlobPage",
         "Blobs",
@@ -124,6 +125,8 @@ def test_names() -> None:
         "RefusedError",
         "ServerFaultError",
         "UnreachableError",
+        "WorkerJobs",
+        "Workers",
         "find_server",
         "find_token",
     ]
