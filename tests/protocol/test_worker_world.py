@@ -7,13 +7,16 @@ from random import Random
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from jobdeck_protocol.workerevents import Append
+from jobdeck_protocol.workerreports import Ended
 from jobdeck_protocol.workerwords import How
+from tests.protocol.workerdisks import disk_files
 from tests.protocol.workerworld import World
 
-OFTEN = ("to_server", "to_worker", "server_send", "worker_send", "server_work", "worker_work")
+OFTEN = ("to_server", "to_worker", "server_send", "worker_send", "server_work", "worker_work", "turn", "turn")
 SELDOM = (
     "connect", "cut_worker", "cut_server", "kill_server", "fail_power", "boot_worker", "submit", "withdraw", "stop",
-    "write", "type", "end", "sync", "late",
+    "write", "write", "write", "type", "end", "end", "sync", "late", "lose",
 )  # fmt: skip
 STEP = st.one_of(
     st.tuples(st.sampled_from(OFTEN), st.integers(1, 12)),
@@ -50,12 +53,31 @@ def do(world: World, name: str, number: int) -> None:
         world.server_sync()
     elif name == "flow":
         world.flow()
+    elif chosen is not None and name == "lose":
+        lose(world, chosen, number // 2, number)
     elif chosen is not None and name == "type":
         world.type(chosen, number, eof=number % 7 == 0)
     elif chosen is not None and name == "write":
         world.write(chosen, number)
     elif chosen is not None:
         getattr(world, name)(chosen)
+
+
+def lose(world: World, name: str, output: int, runs: int) -> None:
+    """The server could not keep what it was told of a job beyond these sizes, nor what waits to be written."""
+    row, files = world.server_disk.rows[name], disk_files(world.server_disk, name)
+    waiting = [event for event in world.server_todo if isinstance(event, Append | Ended) and event.job_id == name]
+    lost = len(files.output) > output or any(isinstance(event, Append) for event in waiting)
+    if row.end is not None or not lost:
+        return
+    del files.output[output:]
+    del files.runs[runs - runs % 32 :]
+    files.synced = (min(files.synced[0], len(files.output)), min(files.synced[1], len(files.runs)))
+    for event in waiting:
+        world.server_todo.remove(event)
+        if isinstance(event, Append):
+            world.host.jobs.taken(event)
+    world.host.jobs.rewind(name, output=len(files.output), runs=len(files.runs))
 
 
 def settle(world: World) -> None:

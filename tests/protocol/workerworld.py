@@ -62,8 +62,6 @@ class World:
         self.boot_server()
         self.boot_worker()
 
-    # -- lives --
-
     def boot_server(self) -> None:
         disk = self.server_disk
         disk.lives.append(life(next(self._numbers), "5"))
@@ -383,16 +381,20 @@ class World:
 
     # -- all of it --
 
+    def turn(self) -> bool:
+        """Everybody does one thing; whether there was anything to do."""
+        if self.wire is None:
+            self.connect()
+        moved = [self.server_work(), self.worker_work(), self.server_send(), self.worker_send()]
+        moved += [bool(wire.to_server) for wire in self.wires] + [bool(self.wire and self.wire.to_worker)]
+        for wire in list(self.wires):
+            self.to_server(wire)
+        self.to_worker()
+        return any(moved) or not self.linked
+
     def flow(self, steps: int = 20_000) -> None:
         """Let everything happen that can, until nothing moves any more."""
         for _ in range(steps):
-            if self.wire is None:
-                self.connect()
-            moved = [self.server_work(), self.worker_work(), self.server_send(), self.worker_send()]
-            under_way = any(wire.to_server for wire in self.wires) or bool(self.wire and self.wire.to_worker)
-            for wire in list(self.wires):
-                self.to_server(wire)
-            self.to_worker()
-            if not any(moved) and not under_way and self.linked and not self.server_sync():
+            if not self.turn() and not self.server_sync():
                 return
         raise AssertionError(f"it does not come to rest: {self.host!r} {self.agent!r}")
