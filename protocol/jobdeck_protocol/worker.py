@@ -3,7 +3,15 @@
 A worker dials the server and opens one WebSocket with this subprotocol. One binary message is one CBOR map (see
 ``codec``) whose ``kind`` names it. Unknown kinds and unknown fields are ignored. ``workerorders`` and ``workerreports``
 hold the messages that are about one job; ``workerhost`` is the server's end as a state machine, ``workeragent`` the
-worker's.
+worker's. The others:
+
+    hello       worker: who it is; the first message, answered by
+    welcome     server: it is taken; with credit, and how often to beat
+    have        worker: the jobs of which it has something, in parts; after it the server gives its orders
+    credit      server: how many bytes of jobs' files may come
+    drain       either: no new jobs, or new ones again
+    beat        either: a sign of life
+    bye         worker: it leaves in good order
 
 **Who is who.** A worker has a UUID that it keeps for good, and each life of its program a new one, written to disk
 before it connects. ``hello``, its first message, lists the last life that a server accepted and all that were offered
@@ -36,7 +44,8 @@ silence never is an answer. Orders that are not decided yet are at most ``ASK_LI
 server writes ``runs`` before ``output``. In ``piece`` bytes stand at their offset: what the server has it trims, what
 lies beyond its end it does not take but says ``want`` again, once, and passes over what comes until it fits.
 ``ended`` comes after the last byte and counts only once all bytes are there. ``ack`` tells what is on the server's disk
-for good. After ``release`` the worker may remove the files. If files are lost before, ``gone`` says so.
+for good. After ``release`` the worker may remove the files, and does so a day later: a server that was restored asks
+again. What does not exist any more then is told by ``gone``, and is a gap.
 
 **Credit** is one for the connection: the bytes of all pieces so far may come up to ``upto``, absolute. The server gives
 as much as it is ready to hold in memory; all else has bounds of its own and goes without. So that one job does not
