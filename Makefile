@@ -1,10 +1,11 @@
 # jobdeck: everything is run from here. `make demo` and `make test` need python3, pip and make only.
 PY := .venv/bin/python
 
-.PHONY: help install demo test test-terminal test-clients lint format bench soak soak-executor pictures lock clean
+.PHONY: help install demo test test-slow test-terminal test-clients lint format bench soak soak-executor pictures lock clean
 help:
 	@echo "make demo           set up, start a server, run real jobs, kill and restart it, and tell what happened"
-	@echo "make test           all tests (less than five minutes)"
+	@echo "make test           the tests (less than five minutes)"
+	@echo "make test-slow      crash campaigns, floods, bombs and large models"
 	@echo "make test-terminal  the console in a real terminal (tmux)"
 	@echo "make test-clients   the published WebGME clients against jobdeck (node; brought where it can be)"
 	@echo "make lint           ruff, mypy --strict, import contracts"
@@ -25,10 +26,15 @@ install: .venv/.installed
 demo: install
 	.venv/bin/jobdeck demo
 
-# Tests that need more than Python are lanes of their own: they bring what they need where they can.
+# Tests mostly wait for real processes, so more of them run at once than there are processors.
+PYTEST := $(PY) -m pytest -q -n 4 --dist loadfile --ignore=tests/terminal --ignore=tests/clients
 test: install
-	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile --ignore=tests/terminal --ignore=tests/clients
+	$(PYTEST) -m "not slow"
 
+test-slow: install
+	$(PYTEST) -m slow
+
+# Tests that need more than Python are lanes of their own: they bring what they need where they can.
 test-terminal: install
 	@command -v tmux >/dev/null || sh -c 'apt-get update -q && apt-get install -q -y tmux' >/dev/null 2>&1 || true
 	@if command -v tmux >/dev/null; then $(PY) -m pytest -q tests/terminal; \

@@ -10,6 +10,8 @@ import pytest
 from benchmarks.__main__ import NAMES, main
 from benchmarks.measure import Figure, Table
 
+pytestmark = pytest.mark.slow
+
 TABLES_COUNT = {
     "throughput": 2,
     "live": 2,

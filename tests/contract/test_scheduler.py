@@ -345,6 +345,7 @@ def test_workers_in_the_native_api(deck: Deck) -> None:
     deck.end(job_id)
 
 
+@pytest.mark.slow
 def test_ids_and_jobs_survive_a_kill_of_the_server(tmp_path: Path) -> None:
     with server(tmp_path / "data") as running:
         deck = Deck(running, tmp_path)

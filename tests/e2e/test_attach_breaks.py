@@ -87,6 +87,7 @@ async def test_a_server_that_is_told_to_end(tmp_path: Path, signum: signal.Signa
         all_read(running, readers)
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_again_and_again(tmp_path: Path) -> None:
     """``kill -9`` in the middle, three times: every attacher goes on at its offset, no byte is lost or doubled."""
     with server(tmp_path / "data") as running:

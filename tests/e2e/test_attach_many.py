@@ -16,6 +16,8 @@ from tests.e2e.procs import pid_of, rss_bytes
 from tests.e2e.program import Server
 from tests.e2e.wire import Chunks, curl, request, tell
 
+pytestmark = pytest.mark.slow
+
 LINES_COUNT = 5_000_000
 MANY_LINES_COUNT = 1_000_000
 

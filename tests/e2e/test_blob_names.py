@@ -16,6 +16,8 @@ import pytest
 
 from tests.e2e.program import Server, server
 
+pytestmark = pytest.mark.slow
+
 CANARY = b"what nobody may read"
 STEPS = (
     "..",

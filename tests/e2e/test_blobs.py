@@ -337,6 +337,7 @@ def crash_rounds() -> int:
     return int(os.environ.get("JOBDECK_TEST_BLOB_CRASHES", "4"))
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_whole_blobs_and_nothing_else(tmp_path: Path) -> None:
     rng = random.Random(11)
     with server(tmp_path / "data") as deck:

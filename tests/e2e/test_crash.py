@@ -13,7 +13,7 @@ _KILLS_COUNT = {"server": 4, "keeper": 8, "shim": 20, "server and keeper": 4}
 
 
 @pytest.mark.timeout(100)
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [TARGETS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in TARGETS[1:])])
 async def test_nothing_is_lost(target: str, tmp_path: Path) -> None:
     report = await campaign(
         Config(target=target, data=tmp_path / "campaign", kills_count=_KILLS_COUNT[target], limit_s=3, seed=7)

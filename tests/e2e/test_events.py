@@ -156,6 +156,7 @@ async def test_what_is_watched_is_told_in_json(deck: Server) -> None:
     assert (answer.status, json.loads(answer.body)["field"]) == (400, "watch")
 
 
+@pytest.mark.slow
 async def test_what_is_watched_goes_on_over_kill_9(tmp_path: Path) -> None:
     with server(tmp_path / "data") as running:
         async with Client(running.url) as client, client.events(patient=True) as events:

@@ -217,6 +217,7 @@ def test_names_of_every_kind(rest: Rest) -> None:
         assert rest.record(content[name]["content"])["name"] == name
 
 
+@pytest.mark.slow
 def test_ten_thousand_files(rest: Rest) -> None:
     files = {f"d{number % 100}/{number}.txt": b"%d" % (number % 7) for number in range(10_000)}
     info = rest.ran(bundle("true", artifacts=[{"name": "some", "resultPatterns": ["d7/*"]}], files=files))
@@ -272,6 +273,7 @@ def test_a_failed_job_that_harms_its_folder_has_failed_by_itself(rest: Rest) -> 
     assert rest.job(info["hash"])["exit_code"] == 9
 
 
+@pytest.mark.slow
 def test_bombs_cost_little(deck: Server, rest: Rest) -> None:
     assert deck.process is not None
     before = rss_bytes(deck.process.pid)
@@ -301,6 +303,7 @@ def small_disk() -> Iterator[Path]:
     place.rmdir()
 
 
+@pytest.mark.slow
 def test_results_wait_for_room(small_disk: Path, tmp_path: Path) -> None:
     """Free space falls below what the server leaves free (256 MiB) while the job runs."""
     with server(small_disk / "data") as running:

@@ -22,6 +22,8 @@ from tests.e2e.procs import alive, pid_of, rss_bytes
 from tests.e2e.program import Server, keeper_pids, server
 from tests.e2e.wire import ask, tell
 
+pytestmark = pytest.mark.slow
+
 
 def test_18_floods_of_output_stay_in_their_limit(tmp_path: Path) -> None:
     with server(tmp_path / "data", "--output-limit", "1000000") as running:

@@ -30,6 +30,7 @@ def test_the_same_key_is_the_same_job(deck: Server) -> None:
     assert post(deck, body, "k" * 256).status == 413
 
 
+@pytest.mark.slow
 def test_a_key_is_known_after_kill_9(tmp_path: Path) -> None:
     with server(tmp_path / "data") as running:
         job_id = json.loads(post(running, {"command": f"echo ran >>{tmp_path}/ran"}, "key").body)["id"]

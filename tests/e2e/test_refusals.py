@@ -350,6 +350,7 @@ def until(condition: Callable[[], object], limit_s: float = 15.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(small_disk: Path) -> None:
     """The job waits, says so, and goes on to its exact end when there is space again; new jobs are refused clearly."""
     with server(small_disk / "data") as running:

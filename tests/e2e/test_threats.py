@@ -299,6 +299,7 @@ def test_17_a_line_of_the_log_is_a_line(guarded: tuple[Server, dict[str, str]]) 
 # -- 11: slow clients --
 
 
+@pytest.mark.slow
 def test_11_slow_clients_hold_nobody_up(tmp_path: Path) -> None:
     """300 that stop in their head, in their body or before both: a job runs beside them, and they are gone in time."""
     config = tmp_path / "config.toml"

@@ -306,6 +306,7 @@ GROUPS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(GROUPS, st.lists(PATHS, min_size=1, max_size=10))
 def test_both_ways_agree_on_groups(pattern: str, paths: list[str]) -> None:

@@ -294,6 +294,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_do_not_go_off(tmp_path: Path, name: str) -> None:
     make, word = BOMBS[name]

@@ -11,6 +11,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.program import Server, server
 
 KILLS = 3
@@ -64,6 +66,7 @@ class Worker:
                     del self.running[key]
 
 
+@pytest.mark.slow
 def test_no_job_is_lost_or_stuck_and_no_line_doubled(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("[limits]\nexecutor_missing_s = 1.0\nexecutor_hold_s = 0.3\nexecutor_attempt_limit_count = 9\n")
