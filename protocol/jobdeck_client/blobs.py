@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from jobdeck_client.errors import RefusedError, ServerFaultError
+from jobdeck_client.pages import every
 from jobdeck_client.transfer import Part, Progress, Source, as_they_come, counted, open_pieces, read
 from jobdeck_protocol.blob import Blob, from_wire
 
@@ -144,18 +145,9 @@ class Blobs:
         items, following = _page(wire)
         return BlobPage(tuple(_blob(item) for item in items), following)
 
-    async def all(self, *, limit: int | None = None, **wanted: Any) -> AsyncGenerator[Blob, None]:
+    def all(self, *, limit: int | None = None, **wanted: Any) -> AsyncGenerator[Blob, None]:
         """The blobs of all pages, at most ``limit``; the other arguments are those of ``page``."""
-        cursor: str | None = None
-        left = limit
-        while left is None or left > 0:
-            page = await self.page(limit=min(left or 500, 500), cursor=cursor, **wanted)
-            for blob in page.items:
-                yield blob
-            left = None if left is None else left - len(page.items)
-            cursor = page.next
-            if cursor is None:
-                return
+        return every(self.page, limit=limit, **wanted)
 
     async def show(self, blob: str) -> Blob:
         """One blob."""

@@ -25,6 +25,7 @@ from jobdeck_client.events import Events
 from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, leave, page_arguments, page_of
 from jobdeck_client.link import Target
 from jobdeck_client.nursery import helpers
+from jobdeck_client.pages import every
 from jobdeck_client.requests import Requests
 from jobdeck_client.workers import Workers
 from jobdeck_protocol import attach as attach_wire
@@ -139,18 +140,9 @@ class Client:
             raise ServerFaultError("The server's list of jobs has no items.")
         return Page(tuple(_job(item) for item in items), wire.get("next"))
 
-    async def all_jobs(self, *, limit: int | None = None, **wanted: Any) -> AsyncIterator[Job]:
+    def all_jobs(self, *, limit: int | None = None, **wanted: Any) -> AsyncIterator[Job]:
         """The jobs of all pages, at most ``limit``; the other arguments are those of ``jobs``."""
-        cursor: str | None = None
-        left = limit
-        while left is None or left > 0:
-            page = await self.jobs(limit=min(left or 500, 500), cursor=cursor, **wanted)
-            for job in page.items:
-                yield job
-            left = None if left is None else left - len(page.items)
-            cursor = page.next
-            if cursor is None:
-                return
+        return every(self.jobs, limit=limit, **wanted)
 
     async def job(self, job_id: str) -> Job:
         """A job by its id, or by the beginning of one (8 characters at least) that only it has."""
