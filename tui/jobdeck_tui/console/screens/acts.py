@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding
-from textual.reactive import reactive
-
+from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.curl import curl_of_job
-from jobdeck_tui.console.screens.base import DeckScreen
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
+from jobdeck_tui.console.screens.listacts import ListActs, count_of
 from jobdeck_tui.console.screens.results import ResultsScreen
 from jobdeck_tui.console.screens.start import StartScreen
 from jobdeck_tui.words import age
@@ -25,22 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["JobActs"]
 
 _ID_CELLS = 8
-_CHANGES = frozenset({"stop", "rerun", "remove", "start"})
-_ON_JOBS = frozenset({"stop", "rerun", "remove", "results", "copy_id", "copy_curl"})
 
 
-def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False) -> Binding:
-    return Binding(keys, action, label or words, id=f"jobs.{name}", show=show, tooltip=words)
+_key = partial(key, "jobs")
 
 
-class JobActs(DeckScreen):
-    """Keys that act on jobs; whoever shows jobs says on which (``chosen``).
+class JobActs(ListActs["Job"]):
+    """Keys that act on jobs; see ``ListActs``."""
 
-    Attributes:
-        changeable: Whether anything may be changed from here; without it those keys are not there.
-        any_chosen: Whether there is a job to act on.
-    """
-
+    NOUN = "job"
+    CHANGES = frozenset({"stop", "rerun", "remove", "start"})
+    NEEDS = frozenset({"stop", "rerun", "remove", "results", "copy_id", "copy_curl"})
     BINDINGS: ClassVar[list[BindingType]] = [
         _key("n", "start", "start", "Start a job", "New", show=True),
         _key("x", "stop(False)", "stop", "Stop: SIGTERM, and SIGKILL after its grace time", "Stop", show=True),
@@ -50,28 +44,6 @@ class JobActs(DeckScreen):
         _key("y", "copy_id", "copy_id", "Copy the id"),
         _key("Y", "copy_curl", "copy_curl", "Copy as a curl line that starts the same"),
     ]
-
-    changeable = reactive(True, bindings=True)
-    any_chosen = reactive(False, bindings=True)
-
-    def chosen(self) -> Sequence[Job]:
-        """What is done is done to these."""
-        raise NotImplementedError
-
-    def told_new(self, job: Job) -> None:
-        """A job was started from here."""
-        raise NotImplementedError
-
-    def done_with(self) -> None:
-        """What was chosen was done."""
-        raise NotImplementedError
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that change something are there only for those who may; some need a job."""
-        del parameters
-        if action in _CHANGES and not self.changeable:
-            return False
-        return self.any_chosen or action not in _ON_JOBS
 
     # -- ending --
 
@@ -95,12 +67,7 @@ class JobActs(DeckScreen):
     async def _stop(self, job_ids: Sequence[str], *, kill: bool) -> None:
         what = "killed" if kill else "asked to stop"
         refused = await self.deck_app.ask(self.deck_app.api.stop(job_ids, kill=kill), "Stopping failed")
-        self._tell_done(len(job_ids), refused, what)
-
-    def _tell_done(self, count: int, refused: Sequence[tuple[str, str]] | None, what: str) -> None:
-        if refused is not None:
-            self.deck_app.tell_done(_count(count - len(refused)) if count > len(refused) else "", refused, what)
-            self.done_with()
+        self.tell_done(len(job_ids), refused, what)
 
     def action_remove(self) -> None:
         """Ask, then remove what has ended."""
@@ -121,7 +88,7 @@ class JobActs(DeckScreen):
 
     async def _remove(self, job_ids: Sequence[str]) -> None:
         refused = await self.deck_app.ask(self.deck_app.api.remove(job_ids), "Removing failed")
-        self._tell_done(len(job_ids), refused, "removed")
+        self.tell_done(len(job_ids), refused, "removed")
 
     # -- starting --
 
@@ -170,17 +137,13 @@ class JobActs(DeckScreen):
     def action_copy_id(self) -> None:
         """One id, or a line for each."""
         ids = [job.id for job in self.chosen()]
-        self._copy("\n".join(ids), f"Copied {ids[0]}" if len(ids) == 1 else f"Copied {len(ids)} ids")
+        self.copy(ids, f"Copied {ids[0]}" if len(ids) == 1 else f"Copied {len(ids)} ids")
 
     def action_copy_curl(self) -> None:
         """One command, or a line for each."""
         app = self.deck_app
         lines = [curl_of_job(app.state.url, job, token=app.has_token) for job in self.chosen()]
-        self._copy("\n".join(lines), "Copied a curl line" if len(lines) == 1 else f"Copied {len(lines)} curl lines")
-
-    def _copy(self, text: str, told: str) -> None:
-        self.app.copy_to_clipboard(text)
-        self.deck_app.tell(told)
+        self.copy(lines, "Copied a curl line" if len(lines) == 1 else f"Copied {len(lines)} curl lines")
 
 
 def _asked(verb: str, jobs: Sequence[Job], rest: str = "") -> str:
@@ -195,8 +158,4 @@ def _lines(jobs: Sequence[Job]) -> list[str]:
 
 
 def _left_out(count: int, why: str) -> str:
-    return f"Left out: {_count(count)} that {'has' if count == 1 else 'have'} {why}." if count else ""
-
-
-def _count(count: int) -> str:
-    return "1 job" if count == 1 else f"{count:,} jobs"
+    return f"Left out: {count_of(count, 'job')} that {'has' if count == 1 else 'have'} {why}." if count else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -9,6 +10,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 
 from jobdeck_protocol.blob import ARTIFACT
+from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.bloblist import BlobQuery
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.peek import Target
@@ -32,10 +34,7 @@ __all__ = ["BlobsScreen"]
 _FILTER_WORDS = "Filter: text, type:artifact, tag:nightly, name:a.txt, is:pinned"
 
 
-def _key(
-    keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False, priority: bool = False
-) -> Binding:
-    return Binding(keys, action, label or words, id=f"blobs.{name}", show=show, tooltip=words, priority=priority)
+_key = partial(key, "blobs")
 
 
 class BlobsScreen(BlobActs):

@@ -14,6 +14,7 @@ from textual.binding import Binding
 from textual.reactive import reactive
 
 from jobdeck_client import ClientError, NotFoundError
+from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.curl import curl_of_blob
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.peek import Target
@@ -39,8 +40,7 @@ __all__ = ["FilesScreen"]
 _FIRST = "0"
 
 
-def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False) -> Binding:
-    return Binding(keys, action, label or words, id=f"tree.{name}", show=show, tooltip=words)
+_key = partial(key, "tree")
 
 
 class FilesScreen(DeckScreen):

@@ -5,6 +5,7 @@ What is done to jobs is in ``acts``, what is seen in the widgets.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -12,6 +13,7 @@ from textual.binding import Binding
 from textual.containers import Container, Vertical
 from textual.screen import ModalScreen
 
+from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.screens.acts import JobActs
@@ -33,10 +35,7 @@ if TYPE_CHECKING:
 _FILTER_WORDS = "Filter: text, state:failed, dialect:v1, label:nightly"
 
 
-def _key(
-    keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False, priority: bool = False
-) -> Binding:
-    return Binding(keys, action, label or words, id=f"jobs.{name}", show=show, tooltip=words, priority=priority)
+_key = partial(key, "jobs")
 
 
 class JobsScreen(JobActs):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
 
+from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.copying import TooMuchError, copy_of
 from jobdeck_tui.console.curl import curl_of_blob
 from jobdeck_tui.console.peekmodes import HexMode
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["PeekScreen"]
 
 
-def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False) -> Binding:
-    return Binding(keys, action, label or words, id=f"peek.{name}", show=show, tooltip=words)
+_key = partial(key, "peek")
 
 
 class PeekScreen(PeekBase):

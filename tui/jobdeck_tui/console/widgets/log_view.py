@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.binding import Binding
-
+from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.selection import Selection, Spot
 from jobdeck_tui.console.widgets.log_paint import Times
 from jobdeck_tui.console.widgets.log_window import LogWindow
@@ -25,8 +25,7 @@ _DRAG_S = 0.05
 _WORD = re.compile(r"\S+")
 
 
-def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False) -> Binding:
-    return Binding(keys, action, label or words, id=f"log.{name}", show=show, tooltip=words)
+_key = partial(key, "log")
 
 
 class LogView(LogWindow):

@@ -10,8 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding
-
+from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.copying import TooMuchError, copy_of
 from jobdeck_tui.console.screens.goto import GotoScreen
 from jobdeck_tui.console.screens.line import LineScreen
@@ -37,8 +36,7 @@ __all__ = ["OutputPane"]
 _STREAMS = (None, "stdout", "stderr")
 
 
-def _key(keys: str, action: str, name: str, words: str, label: str = "", *, show: bool = False) -> Binding:
-    return Binding(keys, action, label or words, id=f"log.{name}", show=show, tooltip=words)
+_key = partial(key, "log")
 
 
 _TO_HITS = _key("enter", "accept_search", "search_accept", "Read on at the hit", "To the hits", show=True)
