@@ -13,6 +13,8 @@ from tests.terminal.proxy import proxied
 from tests.terminal.tmux import Tmux, terminal
 
 _CUT_S = float(os.environ.get("JOBDECK_TEST_CUT_S", "3"))
+_ROWS_COUNT = 40
+_PAGE_COUNT = _ROWS_COUNT - 4  # header, head, foot and keys
 _LINE = re.compile(r"^\s*(\d+) +(?:▎ *)?line (\d+)\W*$")
 
 
@@ -32,16 +34,19 @@ def last(tmux: Tmux) -> int:
     return max((number for number, _ in shown(tmux)), default=0)
 
 
-def page_from(tmux: Tmux, first: int) -> list[tuple[int, int]]:
-    """The screen, once it is wholly drawn: lines without a hole, the first of them no later than ``first``."""
+def page_from(tmux: Tmux, first: int, count: int) -> list[tuple[int, int]]:
+    """The screen, once it is wholly drawn: lines without a hole, the first of them no later than ``first``.
+
+    Rows whose lines are still on their way are empty, so a screen that is not full is no whole one.
+    """
     found: list[tuple[int, int]] = []
 
     def drawn() -> bool:
         found[:] = shown(tmux)
         numbers = [number for number, _ in found]
-        return (
-            bool(numbers) and numbers == list(range(numbers[0], numbers[-1] + 1)) and numbers[0] <= first <= numbers[-1]
-        )
+        if len(numbers) < min(_PAGE_COUNT, count):
+            return False
+        return numbers == list(range(numbers[0], numbers[-1] + 1)) and numbers[0] <= first <= numbers[-1]
 
     tmux.until(drawn, f"line {first} is not shown")
     return found
@@ -50,18 +55,18 @@ def page_from(tmux: Tmux, first: int) -> list[tuple[int, int]]:
 def check_whole(tmux: Tmux, server: Server, job_id: str) -> None:
     """Everything that was written can be read in the console, each line in its place."""
     count = server.attach(job_id).count(b"\n")
-    page_from(tmux, count)
+    page_from(tmux, count, count)
     tmux.press("g")
-    seen = page_from(tmux, 1)
+    seen = page_from(tmux, 1, count)
     while seen[-1][0] < count:
         tmux.press("Space")
-        seen += page_from(tmux, seen[-1][0] + 1)
+        seen += page_from(tmux, seen[-1][0] + 1, count)
     assert set(seen) == {(n, n) for n in range(1, count + 1)}
 
 
 def test_a_killed_server(server: Server, tmp_path: Path) -> None:
     job_id = server.submit(counting(tmp_path / "go"))
-    with terminal(100, 40) as tmux:
+    with terminal(100, _ROWS_COUNT) as tmux:
         tmux.run(*JOBDECK, "console", job_id, "--server", server.url)
         tmux.until(lambda: len(shown(tmux)) > 20, "it does not follow")
         for _ in range(3):
@@ -80,7 +85,7 @@ def test_a_cut_link(tmp_path: Path) -> None:
     with (
         program.server(tmp_path / "data", "--allow-host", "127.0.0.1") as server,
         proxied(server.port) as link,
-        terminal(100, 40) as tmux,
+        terminal(100, _ROWS_COUNT) as tmux,
     ):
         job_id = server.submit(counting(tmp_path / "go"))
         tmux.run(*JOBDECK, "console", job_id, "--server", f"http://127.0.0.1:{link.port}")
