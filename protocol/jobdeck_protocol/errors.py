@@ -13,6 +13,7 @@ __all__ = [
     "CLOSE_BAD_DATA",
     "CLOSE_BAD_ORDER",
     "CLOSE_BAD_TYPE",
+    "CLOSE_FORGOTTEN",
     "CLOSE_GOING_AWAY",
     "CLOSE_IDENTITY",
     "CLOSE_NORMAL",
@@ -22,6 +23,7 @@ __all__ = [
     "CLOSE_REPLACED",
     "CLOSE_TOO_BIG",
     "CLOSE_TRY_LATER",
+    "CLOSE_UNAUTHORIZED",
     "CLOSE_UNKNOWN_JOB",
     "CLOSE_VERSION",
     "LocalWireError",
@@ -43,12 +45,16 @@ CLOSE_TRY_LATER = 1013
 """A limit in number (attaches) is reached."""
 CLOSE_NOT_FOLLOWED = 4000
 """All that was asked for is sent, and there is no exit code or signal to tell; the reason is the job's state."""
+CLOSE_UNAUTHORIZED = 4401
+"""The token with which the connection came is no longer known, or its role is another now."""
 CLOSE_UNKNOWN_JOB = 4404
 """The job was removed while it was attached to."""
 CLOSE_NO_ATTACH = 4408
 """The client did not say in time what it wants."""
 CLOSE_REPLACED = 4409
 """A newer connection of the same worker has taken this one's place."""
+CLOSE_FORGOTTEN = 4410
+"""Somebody has had the server forget this worker; if it dials again, it is a new one."""
 CLOSE_OFFSET = 4416
 """The offset lies beyond the end of an ended job's output."""
 

@@ -106,6 +106,7 @@ class Job:
         grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
         engine: What runs it: ``local``, ...
         worker: The worker on which it runs, None until one is chosen.
+        worker_labels: Labels that its worker must have, all of them.
         attempt: 1 for the first run of this work.
         rerun_of: Id of the job that this one repeats because somebody asked for it, else None.
         created_us: When it was accepted.
@@ -138,6 +139,7 @@ class Job:
     grace_s: float = 5.0
     engine: str = "local"
     worker: str | None = None
+    worker_labels: tuple[str, ...] = ()
     attempt: int = 1
     rerun_of: str | None = None
     state: JobState = JobState.QUEUED
@@ -162,6 +164,17 @@ class Job:
     def ended(self) -> bool:
         """Whether the job has come to its end, LOST included."""
         return self.state in ENDED
+
+    @property
+    def place(self) -> str | None:
+        """Whose it is or was: a worker's id, "" for the server's own machine, None while and where it has none.
+
+        Most jobs of that machine do not name its worker.
+        """
+        if self.worker is not None:
+            return self.worker
+        waits = self.state is JobState.QUEUED or (self.state is JobState.STOPPED and self.started_us is None)
+        return None if waits else ""
 
     @property
     def command(self) -> str:
@@ -211,6 +224,7 @@ def to_wire(job: Job) -> dict[str, Any]:
     wire: dict[str, Any] = {name: getattr(job, name) for name in _PLAIN}
     wire["state"] = job.state.value
     wire["labels"] = list(job.labels)
+    wire["worker_labels"] = list(job.worker_labels)
     wire["results"] = dict(job.results)
     wire["command"] = job.command
     wire["steps"] = [
@@ -238,6 +252,7 @@ def from_wire(wire: Mapping[str, Any]) -> Job:
     known = {name: wire[name] for name in _PLAIN if name in wire}
     known["id"], known["dialect"], known["state"] = wire["id"], wire["dialect"], JobState(wire["state"])
     known["labels"] = tuple(wire.get("labels") or ())
+    known["worker_labels"] = tuple(wire.get("worker_labels") or ())
     known["results"] = MappingProxyType(dict(wire.get("results") or {}))
     known["steps"] = tuple(
         Step(

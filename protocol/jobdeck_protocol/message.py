@@ -175,7 +175,7 @@ def job_of(wire: object) -> Job:
         raise LocalWireError("job is not a job's record") from error
     for name, types in _JOB_TYPES.items():
         check(isinstance(getattr(job, name), types), f"job: {name} has the wrong type")
-    texts = [*job.labels, *(text for step in job.steps for text in _texts(step))]
+    texts = [*job.labels, *job.worker_labels, *(text for step in job.steps for text in _texts(step))]
     check(all(isinstance(text, str) for text in texts), "job: labels and steps hold texts")
     return job
 
@@ -206,7 +206,7 @@ def _texts(step: Step) -> list[str]:
 
 def _weight_bytes(job: Job) -> int:
     """About how long the record is: an upper bound, but for a small constant."""
-    texts = [*job.labels, job.error or "", job.note or ""]
+    texts = [*job.labels, *job.worker_labels, job.error or "", job.note or ""]
     for step in job.steps:
         texts += _texts(step)
     # The command stands in the record twice, once as shell words with quotes around them.
@@ -219,6 +219,7 @@ def _cut(job: Job) -> Job:
         job,
         steps=(Step(command_line=_head(job.command)),),
         labels=tuple(_head(label) for label in job.labels[:16]),
+        worker_labels=tuple(_head(label) for label in job.worker_labels[:16]),
         error=None if job.error is None else _head(job.error),
         note=None if job.note is None else _head(job.note),
         results={},

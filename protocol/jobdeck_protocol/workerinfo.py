@@ -24,6 +24,7 @@ class WorkerState(StrEnum):
     ONLINE = "online"
     DRAINING = "draining"  # it ends what it has, and takes nothing more
     UNREACHABLE = "unreachable"  # it has not been heard of for too long
+    OFFLINE = "offline"  # it has left, and said so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +39,14 @@ class WorkerInfo:
         labels: Free words; a job with labels may run where all of them are.
         slots_count: Jobs that it runs at the same time; more wait.
         running_count: Of these, how many are in use.
+        queued_count: Jobs that wait for this very worker.
         address: Host and port at which it is reached, or from which it came.
         started_us: When it began to serve or came in, microseconds since 1970 UTC.
         seen_us: When it was last heard of.
+        load: Load average of its machine over a minute, None where that is not known.
+        free_bytes: Room on the disk of its data directory, None where that is not known.
+        software: Name and version of its program.
+        clock_skew_us: Its clock less the server's, in microseconds.
     """
 
     id: str
@@ -50,12 +56,20 @@ class WorkerInfo:
     labels: tuple[str, ...] = ()
     slots_count: int = 0
     running_count: int = 0
+    queued_count: int = 0
     address: str = ""
     started_us: int = 0
     seen_us: int = 0
+    load: float | None = None
+    free_bytes: int | None = None
+    software: str = ""
+    clock_skew_us: int = 0
 
 
-_PLAIN = ("id", "name", "engine", "slots_count", "running_count", "address")
+_PLAIN = (
+    *("id", "name", "engine", "slots_count", "running_count", "queued_count", "address"),
+    *("load", "free_bytes", "software", "clock_skew_us"),
+)
 _TIMES = ("started", "seen")
 
 

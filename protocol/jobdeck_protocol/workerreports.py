@@ -116,6 +116,7 @@ class Ended(Message):
             ``lost`` (what became of it cannot be known).
         code: Exit code of the main process, None if a signal ended it.
         signal: That signal's number, else None.
+        core: Whether that signal left a memory image.
         text: The reason for ``error`` and ``lost``.
         stop_reason: Why it was stopped, None if it was not.
         started_us: When it was started, None if it was not.
@@ -133,6 +134,7 @@ class Ended(Message):
     how: How = field(metadata=wired(out=str, into=word_of(How)))
     code: int | None = None
     signal: int | None = None
+    core: bool = False
     text: str | None = None
     stop_reason: str | None = None
     started_us: int | None = None
@@ -155,7 +157,8 @@ class Ended(Message):
         for name in ("finished_us", "output_bytes", "dropped_bytes"):
             check_number(name, getattr(self, name))
         check_index_size("runs_bytes", self.runs_bytes)
-        check(isinstance(self.cut, bool), "cut must be true or false")
+        for name in ("core", "cut"):
+            check(isinstance(getattr(self, name), bool), f"{name} must be true or false")
         self._check_results()
 
     def _check_results(self) -> None:

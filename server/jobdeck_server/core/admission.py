@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """The queue and the slots of this machine."""
+    """The queue and the slots of this machine.
+
+    Attributes:
+        pauses: Why nothing may leave the queue just now, empty most of the time. See ``pause``.
+    """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._limit_count = min(settings.running_limit_count, engine.capacity_count)
         self._start: Callable[[Live], None] | None = None
         self._queue: deque[Live] = deque()
         self._held: set[str] = set()
+        self.pauses: set[str] = set()
 
     def attach(self, start: Callable[[Live], None]) -> None:
         """Have ``start`` called with each job that leaves the queue, its slot held."""
@@ -31,6 +36,21 @@ class Admission:
     def held_count(self) -> int:
         """Slots in use."""
         return len(self._held)
+
+    @property
+    def free_count(self) -> int:
+        """Slots that a job could have now, were nobody before it."""
+        return 0 if self.pauses else max(0, self._limit_count - len(self._held))
+
+    @property
+    def idle(self) -> bool:
+        """Whether a job that came now would run at once."""
+        return not self._queue and self.free_count > 0
+
+    def pause(self, why: str, *, on: bool) -> None:
+        """Let nothing leave the queue as long as there is this reason, or it has gone; what has a slot keeps it."""
+        (self.pauses.add if on else self.pauses.discard)(why)
+        self.fill_slots()
 
     def enqueue(self, live: Live) -> None:
         """Put a job at the end of the queue; ``fill_slots`` lets it leave."""
@@ -43,7 +63,7 @@ class Admission:
 
     def take_free_slot(self, job_id: str) -> bool:
         """Take a slot if there is a free one and nobody waits before; whether it was so."""
-        if self._queue or len(self._held) >= self._limit_count:
+        if not self.idle:
             return False
         self._held.add(job_id)
         return True
@@ -60,7 +80,7 @@ class Admission:
 
     def fill_slots(self) -> None:
         """Let jobs leave the queue while there are free slots."""
-        while self._queue and len(self._held) < self._limit_count:
+        while self._queue and self.free_count:
             live = self._queue.popleft()
             self._held.add(live.job.id)
             assert self._start is not None

@@ -23,7 +23,7 @@ from jobdeck_protocol.job import Job, JobState, move
 from jobdeck_server.core import journal, requests
 from jobdeck_server.core.errors import CapacityError, ConflictError
 from jobdeck_server.core.live import Live, now_us
-from jobdeck_server.engines.base import Launch, takes_slot
+from jobdeck_server.engines.base import takes_slot
 
 if TYPE_CHECKING:
     import sqlite3
@@ -87,12 +87,12 @@ class Intake:
             StoreError: The database would not take it; nothing was accepted.
         """
         job, spec = requests.plan(request, self._settings, job_id=str(uuid.uuid4()), now_us=now_us())
-        if any(step.cwd is not None for step in request.steps):
+        if any(step.cwd is not None for step in request.steps) and not requests.elsewhere(request):
             await trio.to_thread.run_sync(requests.check_folders, request, self._settings, limiter=self._thread_limiter)
         if self._register.counts[JobState.QUEUED] >= self._settings.queued_limit_count:
             raise CapacityError("The queue of jobs is full; try again later.")
         live = Live(job, spec)
-        if request.pool is None and self._admission.take_free_slot(job.id):
+        if spec["pool"] is None and self._admission.take_free_slot(job.id):
             live.job, live.boot_id = move(job, JobState.STARTING), self._boot_id
         earlier = await self._insert(live, idempotency, also)
         if earlier is None:
@@ -158,7 +158,7 @@ class Intake:
 
     def launch(self, live: Live) -> None:
         """Ask a job's engine to start it."""
-        self._engine.submit(Launch(job_id=live.job.id, spec=live.spec, engine=live.job.engine))
+        self._engine.submit(live.launch())
 
     def admit(self, live: Live) -> None:
         """Let a job that waits in a pool run here as soon as there is a slot. Once is enough."""

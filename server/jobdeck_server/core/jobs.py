@@ -15,7 +15,7 @@ database alone. The core knows no HTTP, and no engine but by its interface.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,14 +27,14 @@ from jobdeck_server.core.admission import Admission
 from jobdeck_server.core.errors import ConflictError, UnknownJobError
 from jobdeck_server.core.intake import Intake
 from jobdeck_server.core.lines import Lines
-from jobdeck_server.core.live import Register, now_us
+from jobdeck_server.core.live import Live, Register, now_us
 from jobdeck_server.core.output import OutputReader
 from jobdeck_server.core.readers import Readers
 from jobdeck_server.core.saver import Saver
 from jobdeck_server.core.stdin import Stdin
 from jobdeck_server.core.stopper import Stopper
 from jobdeck_server.core.verdict import verdict
-from jobdeck_server.engines.base import Ended, Noted, Planned, Report, Started, Stop
+from jobdeck_server.engines.base import WORKER, Ended, Noted, Planned, Report, Started, Stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -44,10 +44,9 @@ if TYPE_CHECKING:
     from jobdeck_server.core.growth import Growth
     from jobdeck_server.core.intake import Also
     from jobdeck_server.core.listing import JobFilter, Page
-    from jobdeck_server.core.live import Live
     from jobdeck_server.core.requests import Idempotency, JobRequest
     from jobdeck_server.core.store import Store
-    from jobdeck_server.engines.base import Engine
+    from jobdeck_server.engines.base import Engine, Launch
     from jobdeck_server.settings import Settings
 
 _PREFIX_LENGTH = 8
@@ -151,6 +150,15 @@ class JobCore:
     def open_queue(self) -> None:
         """Let jobs leave the queue: everything that was found at start has its place."""
         self._admission.fill_slots()
+
+    def pause(self, why: str, *, on: bool) -> None:
+        """Let no job start on this machine as long as there is this reason, or it has gone; those that run go on."""
+        self._admission.pause(why, on=on)
+
+    @property
+    def pauses(self) -> Collection[str]:
+        """Why no job may start on this machine just now."""
+        return self._admission.pauses
 
     # -- looking --
 
@@ -363,6 +371,49 @@ class JobCore:
         """The name of the engine that has a job; None for a job that is not in memory."""
         live = self._live.get(job_id)
         return None if live is None else live.job.engine
+
+    def launch_of(self, job_id: str) -> Launch | None:
+        """What an engine needs of a job that it has and that has not ended. See ``engines.base.Sink``."""
+        live = self._live.get(job_id)
+        if live is None or live.job.ended or live.job.state is JobState.QUEUED:
+            return None
+        return live.launch()
+
+    async def find(self, job_id: str) -> Job | None:
+        """A job by its id; None if there is none."""
+        try:
+            return await self.get(job_id)
+        except UnknownJobError:
+            return None
+
+    async def committed(self, job_id: str) -> None:
+        """Wait until the end of a job is in the database."""
+        while (live := self._live.get(job_id)) is not None:
+            await live.changed.wait()
+
+    async def correct(self, job_id: str, ended: Ended) -> bool:
+        """Give a LOST job the end that it truly had. See ``engines.base.Sink``."""
+        return await recovery.correct(self, job_id, ended)
+
+    def amend(self, job: Job) -> None:
+        """Save another end of a job that had ended, and tell it."""
+        live = Live(replace(job, state=JobState.LOST), {})
+        self._live[job.id] = live
+        self._register.set(live, job)
+        self._saver.save(live, durable=True)
+        self.lines.ended(job)
+
+    async def import_job(self, job_id: str, *, worker: str) -> None:
+        """Take in a job of a worker of which there is no record. See ``engines.base.Sink``."""
+        await recovery.import_job(self, job_id, worker=worker)
+
+    def reach(self, worker: str, *, unreachable: bool) -> None:
+        """Say on the records of a worker's jobs whether it can be reached."""
+        for live in list(self._live.values()):
+            job = live.job
+            if job.worker == worker and job.engine == WORKER and not job.ended and job.unreachable != unreachable:
+                self._register.set(live, replace(job, unreachable=unreachable))
+                self._saver.save_later(live)
 
     async def resync(self) -> None:
         """Ask the engine about each job that it should know, and go on from what it says."""

@@ -9,6 +9,7 @@ import trio
 
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core.journal import record_text
+from jobdeck_server.engines.base import Launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,10 @@ class Live:
         if self._record is None or self._record[0] is not self.job:
             self._record = (self.job, record_text(self.job))
         return self._record[1]
+
+    def launch(self) -> Launch:
+        """What its engine needs to run it."""
+        return Launch(job_id=self.job.id, spec=self.spec, engine=self.job.engine, job=self.job)
 
     def ring(self) -> None:
         """Wake all who wait for a change."""

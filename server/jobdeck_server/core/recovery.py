@@ -16,14 +16,14 @@ a claim belongs to a job whose row is missing (a database restored from a backup
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import Job, JobState, move
 from jobdeck_server.core import journal, removal
 from jobdeck_server.core.live import Live, now_us
 from jobdeck_server.core.verdict import verdict
-from jobdeck_server.engines.base import Ended, Started, Stop
+from jobdeck_server.engines.base import LOCAL, WORKER, Ended, Started, Stop
 
 if TYPE_CHECKING:
     from jobdeck_server.core.jobs import JobCore
@@ -100,6 +100,21 @@ def _live(row: Row) -> Live:
     return Live(row.job, row.spec, boot_id=row.boot_id, stop=stop)
 
 
+async def correct(core: JobCore, job_id: str, ended: Ended) -> bool:
+    """Give a LOST job the end that it truly had; see ``engines.base.Sink``."""
+    await core.committed(job_id)
+    job = await core.find(job_id)
+    if job is None or job.state is not JobState.LOST or core.live(job_id) is not None:
+        return False
+    found = verdict(replace(job, started_us=ended.started_us or job.started_us, unreachable=False), ended)
+    if found.state is JobState.LOST:
+        return False
+    _log.warning("job %s was lost and has been found: %s", job_id, found.state)
+    core.amend(found)
+    await core.committed(job_id)
+    return True
+
+
 async def _folders(core: JobCore) -> int:
     names = await core.engine.kept()
     known = await core.store.read(lambda connection: journal.known(connection, names))
@@ -115,13 +130,34 @@ async def _folders(core: JobCore) -> int:
             await core.engine.forget(job_id)
             continue
         _log.warning("job %s has a folder and no row: taken in", job_id)
-        await _import(core, job_id, report if isinstance(report, Started | Ended) else None)
+        await take_in(core, _stranger(job_id), report if isinstance(report, Started | Ended) else None)
         imported_count += 1
     return imported_count
 
 
-async def _import(core: JobCore, job_id: str, report: Started | Ended | None) -> None:
-    job = Job(id=job_id, dialect="unknown", labels=("imported",), state=JobState.STARTING, created_us=now_us())
+def _stranger(job_id: str, *, engine: str = LOCAL, worker: str | None = None) -> Job:
+    return Job(
+        id=job_id,
+        dialect="unknown",
+        labels=("imported",),
+        state=JobState.STARTING,
+        created_us=now_us(),
+        engine=engine,
+        worker=worker,
+    )
+
+
+async def import_job(core: JobCore, job_id: str, *, worker: str) -> None:
+    """Take in a job of a worker; see ``engines.base.Sink``."""
+    await take_in(core, _stranger(job_id, engine=WORKER, worker=worker), None)
+
+
+async def take_in(core: JobCore, job: Job, report: Started | Ended | None) -> None:
+    """Make a record for a job of which there is none, from what its engine tells of it.
+
+    Raises:
+        StoreError: The database would not take it.
+    """
     started_us = None if report is None else report.started_us
     if started_us is not None:
         job = move(job, JobState.RUNNING, started_us=started_us, created_us=started_us)

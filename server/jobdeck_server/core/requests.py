@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_server.core.environment import standard
 from jobdeck_server.core.errors import BadRequestError, ConflictError, TooLargeError
-from jobdeck_server.engines.base import LOCAL
+from jobdeck_server.engines.base import LOCAL, WORKER
 
 if TYPE_CHECKING:
     from jobdeck_server.settings import Settings
 
 _INDEX_SHARE = 8
 _INDEX_FLOOR_BYTES = 1024 * 1024
+WORKERS_POOL = "workers"
+"""Where jobs wait that are not for this machine alone; see ``placement``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,10 @@ class JobRequest:
         bundle: Hash of the blob that brings the files and says what runs.
         standard_env: The steps have the standard environment (``environment``) beneath their own.
         engine: ``engines.base.LOCAL``, or ``BUNDLES`` for a bundle.
-        worker: The worker that is to run it, where the client has said so.
-        pool: Where it waits (``JobCore.pools``); None for the core's own queue.
+        worker: The worker that is to run it, where the client has said so; one elsewhere if ``engine`` is ``WORKER``.
+        worker_labels: Labels that its worker must have.
+        pool: Where it waits (``JobCore.pools``); None for the core's own queue, or ``WORKERS_POOL`` for a job that is
+            for a worker elsewhere or asks for labels.
         key: The API's own name for it.
         held: Not to be started yet.
         attempt: From 1, when work is tried again.
@@ -60,6 +64,7 @@ class JobRequest:
     standard_env: bool = False
     engine: str = LOCAL
     worker: str | None = None
+    worker_labels: tuple[str, ...] = ()
     pool: str | None = None
     key: str | None = None
     held: bool = False
@@ -116,6 +121,7 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
         bundle=request.bundle,
         engine=request.engine,
         worker=request.worker,
+        worker_labels=request.worker_labels,
         held=request.held,
         attempt=request.attempt,
     )
@@ -123,7 +129,8 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
     spec = {
         "id": job_id,
         "bundle": request.bundle,
-        "pool": request.pool,
+        "pool": pool_of(request),
+        "worker": request.worker,
         "steps": [_private(step, base, settings) for step in request.steps],
         "standard_env": request.standard_env,
         "stdin": request.stdin,
@@ -136,6 +143,18 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
         "order": request.order,
     }
     return job, spec
+
+
+def pool_of(request: JobRequest) -> str | None:
+    """Where a job is to wait; None for the queue of this machine."""
+    if request.pool is None and (request.engine == WORKER or request.worker_labels):
+        return WORKERS_POOL
+    return request.pool
+
+
+def elsewhere(request: JobRequest) -> bool:
+    """Whether a job may run on another machine, so that what is on this one says nothing about it."""
+    return pool_of(request) == WORKERS_POOL
 
 
 def again(job: Job, spec: Mapping[str, Any], settings: Settings) -> JobRequest:
@@ -156,11 +175,14 @@ def again(job: Job, spec: Mapping[str, Any], settings: Settings) -> JobRequest:
     private = spec.get("steps", ())
     if not job.steps or len(private) != len(job.steps):
         raise ConflictError(f"Job {job.id} cannot be run again: what it ran is not known.")
+    pinned = spec.get("worker", job.worker)  # as asked for; jobs of earlier versions have none
     return JobRequest(
         dialect=job.dialect,
         steps=tuple(_step_again(step, ran, settings) for step, ran in zip(job.steps, private, strict=True)),
         standard_env=spec.get("standard_env", False),  # jobs of earlier versions have none
-        worker=job.worker,
+        engine=WORKER if pinned and job.engine == WORKER else LOCAL,
+        worker=pinned,
+        worker_labels=job.worker_labels,
         labels=job.labels,
         stdin=job.stdin,
         time_limit_s=job.time_limit_s,
@@ -222,18 +244,23 @@ def _check_shape(request: JobRequest, settings: Settings) -> None:
         raise BadRequestError("A job needs at least one command.", field="steps")
     if len(request.steps) > settings.step_limit_count:
         raise TooLargeError("The list of commands", settings.step_limit_count, "commands")
-    if len(request.labels) > settings.label_limit_count:
-        raise TooLargeError("The list of labels", settings.label_limit_count, "labels")
-    for label in request.labels:
-        _text("labels", label, settings.label_limit_bytes)
-        if not label or not label.isprintable():
-            raise BadRequestError("A label must be printable and not empty.", field="labels")
-    if len(set(request.labels)) != len(request.labels):
-        raise BadRequestError("A label stands twice.", field="labels")
+    _check_labels("labels", request.labels, settings)
+    _check_labels("worker_labels", request.worker_labels, settings)
     if request.on_limit not in ("drop", "stop"):
         raise BadRequestError("on_limit must be drop or stop.", field="on_limit")
     if request.order not in ("exact", "bulk"):
         raise BadRequestError("order must be exact or bulk.", field="order")
+
+
+def _check_labels(field: str, labels: Sequence[str], settings: Settings) -> None:
+    if len(labels) > settings.label_limit_count:
+        raise TooLargeError("The list of labels", settings.label_limit_count, "labels")
+    for label in labels:
+        _text(field, label, settings.label_limit_bytes)
+        if not label or not label.isprintable():
+            raise BadRequestError("A label must be printable and not empty.", field=field)
+    if len(set(labels)) != len(labels):
+        raise BadRequestError("A label stands twice.", field=field)
 
 
 def _check_step(step: StepRequest, settings: Settings) -> None:

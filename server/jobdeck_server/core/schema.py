@@ -7,7 +7,7 @@ Rows of ``job`` are keyed by ``seq``, the order in which jobs were accepted: key
 public record (``jobdeck_protocol.job.to_wire``) as JSON, handed out as it is: a change of its fields is a migration;
 ``spec`` what the engine needs (with environment values, never shown). ``doomed`` holds ids whose row is gone and whose
 folder is still to be removed. ``tide`` has the greatest ``created_us`` of all jobs up to a ``seq``, for each 64th (see
-``ways.floor``).
+``ways.floor``). ``worker`` is ``Job.place``.
 """
 
 from __future__ import annotations
@@ -71,6 +71,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("update job set record = json_insert(record, '$.rerun_of', null)",),
     ("update job set record = json_insert(record, '$.bundle', null)",),
     executorschema.TABLES,
+    ("update job set record = json_insert(record, '$.worker_labels', json('[]'))",),
+    (
+        "alter table job add column worker text",
+        """update job set worker = coalesce(json_extract(record, '$.worker'), case
+            when state = 'queued' or (state = 'stopped' and json_extract(record, '$.started') is null) then null
+            else '' end)""",
+        "create index job_worker on job (worker, seq)",
+    ),
 )
 
 

@@ -44,6 +44,7 @@ def verdict(job: Job, end: Ended) -> Job:
         output_bytes=end.output_bytes,
         dropped_bytes=end.dropped_bytes,
         note=_CUT if end.cut else None,
+        unreachable=job.unreachable and end.how == "lost",
         results=MappingProxyType(dict(end.results)),
     )
     return move(job, state)

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
     import trio
 
-    from jobdeck_protocol.job import Step
+    from jobdeck_protocol.job import Job, Step
 
 
 LOCAL = "local"
 BUNDLES = "executor"  # the local engine with what a bundle needs before and after
 OUTSIDE = "webgme-worker"  # the workers of the WebGME API, which come and ask
+WORKER = "worker"  # machines elsewhere, by the worker channel
 
 
 def takes_slot(engine: str) -> bool:
     """Whether an engine's jobs run on this machine, and so count among those that may run here at once."""
-    return engine != OUTSIDE
+    return engine not in (OUTSIDE, WORKER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +104,48 @@ class Sink(Protocol):
     def engine_of(self, job_id: str) -> str | None:
         """The name of the engine that has a job; None for a job that is not in memory."""
 
+    def launch_of(self, job_id: str) -> Launch | None:
+        """What an engine needs of a job that it was given and that has not ended; None for all others."""
+
+    async def find(self, job_id: str) -> Job | None:
+        """A job's record, whatever its state; None if there is none."""
+
+    async def committed(self, job_id: str) -> None:
+        """Wait until the end of a job is in the database; at once for one that is not in memory."""
+
+    async def correct(self, job_id: str, ended: Ended) -> bool:
+        """A job that was LOST has ended after all, and this is how; returns once that is in the database.
+
+        Returns:
+            False if the job is not LOST, or this says nothing better: then nothing has changed.
+        """
+
+    async def import_job(self, job_id: str, *, worker: str) -> None:
+        """Take in a job that a worker has and of which there is no record: the database was restored from a backup.
+
+        Raises:
+            StoreError: The database would not take it.
+        """
+
+    def reach(self, worker: str, *, unreachable: bool) -> None:
+        """Say on the records of a worker's jobs whether it can be reached."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What an engine needs to run a job: its id and its private specification (plain JSON, see ``requests.plan``)."""
+    """What an engine needs to run a job.
+
+    Attributes:
+        job_id: Its id.
+        spec: Its private specification (plain JSON, see ``requests.plan``).
+        engine: Whose it is.
+        job: Its record; None only where an engine of this machine hands it on.
+    """
 
     job_id: str
     spec: Mapping[str, Any]
     engine: str = LOCAL
+    job: Job | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

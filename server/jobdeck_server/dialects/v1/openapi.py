@@ -51,6 +51,7 @@ LIST: Piece = {
         query("state", "States, separated by commas", STRING),
         query("dialect", "Only jobs made through this API", STRING),
         query("label", "Only jobs with this label", STRING),
+        query("worker", "Only jobs that this worker has or had: its id, 8 characters of it, or its name", STRING),
         query("text", "Only jobs whose command, id or labels hold this", STRING),
         query("since", "Only jobs created at or after this time (RFC 3339)", {"type": "string", "format": "date-time"}),
         query(
@@ -253,6 +254,7 @@ _JOB_SCHEMA: Piece = {
     "properties": {
         "state": {"enum": [state.value for state in JobState]},
         "labels": STRINGS,
+        "worker_labels": STRINGS,
         "steps": {"type": "array", "items": {"type": "object"}},
         "results": {"type": "object"},
         **{
