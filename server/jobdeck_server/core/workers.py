@@ -2,28 +2,42 @@
 
 The machine's own worker is one like any other: it has an id that it keeps with the data directory, a name, slots and
 labels. Each worker is told by a ``Source``, asked at each look, so that nothing here can be out of date.
+
+A source says when something about it has changed (``changed``): observers hear of it at once, and an event tells it to
+everybody else. Load, free space and when it was last seen change all the time: they are no news, and who shows them
+asks again.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from jobdeck_protocol.workerinfo import WorkerInfo
+from jobdeck_protocol.job import JobState
+from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_server.core.datadir import DataDirError
-from jobdeck_server.core.errors import ConflictError, UnknownWorkerError
+from jobdeck_server.core.errors import BadRequestError, ConflictError, UnknownWorkerError
 from jobdeck_server.core.live import now_us
-from jobdeck_server.engines.base import LOCAL, takes_slot
+from jobdeck_server.core.workernews import WorkerNews
+from jobdeck_server.engines.base import LOCAL, Ended, takes_slot
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
     from pathlib import Path
 
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.jobs import JobCore
 
+DRAIN = "drain"
+"""Why this machine starts nothing, if an admin has said so."""
+
 _FILE = "worker.id"
 _PREFIX_LENGTH = 8
+_NAME_LIMIT_COUNT = 100
+_DRAINING = "local_draining"
 
 
 class Source(Protocol):
@@ -31,6 +45,29 @@ class Source(Protocol):
 
     def tell(self) -> WorkerInfo:
         """The worker as it is now. Never blocks."""
+
+    async def drain(self, *, on: bool) -> None:
+        """Have it take nothing new, or again; returns once that is durable.
+
+        Raises:
+            StoreError: The database would not take it.
+        """
+
+    async def rename(self, name: str) -> None:
+        """Call it something else, whatever it calls itself; returns once that is durable.
+
+        Raises:
+            ConflictError: It cannot be renamed.
+            StoreError: The database would not take it.
+        """
+
+    async def forget(self) -> None:
+        """Remove all that is known of it; returns once that is durable.
+
+        Raises:
+            ConflictError: It cannot be forgotten.
+            StoreError: The database would not take it.
+        """
 
 
 class LocalWorker:
@@ -50,12 +87,21 @@ class LocalWorker:
         self._address = address
         self._started_us = now_us()
 
+    async def load(self) -> None:
+        """Before jobs are let go: it may have been told to take nothing new by an earlier server."""
+
+        def read(connection: sqlite3.Connection) -> bool:
+            return connection.execute("select 1 from meta where name = ?", (_DRAINING,)).fetchone() is not None
+
+        self._core.pause(DRAIN, on=await self._core.store.read(read))
+
     def tell(self) -> WorkerInfo:
         """See ``Source``. It is always there: who could ask otherwise."""
         settings = self._core.settings
         return WorkerInfo(
             id=self._id,
             name=self._name,
+            state=WorkerState.DRAINING if DRAIN in self._core.pauses else WorkerState.ONLINE,
             engine=LOCAL,
             labels=settings.executor_labels,
             slots_count=settings.running_limit_count,
@@ -65,6 +111,26 @@ class LocalWorker:
             seen_us=now_us(),
         )
 
+    async def drain(self, *, on: bool) -> None:
+        """See ``Source``. Its queue stands still; what runs goes on."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            if on:
+                connection.execute("insert or ignore into meta values (?, 'yes')", (_DRAINING,))
+            else:
+                connection.execute("delete from meta where name = ?", (_DRAINING,))
+
+        await self._core.store.write(write)
+        self._core.pause(DRAIN, on=on)
+
+    async def rename(self, name: str) -> None:
+        """See ``Source``: refused."""
+        raise ConflictError("This is the server's own worker: it is named by jobdeck serve --worker-name.")
+
+    async def forget(self) -> None:
+        """See ``Source``: refused."""
+        raise ConflictError("This is the server's own worker: it cannot be forgotten, but drained.")
+
 
 class Workers:
     """See the top of this file.
@@ -72,12 +138,21 @@ class Workers:
     Args:
         core: Whose jobs they run.
         local: The machine's own worker.
+
+    Attributes:
+        observers: Called with the id of each worker that has come, changed or gone, at once.
+        tally: How many jobs a worker that is not the machine's own runs, and how many wait for it by its name.
     """
 
     def __init__(self, core: JobCore, local: Source) -> None:
         self._core = core
         self.local_id = local.tell().id
         self._sources: dict[str, Source] = {self.local_id: local}
+        self._news = WorkerNews(core.events)
+        self._news.know(local.tell())
+        self.run = self._news.run
+        self.observers: list[Callable[[str], None]] = []
+        self.tally: Callable[[str], tuple[int, int]] | None = None
 
     def join(self, source: Source) -> None:
         """Take in a worker; one with the same id gives way to it.
@@ -89,16 +164,50 @@ class Workers:
         if worker_id == self.local_id:
             raise ConflictError(f"Worker {worker_id} is this server's own.")
         self._sources[worker_id] = source
+        self._tell(worker_id, source)
+
+    def changed(self, source: Source) -> None:
+        """Something that is told of a worker has changed; one that is not known is left alone. Never blocks."""
+        worker_id = source.tell().id
+        if self._sources.get(worker_id) is source:
+            self._tell(worker_id, source)
 
     def leave(self, source: Source) -> None:
-        """Forget a worker; nothing happens if it is not known, or another has taken its place."""
+        """Know a worker no more; nothing happens if it is not known, or another has taken its place."""
         worker_id = source.tell().id
         if self._sources.get(worker_id) is source:
             del self._sources[worker_id]
+            self._news.gone(worker_id)
+            self._ring(worker_id)
+
+    def _tell(self, worker_id: str, source: Source) -> None:
+        self._news.tell(self._told(source))
+        self._ring(worker_id)
+
+    def _ring(self, worker_id: str) -> None:
+        for observer in self.observers:
+            observer(worker_id)
+
+    def _told(self, source: Source) -> WorkerInfo:
+        """What a worker says of itself, and what only the server knows."""
+        worker = source.tell()
+        if self.tally is None:
+            return worker
+        running_count, queued_count = self.tally(worker.id)
+        if worker.id == self.local_id:
+            return replace(worker, queued_count=queued_count)
+        return replace(worker, running_count=running_count, queued_count=queued_count)
+
+    # -- looking --
 
     def all(self) -> list[WorkerInfo]:
         """All of them, the machine's own first, the others in the order of their coming."""
-        return [source.tell() for source in self._sources.values()]
+        return [self._told(source) for source in self._sources.values()]
+
+    def get(self, worker_id: str) -> WorkerInfo | None:
+        """The worker with an id, None if there is none."""
+        source = self._sources.get(worker_id)
+        return None if source is None else self._told(source)
 
     def find(self, worker_id: str) -> WorkerInfo:
         """The worker with an id.
@@ -106,10 +215,10 @@ class Workers:
         Raises:
             UnknownWorkerError: There is none.
         """
-        source = self._sources.get(worker_id)
-        if source is None:
+        worker = self.get(worker_id)
+        if worker is None:
             raise UnknownWorkerError(worker_id)
-        return source.tell()
+        return worker
 
     def resolve(self, text: str) -> WorkerInfo:
         """A worker by its id, by 8 characters and more with which only its id starts, or by a name that only it has.
@@ -136,6 +245,78 @@ class Workers:
     def _runs(self, job: Job) -> str | None:
         """Which worker has a job: most jobs of this machine do not say so."""
         return job.worker or (self.local_id if takes_slot(job.engine) else None)
+
+    # -- what an admin does --
+
+    async def drain(self, name: str, *, on: bool) -> WorkerInfo:
+        """Have a worker take nothing new, or again.
+
+        Raises:
+            UnknownWorkerError: See ``resolve``.
+            StoreError: The database would not take it.
+        """
+        source = self._source(name)
+        await source.drain(on=on)
+        self.changed(source)
+        return self._told(source)
+
+    async def rename(self, name: str, new: str) -> WorkerInfo:
+        """Call a worker something else.
+
+        Raises:
+            UnknownWorkerError: See ``resolve``.
+            BadRequestError: That is no name.
+            ConflictError: It is the machine's own.
+            StoreError: The database would not take it.
+        """
+        source = self._source(name)
+        if not new or not new.isprintable() or len(new) > _NAME_LIMIT_COUNT or new != new.strip():
+            raise BadRequestError(
+                f"A name is 1 to {_NAME_LIMIT_COUNT} printable characters, no space around them.", field="name"
+            )
+        await source.rename(new)
+        self.changed(source)
+        return self._told(source)
+
+    async def forget(self, name: str, *, force: bool) -> None:
+        """Know a worker no more: what it runs is lost, and what waits for it by its name fails.
+
+        Args:
+            name: See ``resolve``.
+            force: Even if it is there, or has jobs.
+
+        Raises:
+            UnknownWorkerError: See ``resolve``.
+            ConflictError: It is the machine's own, or still needed.
+            StoreError: The database would not take it.
+        """
+        source = self._source(name)
+        worker = self._told(source)
+        if worker.id != self.local_id and not force:
+            _check_unneeded(worker)
+        await source.forget()
+        self.leave(source)
+        for job in self._core.active():
+            if job.worker == worker.id:
+                self._core.report(job.id, _abandoned(job, worker.name))
+
+    def _source(self, name: str) -> Source:
+        return self._sources[self.resolve(name).id]
+
+
+def _check_unneeded(worker: WorkerInfo) -> None:
+    count = worker.running_count + worker.queued_count
+    if count:
+        jobs = "1 job" if count == 1 else f"{count} jobs"
+        raise ConflictError(f"Worker {worker.name} has {jobs}: stop them, or force it, and they are lost.")
+    if worker.state in (WorkerState.ONLINE, WorkerState.DRAINING):
+        raise ConflictError(f"Worker {worker.name} is connected: end it there first, or force it.")
+
+
+def _abandoned(job: Job, name: str) -> Ended:
+    """The end of a job whose worker was forgotten."""
+    how = "error" if job.state is JobState.QUEUED else "lost"
+    return Ended(how=how, text=f"worker {name} was forgotten", started_us=job.started_us, finished_us=now_us())
 
 
 def load_id(data_dir: Path) -> str:

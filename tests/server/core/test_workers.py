@@ -73,9 +73,19 @@ class Fixed:
     """A worker that the test decides about."""
 
     info: WorkerInfo
+    forgotten: bool = False
 
     def tell(self) -> WorkerInfo:
         return self.info
+
+    async def drain(self, *, on: bool) -> None:
+        self.info = replace(self.info, state=WorkerState.DRAINING if on else WorkerState.ONLINE)
+
+    async def rename(self, name: str) -> None:
+        self.info = replace(self.info, name=name)
+
+    async def forget(self) -> None:
+        self.forgotten = True
 
 
 @asynccontextmanager
