@@ -98,6 +98,7 @@ class Client:
         states: Iterable[JobState] = (),
         dialect: str | None = None,
         label: str | None = None,
+        worker: str | None = None,
         text: str | None = None,
         since_us: int | None = None,
         sort: str = "-created",
@@ -111,6 +112,7 @@ class Client:
             states: Only these; empty for all.
             dialect: Only jobs made through this API.
             label: Only jobs with this label.
+            worker: Only jobs that this worker has or had: its id, 8 characters or more of it, or its name.
             text: Only jobs whose command, id or labels hold this.
             since_us: Only jobs created at or after this, microseconds UTC.
             sort: ``created``, ``ended`` or ``state``; ``-`` before it for the greatest first.
@@ -126,6 +128,7 @@ class Client:
             "state": ",".join(states) or None,
             "dialect": dialect,
             "label": label,
+            "worker": worker,
             "text": text,
             "since": None if since_us is None else time_text(since_us),
             "sort": sort,

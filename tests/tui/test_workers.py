@@ -47,6 +47,10 @@ def test_ls_and_show(server: Server, jobdeck: Jobdeck) -> None:
     shown = json.loads(jobdeck("workers", "show", worker["name"], "--json").stdout)
     assert shown["address"] == server.url.removeprefix("http://")
     assert isinstance(shown["jobs"], list)
+    for name in (worker["id"], worker["id"][:8], worker["name"]):
+        listed = jobdeck("ls", "--worker", name, "--json").stdout.splitlines()
+        assert job_id in [json.loads(job)["id"] for job in listed]
+    assert jobdeck("ls", "--all", "--worker", "nobody", "--json").stdout == b""
     jobdeck("stop", job_id)
 
 

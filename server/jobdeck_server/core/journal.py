@@ -75,10 +75,10 @@ def insert_job(
         )
     wire = to_wire(job)
     cursor = connection.execute(
-        "insert into job (id, dialect, key, state, created_us, finished_us, boot_id, search, record, spec)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into job (id, dialect, key, state, created_us, finished_us, boot_id, worker, search, record, spec)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(job.id, job.dialect, job.key, job.state.value, job.created_us, job.finished_us, boot_id),
+            *(job.id, job.dialect, job.key, job.state.value, job.created_us, job.finished_us, boot_id, job.place),
             *(_search(job), _dumps(wire), _dumps(spec)),
         ),
     )
@@ -100,10 +100,10 @@ def update_job(
     wire = to_wire(job)
     kept = job.output_bytes if job.ended and not job.output_removed else 0
     connection.execute(
-        "update job set state = ?, finished_us = ?, kept_bytes = ?, record = ?,"
+        "update job set state = ?, finished_us = ?, kept_bytes = ?, worker = ?, record = ?,"
         " boot_id = coalesce(?, boot_id), stop = coalesce(?, stop) where id = ?",
         (
-            *(job.state.value, job.finished_us, kept, _dumps(wire), boot_id),
+            *(job.state.value, job.finished_us, kept, job.place, _dumps(wire), boot_id),
             *(None if stop is None else _dumps(stop), job.id),
         ),
     )

@@ -32,6 +32,7 @@ class JobFilter:
         states: Only these; empty for all.
         dialect: Only jobs of this API.
         label: Only jobs with this label.
+        workers: Only jobs that one of these workers has or had (see ``Job.place``); empty for all.
         text: Only jobs whose command, id or labels hold this, case folded.
         since_us: Only jobs created at or after this.
         sort: ``created`` (the order of acceptance), ``ended`` (only jobs that have) or ``state`` (by its word, then by
@@ -44,6 +45,7 @@ class JobFilter:
     states: tuple[JobState, ...] = ()
     dialect: str | None = None
     label: str | None = None
+    workers: tuple[str, ...] = ()
     text: str | None = None
     since_us: int | None = None
     sort: str = "-created"

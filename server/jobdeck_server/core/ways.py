@@ -1,7 +1,8 @@
 """Which way through the table a list of jobs goes: the SQL of ``listing``, every index named.
 
-A *source* is what one filter gives by its index: the jobs with a label, of a dialect, in some states. They lie there in
-the order of acceptance, so what was accepted since a moment is the end of each. A list goes one of three ways:
+A *source* is what one filter gives by its index: the jobs with a label, of a dialect, of a worker, in some states. They
+lie there in the order of acceptance, so what was accepted since a moment is the end of each. A list goes one of three
+ways:
 
     walk a source       in the order of acceptance: that of the one filter, or of several the one with the fewest jobs
     walk the order      by the index of the order itself, looking at each job whether it is wanted
@@ -172,7 +173,7 @@ class _Finder:
 
     def walk_source(self) -> Way:
         """Jobs in the order of acceptance."""
-        sources = self._sources("label", "dialect", "states")
+        sources = self._sources("label", "dialect", "workers", "states")
         source = sources[0] if len(sources) == 1 else min(sources, key=lambda each: self._count(each, self._start))
         rest, limit = self._rest(source.filter)
         parts = [
@@ -185,7 +186,7 @@ class _Finder:
     def sort_source(self) -> Way | None:
         """Jobs in another order, if a source has few of them."""
         ends = self._order.name == "ended"
-        sources = self._sources("label", "dialect", *(("states",) if ends else ()))
+        sources = self._sources("label", "dialect", "workers", *(("states",) if ends else ()))
         if not sources[0].filter and not (ends and self._floor):
             return None
         count, source = min(((self._count(each, None), each) for each in sources), key=lambda found: found[0])
@@ -231,6 +232,9 @@ class _Finder:
                 found.append(Source(name, "label", _LABELLED, "label.seq", (by_label,)))
             elif name == "dialect":
                 found.append(Source(name, _BY_DIALECT, _BY_DIALECT, "job.seq", (given,)))
+            elif name == "workers":
+                parts = tuple(_on_worker(worker) for worker in given.values)
+                found.append(Source(name, _BY_WORKER, _BY_WORKER, "job.seq", parts))
             else:
                 parts = tuple(_in_state(state) for state in self._states)
                 found.append(Source(name, _BY_STATE, _BY_STATE, "job.seq", parts))
@@ -279,6 +283,7 @@ class _Finder:
 _BY_SEQ = "job not indexed"
 _BY_STATE = "job indexed by job_state"
 _BY_DIALECT = "job indexed by job_dialect"
+_BY_WORKER = "job indexed by job_worker"
 _LABELLED = "label cross join job on job.seq = label.seq"
 _ALL = Clause("1")
 _HAS_ENDED = Clause("finished_us is not null")
@@ -291,6 +296,9 @@ def _conditions(wanted: JobFilter) -> dict[str, Clause]:
         found["states"] = Clause(f"state in ({marks})", tuple(state.value for state in wanted.states))
     if wanted.dialect is not None:
         found["dialect"] = Clause("dialect = ?", (wanted.dialect,))
+    if wanted.workers:
+        workers = tuple(dict.fromkeys(wanted.workers))
+        found["workers"] = Clause(f"worker in ({','.join('?' * len(workers))})", workers)
     if wanted.label is not None:
         sql = "exists (select 1 from label as other where other.label = ? and other.seq = job.seq)"
         found["label"] = Clause(sql, (wanted.label,))
@@ -303,6 +311,10 @@ def _conditions(wanted: JobFilter) -> dict[str, Clause]:
 
 def _in_state(state: str) -> Clause:
     return Clause("state = ?", (str(state),))
+
+
+def _on_worker(worker: str) -> Clause:
+    return Clause("worker = ?", (worker,))
 
 
 def _every(clauses: Iterable[Clause]) -> Clause:

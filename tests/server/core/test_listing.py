@@ -23,6 +23,7 @@ from jobdeck_server.core.listing import SORTS, JobFilter, page
 ORDERS = [sign + sort for sort in SORTS for sign in ("", "-")]
 DIALECTS = ("v1", "jobrunner")
 LABELS = ("odd", "rare", "Äon")
+FAR, NEAR = "f0000000-0000-4000-8000-000000000000", "a0000000-0000-4000-8000-000000000000"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def _fits(job: Job, wanted: JobFilter) -> bool:
         (not wanted.states or job.state in wanted.states)
         and wanted.dialect in (None, job.dialect)
         and (wanted.label is None or wanted.label in job.labels)
+        and (not wanted.workers or job.place in wanted.workers)
         and (wanted.text is None or wanted.text.casefold() in words)
         and (wanted.since_us is None or job.created_us >= wanted.since_us)
     )
@@ -100,6 +102,7 @@ def some_jobs(count: int, seed: int) -> list[Job]:
                 steps=(Step(command_line=rng.choice(["make", "Make all", "größe", "a%b_c"])),),
                 labels=tuple(label for label in LABELS if rng.random() < 0.4),
                 state=state,
+                worker=rng.choice([None, None, FAR, NEAR]),
                 created_us=clock,
                 finished_us=clock + rng.randrange(30) if state in ENDED else None,
             )
@@ -114,6 +117,7 @@ FILTERS = st.builds(
     ),
     dialect=st.sampled_from([None, None, *DIALECTS, "spark"]),
     label=st.sampled_from([None, None, *LABELS, "none"]),
+    workers=st.sampled_from([(), (), (FAR,), ("",), ("", NEAR), ("none", "none")]),
     text=st.sampled_from([None, None, None, "MAKE", "%", "GRÖSSE", "äon", "00000007", "\udcff"]),
     since_us=st.one_of(st.none(), st.none(), st.integers(900, 1200)),
     sort=st.sampled_from(ORDERS),
@@ -158,6 +162,7 @@ JOBS = [
         steps=(Step(command_line=f"echo {number}"),),
         labels=("nightly",) if number % 3 == 0 else (),
         state=(JobState.SUCCEEDED, JobState.FAILED, JobState.RUNNING)[number % 3],
+        worker=(None, FAR, NEAR, None)[number % 4],
         created_us=1000 + number,
         finished_us=None if number % 3 == 2 else 2000 - number,
     )
@@ -174,6 +179,9 @@ JOBS = [
         {"states": (JobState.FAILED, JobState.SUCCEEDED)},
         {"dialect": "v1"},
         {"label": "nightly"},
+        {"workers": (FAR,)},
+        {"workers": ("", NEAR)},
+        {"workers": ("", NEAR), "states": (JobState.FAILED,), "label": "nightly"},
         {"since_us": 1280},
         {"states": (JobState.SUCCEEDED,), "dialect": "v1", "label": "nightly", "since_us": 1200},
         {"text": "echo 7"},
@@ -215,20 +223,30 @@ def test_a_page_behind_a_job_that_is_not_there() -> None:
                 page(found.connection, JobFilter(sort=sort, cursor="WyJzdGF0ZSIsIDEsIDJd"), scan_limit_count=10)
 
 
-def _to_wire_of_old(job: Job) -> dict[str, Any]:
-    return {name: value for name, value in to_wire(job).items() if name != "rerun_of"}
+def _insert_of_old(connection: sqlite3.Connection, job: Job) -> None:
+    """As the first version stored it."""
+    later = ("rerun_of", "bundle", "worker_labels")
+    wire = {name: value for name, value in to_wire(job).items() if name not in later}
+    connection.execute(
+        "insert into job (id, dialect, state, created_us, finished_us, search, record, spec)"
+        " values (?, ?, ?, ?, ?, '', ?, '{}')",
+        (job.id, job.dialect, job.state.value, job.created_us, job.finished_us, json.dumps(wire)),
+    )
 
 
 def test_migrations_give_old_jobs_what_new_ones_bring_with_them() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     with mock.patch.object(schema, "MIGRATIONS", schema.MIGRATIONS[:1]):
         schema.migrate(connection)
-    with mock.patch.object(ways, "raise_tide"), mock.patch.object(journal, "to_wire", _to_wire_of_old):
-        for job in JOBS:
-            journal.insert_job(connection, job, {}, boot_id=None, idempotency=None)
+    for job in JOBS:
+        _insert_of_old(connection, job)
     schema.migrate(connection)
     listed = page(connection, JobFilter(sort="created", limit_count=1000), scan_limit_count=1)
     assert list(listed.jobs) == JOBS
+    for workers in ((FAR,), ("",), ("", NEAR)):
+        wanted = JobFilter(sort="created", limit_count=1000, workers=workers)
+        on_them = page(connection, wanted, scan_limit_count=1000)
+        assert list(on_them.jobs) == [job for job in JOBS if job.place in workers]
     assert all(json.loads(item.record).keys() == to_wire(JOBS[0]).keys() for item in listed.items)
     migrated = connection.execute("select * from tide").fetchall()
     assert migrated == [(seq, 1000 + seq - 1) for seq in range(64, 301, 64)]

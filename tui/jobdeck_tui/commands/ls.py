@@ -31,6 +31,7 @@ Examples:
   jobdeck ls --all                 the last 50 jobs, whatever became of them
   jobdeck ls --state failed        the last failed ones
   jobdeck ls --all --label nightly --limit 1000
+  jobdeck ls --worker far          what runs on a worker
   jobdeck ls --all --json | python3 -c 'import json, sys; print(len(list(map(json.loads, sys.stdin))))'
 
 \b
@@ -49,6 +50,7 @@ The exit code is 0, also for an empty list; 1 for a refusal, 3 if no server answ
     help="Only jobs in this state; may be given several times.",
 )
 @click.option("--label", metavar="LABEL", help="Only jobs with this label.")
+@click.option("--worker", metavar="WORKER", help="Only jobs that this worker has: its id or name.")
 @click.option("--text", metavar="TEXT", help="Only jobs whose command, id or labels hold this.")
 @click.option("--limit", metavar="N", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
 @json_option("Print each job's record as a line of JSON.")
@@ -57,6 +59,7 @@ def ls(
     everything: bool,
     states: tuple[str, ...],
     label: str | None,
+    worker: str | None,
     text: str | None,
     limit: int,
     as_json: bool,
@@ -67,7 +70,8 @@ def ls(
     wanted = tuple(map(JobState, states)) or (() if everything else _ACTIVE)
 
     async def task(client: Client) -> int:
-        jobs = [job async for job in client.all_jobs(limit=limit, states=wanted, label=label, text=text)]
+        asked = client.all_jobs(limit=limit, states=wanted, label=label, worker=worker, text=text)
+        jobs = [job async for job in asked]
         if as_json:
             for job in jobs:
                 click.echo(json.dumps(to_wire(job)))

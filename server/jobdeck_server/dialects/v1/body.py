@@ -68,8 +68,8 @@ def idempotency(key: str | None, token_id: str, digest: bytes, settings: Setting
     return Idempotency(token_id=token_id, key=key, digest=digest)
 
 
-def job_filter(query: Mapping[str, str], settings: Settings) -> JobFilter:
-    """Which jobs a query asks for.
+def job_filter(query: Mapping[str, str], settings: Settings, *, workers: tuple[str, ...] = ()) -> JobFilter:
+    """Which jobs a query asks for; ``workers`` is what its ``worker`` means here.
 
     Raises:
         BadRequestError: A word in it is not known.
@@ -87,6 +87,7 @@ def job_filter(query: Mapping[str, str], settings: Settings) -> JobFilter:
         states=states,
         dialect=query.get("dialect") or None,
         label=query.get("label") or None,
+        workers=workers,
         text=query.get("text") or None,
         since_us=since_us,
         sort=query.get("sort", "-created"),

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import to_wire
+from jobdeck_server.core.errors import BadRequestError, UnknownWorkerError
 from jobdeck_server.core.requests import signal_number
 from jobdeck_server.dialects import outputs, parse
 from jobdeck_server.dialects.base import Route
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.requests import Idempotency
+    from jobdeck_server.core.workers import Workers
     from jobdeck_server.http.message import Headers
 
 _JSON = (("Content-Type", "application/json"),)
@@ -27,8 +29,9 @@ _SIGTERM = 15
 class Jobs:
     """The handlers of ``/v1/jobs``. ``{id}`` is a job's id, or 8 characters and more with which only it starts."""
 
-    def __init__(self, core: JobCore) -> None:
+    def __init__(self, core: JobCore, workers: Workers) -> None:
         self._core = core
+        self._workers = workers
 
     def routes(self) -> tuple[Route, ...]:
         """Its part of the table of routes."""
@@ -51,7 +54,9 @@ class Jobs:
 
     async def page(self, request: Request) -> Response:
         """One page of the list."""
-        wanted = body.job_filter(parse.arguments(request), self._core.settings)
+        query = parse.arguments(request)
+        workers = places_of(self._workers, query["worker"]) if query.get("worker") else ()
+        wanted = body.job_filter(query, self._core.settings, workers=workers)
         page = await self._core.page(wanted)
         records = ",".join(item.record for item in page.items)
         return json_answer(f'{{"items":[{records}],"next":{json.dumps(page.next)}}}')
@@ -118,6 +123,21 @@ class Jobs:
     def _grace(self, fields: dict[str, object]) -> float | None:
         grace_s = body.seconds_of(fields, "grace_s")
         return None if grace_s is None else min(max(grace_s, 0.0), self._core.settings.grace_limit_s)
+
+
+def places_of(workers: Workers, text: str) -> tuple[str, ...]:
+    """How jobs name a worker. One that is not known any more is still named by its id; it may have jobs, too.
+
+    Raises:
+        BadRequestError: Several workers have this name.
+    """
+    if sum(worker.name == text for worker in workers.all()) > 1:
+        raise BadRequestError(f"Several workers are called {text!r}; give an id.", field="worker")
+    try:
+        worker_id = workers.resolve(text).id
+    except UnknownWorkerError:
+        return (text,)
+    return ("", worker_id) if worker_id == workers.local_id else (worker_id,)
 
 
 def answer(value: object, *, status: int = 200, location: str | None = None) -> Response:

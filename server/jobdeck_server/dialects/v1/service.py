@@ -70,7 +70,7 @@ class Service:
             name="v1",
             segments=frozenset({"v1", "healthz", "openapi.json"}),
             routes=(
-                *Jobs(self._core).routes(),
+                *Jobs(self._core, self._workers).routes(),
                 *LogLines(self._core).routes(),
                 *BlobRoutes(self._blobs).routes(),
                 *WorkerRoutes(self._workers).routes(),
