@@ -14,7 +14,6 @@ database alone. The core knows no HTTP, and no engine but by its interface.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_protocol.job import JobState, move
-from jobdeck_server.core import journal, listing, recovery, removal, requests
+from jobdeck_server.core import journal, looking, recovery, removal, requests
 from jobdeck_server.core.admission import Admission
 from jobdeck_server.core.errors import ConflictError, UnknownJobError
 from jobdeck_server.core.intake import Intake
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
     from jobdeck_server.core.store import Store
     from jobdeck_server.engines.base import Engine, Launch
     from jobdeck_server.settings import Settings
-
-_PREFIX_LENGTH = 8
 
 
 class JobCore:
@@ -201,13 +198,7 @@ class JobCore:
         Raises:
             UnknownJobError: There is none.
         """
-        try:
-            return await self.get(name)
-        except UnknownJobError:
-            job = await self.store.read(lambda connection: journal.find_key(connection, name))
-            if job is None:
-                raise
-            return await self.get(job.id)
+        return await looking.lookup(self, name)
 
     async def resolve(self, name: str) -> Job:
         """A job by its id, or by the beginning of one that only it has (at least 8 characters).
@@ -215,12 +206,7 @@ class JobCore:
         Raises:
             UnknownJobError: None, or more than one.
         """
-        if len(name) < _PREFIX_LENGTH or len(name) >= len(str(uuid.UUID(int=0))):
-            return await self.get(name)
-        found = await self.store.read(lambda connection: journal.find_prefix(connection, name.lower()))
-        if len(found) != 1:
-            raise UnknownJobError(name)
-        return await self.get(found[0])
+        return await looking.resolve(self, name)
 
     async def page(self, wanted: JobFilter) -> Page:
         """One page of the list of jobs, ended ones included.
@@ -228,19 +214,7 @@ class JobCore:
         Raises:
             BadRequestError: The sort or the cursor is none.
         """
-        limit = self.settings.text_scan_limit_count
-        # Memory may be ahead of what is committed: never show a job older than another answer did. The end of one that
-        # leaves memory during the read may have been committed just after it was read.
-        before = self._live.copy()
-        found = await self.store.read(lambda connection: listing.page(connection, wanted, scan_limit_count=limit))
-        items = []
-        for item in found.items:
-            live = self._live.get(item.id) or before.get(item.id)
-            if live is None:
-                items.append(item)
-            elif not wanted.states or live.job.state in wanted.states:
-                items.append(replace(item, record=live.record()))
-        return replace(found, items=tuple(items))
+        return await looking.page(self, self._live, wanted)
 
     async def wait(self, job_id: str) -> Job:
         """Wait for a job's end and return its final record.

@@ -104,14 +104,18 @@ class Sink(Protocol):
     def engine_of(self, job_id: str) -> str | None:
         """The name of the engine that has a job; None for a job that is not in memory."""
 
+    async def committed(self, job_id: str) -> None:
+        """Wait until the end of a job is written down for good; at once for one that is not in memory."""
+
+
+class Records(Sink, Protocol):
+    """The core's ear, and what it knows: for engines whose jobs run where they cannot be looked at."""
+
     def launch_of(self, job_id: str) -> Launch | None:
         """What an engine needs of a job that it was given and that has not ended; None for all others."""
 
     async def find(self, job_id: str) -> Job | None:
         """A job's record, whatever its state; None if there is none."""
-
-    async def committed(self, job_id: str) -> None:
-        """Wait until the end of a job is in the database; at once for one that is not in memory."""
 
     async def correct(self, job_id: str, ended: Ended) -> bool:
         """A job that was LOST has ended after all, and this is how; returns once that is in the database.
@@ -162,7 +166,7 @@ class Engine(Protocol):
     name: str
     capacity_count: int
 
-    async def run(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self, sink: Records, *, task_status: trio.TaskStatus[None]) -> None:
         """Keep the link to what runs the jobs; ``started`` once it is up for the first time."""
 
     def submit(self, launch: Launch) -> None:
@@ -194,3 +198,10 @@ class Engine(Protocol):
 
     def follow(self, job_id: str) -> Path:
         """The folder with the job's ``output`` and ``runs`` files, which may not exist yet."""
+
+
+class PlainEngine(Engine, Protocol):
+    """An engine that can do without the records, and so be used by another one."""
+
+    async def run(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+        """See ``Engine``."""

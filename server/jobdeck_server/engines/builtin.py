@@ -32,14 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from jobdeck_server.engines.base import Engine, Report, Sink, Stop
+    from jobdeck_server.engines.base import PlainEngine, Report, Sink, Stop
     from jobdeck_server.engines.workshop import Workshop
 
 _log = logging.getLogger("jobdeck.executor")
 _RETRY_S = 2.0
 _BUSY_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 _SWEEP_S = 30.0
-_COMMITTED_LOOK_S = 0.2
 
 
 class _Making:
@@ -74,7 +73,7 @@ class BuiltinExecutor:
 
     name = "local"
 
-    def __init__(self, local: Engine, workshop: Workshop, *, patience_s: float) -> None:
+    def __init__(self, local: PlainEngine, workshop: Workshop, *, patience_s: float) -> None:
         self._local = local
         self._workshop = workshop
         self._patience_s = patience_s
@@ -195,6 +194,11 @@ class BuiltinExecutor:
         """Pass it on."""
         return None if self._sink is None else self._sink.engine_of(job_id)
 
+    async def committed(self, job_id: str) -> None:
+        """Pass it on."""
+        if self._sink is not None:
+            await self._sink.committed(job_id)
+
     def _tell(self, job_id: str, report: Report) -> None:
         if self._sink is not None:
             self._sink.report(job_id, report)
@@ -296,8 +300,7 @@ class BuiltinExecutor:
             if ended.how == "exit" and ended.code == 0:
                 ended = replace(ended, how="error", code=None, text=str(error))
         self._tell(job_id, ended)
-        while self.engine_of(job_id) is not None:  # noqa: ASYNC110  # a commit tells nobody but the core
-            await trio.sleep(_COMMITTED_LOOK_S)
+        await self.committed(job_id)
         del self._collecting[job_id]
         await self._workshop.clear(job_id)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from jobdeck_server.engines.base import Engine, Launch, Report, Sink, Stop
+    from jobdeck_server.engines.base import Engine, Launch, Records, Report, Stop
 
 
 class Engines:
@@ -31,9 +31,9 @@ class Engines:
         self._here = here
         self._others = {engine.name: engine for engine in others}
         self.capacity_count = here.capacity_count
-        self._sink: Sink | None = None
+        self._sink: Records | None = None
 
-    async def run(self, sink: Sink, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, sink: Records, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run all of them; ``started`` once each has."""
         self._sink = sink
         async with trio.open_nursery() as nursery:

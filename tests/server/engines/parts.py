@@ -125,6 +125,10 @@ class Core:
     def engine_of(self, job_id: str) -> str | None:
         return self.engines.get(job_id)
 
+    async def committed(self, job_id: str) -> None:
+        while job_id in self.engines:  # noqa: ASYNC110  # the tests take jobs out of a plain dict
+            await trio.sleep(0.01)
+
     def ends(self, job_id: str) -> list[Ended]:
         return [report for each, report in self.told if each == job_id and isinstance(report, Ended)]
 
