@@ -82,6 +82,13 @@ class Settings:
 
     # workers, and the scheduler API
     worker_name: str | None = None  # what this machine's own worker is called; None for the host's name
+    worker_limit_count: int = 1000  # others that are known, connected or not
+    worker_beat_s: float = 5.0  # between two signs of life, either way; after three missed ones it is unreachable
+    worker_lost_s: float | None = None  # the jobs of one that was silent for so long are LOST; None: never
+    worker_window_bytes: int = MIB  # of one worker's output, received and not yet written
+    worker_token_look_s: float = 1.0  # between two looks whether the token of a connection is still valid
+    server_life_limit_count: int = 1000  # starts of this server that are remembered
+    restored: bool = False  # the data directory comes from a backup: workers start nothing until an admin agrees
     scripts_dir: str | None = None  # where jobs of that API run; None: like all jobs that name no folder
     only_scripts: bool = False  # they run nothing but ``script_commands``, and these only files in that folder
     script_commands: tuple[str, ...] = ()

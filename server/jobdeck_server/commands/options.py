@@ -220,6 +220,22 @@ OPTIONS: tuple[Option, ...] = (
         help="What this machine is called in lists of workers. Default: its host name.",
     ),
     Option(
+        name="worker_lost_after",
+        field="worker_lost_s",
+        parse=seconds,
+        metavar="TIME",
+        help="Count the jobs of a worker as lost when it was silent for so long (10m, 1d, ...); if it comes back, they "
+        "are what it says. Without it they wait for it for ever.",
+    ),
+    Option(
+        name="restored",
+        field="restored",
+        parse=a_flag,
+        metavar=None,
+        help="The data directory was restored from a backup: workers tell all their jobs, and are given none until an "
+        "admin agrees. A server that was restored mostly finds that out by itself.",
+    ),
+    Option(
         name="stop_jobs",
         field="stop_jobs",
         parse=a_flag,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core import blobschema, executorschema
+from jobdeck_server.core import blobschema, executorschema, workerschema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -79,6 +79,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             else '' end)""",
         "create index job_worker on job (worker, seq)",
     ),
+    workerschema.TABLES,
 )
 
 
