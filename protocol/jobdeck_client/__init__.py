@@ -2,7 +2,7 @@
 
 from jobdeck_client.attach import Attach
 from jobdeck_client.blobs import BlobContent, BlobEntry, BlobPage, Blobs, Collected
-from jobdeck_client.client import Client, Page
+from jobdeck_client.client import Client
 from jobdeck_client.errors import (
     ClientError,
     ConflictError,
@@ -14,17 +14,21 @@ from jobdeck_client.errors import (
     OffsetError,
     RefusedError,
     ServerFaultError,
+    TlsError,
     UnreachableError,
 )
 from jobdeck_client.events import Events
-from jobdeck_client.find import BadAddressError, find_server, find_token
+from jobdeck_client.find import BadAddressError, find_server, find_token, find_trust
 from jobdeck_client.lines import Done, Hit, Line, LinePage, Progress
 from jobdeck_client.link import LinkState
+from jobdeck_client.pages import Page
+from jobdeck_client.trust import BadTrustError, Trust
 from jobdeck_client.workers import WorkerJobs, Workers
 
 __all__ = [
     "Attach",
     "BadAddressError",
+    "BadTrustError",
     "BlobContent",
     "BlobEntry",
     "BlobPage",
@@ -49,9 +53,12 @@ __all__ = [
     "Progress",
     "RefusedError",
     "ServerFaultError",
+    "TlsError",
+    "Trust",
     "UnreachableError",
     "WorkerJobs",
     "Workers",
     "find_server",
     "find_token",
+    "find_trust",
 ]

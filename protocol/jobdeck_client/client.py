@@ -13,7 +13,6 @@ All errors are in ``errors``.
 from __future__ import annotations
 
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
@@ -25,8 +24,9 @@ from jobdeck_client.events import Events
 from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, leave, page_arguments, page_of
 from jobdeck_client.link import Target
 from jobdeck_client.nursery import helpers
-from jobdeck_client.pages import every
+from jobdeck_client.pages import Page, every
 from jobdeck_client.requests import Requests
+from jobdeck_client.trust import Trust
 from jobdeck_client.workers import Workers
 from jobdeck_protocol import attach as attach_wire
 from jobdeck_protocol import events as events_wire
@@ -48,14 +48,6 @@ REQUEST_TIMEOUT_S = 30.0
 C = TypeVar("C", Attach, Events)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of jobs, and the cursor of the next one; None at the end. A page may be short or empty."""
-
-    items: tuple[Job, ...]
-    next: str | None
-
-
 class Client:
     """See the top of this file. Used as an asynchronous context manager; several tasks may share one.
 
@@ -63,12 +55,21 @@ class Client:
         base_url: As ``find.find_server`` gives it.
         token: As ``find.find_token`` gives it; sent with every request.
         timeout_s: Longest silence of the server within one request.
+        trust: As ``find.find_trust`` gives it; for ``https://``. None for the system's CAs.
     """
 
-    def __init__(self, base_url: str, token: str | None = None, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        trust: Trust | None = None,
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self._token = token
-        self._requests = Requests(self.base_url, token, timeout_s=timeout_s)
+        self._trust = trust or Trust()
+        self._requests = Requests(self.base_url, token, timeout_s=timeout_s, trust=self._trust)
         self.blobs = Blobs(self._requests)
         self.workers = Workers(self._requests)
 
@@ -375,7 +376,12 @@ class Client:
 
     def _target(self, path: str, subprotocol: str) -> Target:
         headers = () if self._token is None else ((b"authorization", b"Bearer " + self._token.encode()),)
-        return Target(url="ws" + self.base_url.removeprefix("http") + path, subprotocol=subprotocol, headers=headers)
+        return Target(
+            url="ws" + self.base_url.removeprefix("http") + path,
+            subprotocol=subprotocol,
+            headers=headers,
+            trust=self._trust,
+        )
 
 
 def _path(job_id: str, rest: str = "") -> str:

@@ -2,6 +2,8 @@
 
     ClientError
         UnreachableError        no server answers there, or it went away in the middle
+            TlsError            one does, but one of both ends does not trust the other
+        BadTrustError           a file of certificates, or of a key, cannot be used (in ``trust``)
         RefusedError            the server refused; carries HTTP status, title and detail
             NotFoundError       404: there is no such job or blob
             NotAllowedError     401, 403: a token is needed, or this one may not
@@ -36,6 +38,14 @@ class UnreachableError(ClientError):
     def __init__(self, url: str, why: str) -> None:
         super().__init__(f"No server answers at {url}: {why}.")
         self.url = url
+
+
+class TlsError(UnreachableError):
+    """Something answers there, but a trusted connection was not to be had."""
+
+    def __init__(self, url: str, why: str) -> None:
+        super().__init__(url, why)
+        self.args = (f"No trusted connection to {url}: {why}.",)
 
 
 class RefusedError(ClientError):

@@ -3,6 +3,8 @@
 The server: what is given, else ``JOBDECK_SERVER``, else what a server of this user has written into ``server.json`` of
 the data directory, else ``http://127.0.0.1:8080``. The token: the file that is given, else ``JOBDECK_TOKEN_FILE``, else
 the file ``token`` in the user's configuration directory, else none. A token never stands in an argument or a URL.
+Trust: the files that are given, else ``JOBDECK_CA``, ``JOBDECK_CLIENT_CERT`` and ``JOBDECK_CLIENT_KEY``; a server that
+was found by ``server.json`` must show the certificate that this file tells.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from jobdeck_client.errors import ClientError
+from jobdeck_client.trust import Trust
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -60,6 +63,40 @@ def find_token(token_file: str | Path | None = None, *, environ: Mapping[str, st
     if not token.isascii() or not token.isprintable() or " " in token or (named and not token):
         raise BadAddressError(f"The token file {path} holds no token.")
     return token or None
+
+
+def find_trust(
+    *,
+    server: str | None = None,
+    ca: str | Path | None = None,
+    cert: str | Path | None = None,
+    key: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Trust:
+    """What TLS to the server stands on that ``find_server`` gives for the same arguments.
+
+    Raises:
+        BadTrustError: A file that was named cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    given = (ca or environ.get("JOBDECK_CA"), *_own_files(cert, key, environ))
+    ca_path, cert_path, key_path = (Path(name).expanduser() if name else None for name in given)
+    named = server or environ.get("JOBDECK_SERVER")
+    told = None if named or ca else _data_dir(data_dir, environ) / "server.json"
+    trust = Trust(ca=ca_path, cert=cert_path, key=key_path, told=told)
+    if any(given):
+        trust.context()  # said before anything is asked, whether or not it is needed
+    return trust
+
+
+def _own_files(
+    cert: str | Path | None, key: str | Path | None, environ: Mapping[str, str]
+) -> tuple[str | Path | None, str | Path | None]:
+    """Certificate and key to show: a key of the environment does not belong to a certificate that was given."""
+    if cert:
+        return cert, key
+    return environ.get("JOBDECK_CLIENT_CERT"), key or environ.get("JOBDECK_CLIENT_KEY")
 
 
 def normal_url(text: str) -> str:

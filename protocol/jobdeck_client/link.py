@@ -10,9 +10,8 @@ would (trio-websocket waits on), and counts what comes, so that a slow link is t
 from __future__ import annotations
 
 import random
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ import trio
 import wsproto.utilities
 from trio_websocket import ConnectionClosed, ConnectionRejected, wrap_client_stream
 
+from jobdeck_client.dial import CONNECT_TIMEOUT_S, Watched, connect, plain_url
 from jobdeck_client.errors import (
     ClientError,
     LinkClosed,
@@ -32,6 +32,7 @@ from jobdeck_client.errors import (
     closed,
     refused,
 )
+from jobdeck_client.trust import Trust, unreachable
 from jobdeck_protocol.codec import MESSAGE_LIMIT_BYTES
 from jobdeck_protocol.errors import (
     CLOSE_BAD_DATA,
@@ -45,7 +46,6 @@ from jobdeck_protocol.errors import (
 if TYPE_CHECKING:
     from trio_websocket import WebSocketConnection
 
-CONNECT_TIMEOUT_S = 10.0
 PING_S = 20.0
 PING_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 0.5  # during a flood the other end's close frame stands behind megabytes
@@ -66,11 +66,13 @@ class Target:
         url: ``ws://`` or ``wss://``, with path and query.
         subprotocol: What is to be spoken.
         headers: Of the handshake.
+        trust: For ``wss://``.
     """
 
     url: str
     subprotocol: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    trust: Trust = field(default_factory=Trust)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,49 +148,6 @@ class Link:
             return
 
 
-class Watched(trio.abc.Stream):
-    """A stream that tells when it has ended.
-
-    Attributes:
-        ended: Set at the end, however it came.
-        received_bytes: So far.
-    """
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-        self.ended = trio.Event()
-        self.received_bytes = 0
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """See ``trio.abc.ReceiveStream``."""
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
-        self.received_bytes += len(data)
-        if not data:
-            self.ended.set()
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See ``trio.abc.SendStream``."""
-        try:
-            await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """See ``trio.abc.SendStream``."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        """See ``trio.abc.AsyncResource``."""
-        self.ended.set()
-        await self._stream.aclose()
-
-
 Talk = Callable[[Link], Awaitable[None]]
 
 
@@ -203,7 +162,7 @@ async def talk_over(target: Target, talk: Talk) -> None:
     """
     outcome: Exception | None = None
     opened = False
-    stream = Watched(await _connect(target.url))
+    stream = Watched(await connect(target.url, target.trust))
     try:
         async with trio.open_nursery() as nursery:
             try:
@@ -218,7 +177,7 @@ async def talk_over(target: Target, talk: Talk) -> None:
     except* ConnectionRejected as group:
         outcome = _rejected(group)
     except* (ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
-        outcome = outcome or LinkClosed(_ABNORMAL)
+        outcome = outcome or _broken(target, stream, opened=opened)
     except* Exception as group:  # noqa: BLE001  # the seam to the library
         # The library's reader met what it does not expect; all that ``talk`` can raise has been caught.
         outcome = outcome or _unexpected(target, group, opened=opened)
@@ -243,30 +202,19 @@ async def _run(link: Link, talk: Talk) -> Exception | None:
     return None
 
 
+def _broken(target: Target, stream: Watched, *, opened: bool) -> ClientError:
+    # With TLS 1.3 a server refuses a client's certificate after the client's side of the handshake is done.
+    if not opened and stream.fault is not None:
+        return unreachable(plain_url(target.url), stream.fault)
+    return LinkClosed(_ABNORMAL)
+
+
 def _unexpected(target: Target, group: ExceptionGroup[Exception], *, opened: bool) -> ClientError:
     error: ClientError = LinkClosed(_ABNORMAL, "nonsense on the wire")
     if not opened:
-        error = UnreachableError(_plain(target.url), "what answers there does not speak WebSocket")
+        error = UnreachableError(plain_url(target.url), "what answers there does not speak WebSocket")
     error.__cause__ = group
     return error
-
-
-async def _connect(url: str) -> trio.abc.Stream:
-    parts = urlsplit(url)
-    secure = parts.scheme == "wss"
-    port = parts.port or (443 if secure else 80)
-    host = parts.hostname or ""
-    why = "it took too long"
-    with trio.move_on_after(CONNECT_TIMEOUT_S):
-        try:
-            if not secure:
-                return await trio.open_tcp_stream(host, port)
-            stream = await trio.open_ssl_over_tcp_stream(host, port, https_compatible=True)
-            await stream.do_handshake()
-            return stream
-        except (OSError, trio.BrokenResourceError, ssl.SSLError) as error:
-            why = str(error) or type(error).__name__
-    raise UnreachableError(_plain(url), why)
 
 
 async def _handshake(target: Target, stream: Watched, nursery: trio.Nursery) -> WebSocketConnection:
@@ -299,10 +247,12 @@ async def _handshake(target: Target, stream: Watched, nursery: trio.Nursery) -> 
             )
         )
     if not found:
+        if stream.fault is not None:
+            raise unreachable(plain_url(target.url), stream.fault)
         why = "it closed the connection" if ended else "it took too long"
-        raise UnreachableError(_plain(target.url), why)
+        raise UnreachableError(plain_url(target.url), why)
     if found[0].subprotocol != target.subprotocol:
-        raise UnreachableError(_plain(target.url), f"it does not speak {target.subprotocol}")
+        raise UnreachableError(plain_url(target.url), f"it does not speak {target.subprotocol}")
     return found[0]
 
 
@@ -313,11 +263,6 @@ def _rejected(group: BaseExceptionGroup[ConnectionRejected]) -> RefusedError:
     assert isinstance(error, ConnectionRejected)
     types = [value.decode("latin-1") for name, value in error.headers if name.lower() == b"content-type"]
     return refused(error.status_code, types[0] if types else "", error.body or b"")
-
-
-def _plain(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
 
 
 # -- again and again --

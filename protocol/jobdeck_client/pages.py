@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-__all__ = ["every"]
+    from jobdeck_protocol.job import Job
+
+__all__ = ["Page", "every"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -25,6 +28,14 @@ class _Page(Protocol[T_co]):
     @property
     def next(self) -> str | None:
         """The cursor of the following page, None at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of jobs, and the cursor of the next one; None at the end. A page may be short or empty."""
+
+    items: tuple[Job, ...]
+    next: str | None
 
 
 async def every(

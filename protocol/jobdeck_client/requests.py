@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import uuid
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from jobdeck_client.errors import RefusedError, ServerFaultError, UnreachableError, refused
+from jobdeck_client.errors import RefusedError, ServerFaultError, TlsError, UnreachableError, refused
+from jobdeck_client.trust import unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+    from jobdeck_client.trust import Trust
 
 __all__ = ["MAKE_RETRY_S", "Requests"]
 
@@ -28,17 +32,29 @@ class Requests:
         base_url: Without a slash at its end.
         token: Sent with every request, None for none.
         timeout_s: Longest silence of the server within one request.
+        trust: For ``https://``.
     """
 
-    def __init__(self, base_url: str, token: str | None, *, timeout_s: float) -> None:
+    _http: httpx.AsyncClient
+
+    def __init__(self, base_url: str, token: str | None, *, timeout_s: float, trust: Trust) -> None:
         self._base_url = base_url
         self._timeout_s = timeout_s
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        # No proxies or .netrc from the environment: a token must not go where nobody said it should.
-        self._http = httpx.AsyncClient(headers=headers, timeout=timeout_s, trust_env=False)
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._trust = trust
 
     async def open(self) -> None:
-        """To be awaited before the first request."""
+        """To be awaited before the first request.
+
+        Raises:
+            BadTrustError: A file of certificates cannot be used.
+        """
+        # Where no TLS is spoken, nobody is trusted: reading the system's CAs takes longer than most requests.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self._base_url.startswith("https:"):
+            context = await trio.to_thread.run_sync(self._trust.context)
+        # No proxies or .netrc from the environment: a token must not go where nobody said it should.
+        self._http = httpx.AsyncClient(headers=self._headers, timeout=self._timeout_s, trust_env=False, verify=context)
         await self._http.__aenter__()
 
     async def close(self) -> None:
@@ -91,6 +107,8 @@ class Requests:
         while True:
             try:
                 return await self.ask("POST", path, body=body, headers=headers)
+            except TlsError:
+                raise  # nothing was heard there: another try would be refused too
             except UnreachableError as error:
                 # Nothing was sent to a server that never answered: the caller is told at once.
                 sent = sent or not isinstance(error.__cause__, httpx.ConnectError)
@@ -197,7 +215,7 @@ class Requests:
         try:
             yield
         except (httpx.TimeoutException, httpx.TransportError) as error:
-            raise UnreachableError(self._base_url, str(error) or type(error).__name__) from error
+            raise unreachable(self._base_url, error) from error
         except httpx.HTTPError as error:
             raise ServerFaultError(str(error)) from error
 

@@ -100,6 +100,7 @@ def test_names() -> None:
     assert sorted(jobdeck_client.__all__) == [
         "Attach",
         "BadAddressError",
+        "BadTrustError",
         "BlobContent",
         "BlobEntry",
         "BlobPage",
@@ -124,10 +125,13 @@ def test_names() -> None:
         "Progress",
         "RefusedError",
         "ServerFaultError",
+        "TlsError",
+        "Trust",
         "UnreachableError",
         "WorkerJobs",
         "Workers",
         "find_server",
         "find_token",
+        "find_trust",
     ]
     assert all(hasattr(jobdeck_client, name) for name in jobdeck_client.__all__)
