@@ -7,10 +7,11 @@ its last chunk (or its close with a word of the end) has come, an event is taken
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from wsproto import ConnectionType, WSConnection
@@ -42,7 +43,7 @@ may_break = suppress(OSError, trio.BrokenResourceError)
 """What is done over a link that may break at any moment."""
 
 
-async def messages(port: int, target: str) -> AsyncGenerator[TextMessage | BytesMessage | CloseConnection, None]:
+async def messages(link: Link, target: str) -> AsyncGenerator[TextMessage | BytesMessage | CloseConnection, None]:
     """What a WebSocket brings, to its close or to where the link broke.
 
     On wsproto itself: a client that hides where a link broke, or waits after it, would be one more thing under test.
@@ -51,10 +52,13 @@ async def messages(port: int, target: str) -> AsyncGenerator[TextMessage | Bytes
         AssertionError: The server refused.
     """
     protocol = WSConnection(ConnectionType.CLIENT)
-    async with await connect(port) as stream:
-        await stream.send_all(protocol.send(Request(host=f"127.0.0.1:{port}", target=target)))
+    async with await link.connect() as stream:
+        fields = [(name.encode(), value.encode()) for name, value in link.headers.items()]
+        await stream.send_all(
+            protocol.send(Request(host=f"127.0.0.1:{link.port}", target=target, extra_headers=fields))
+        )
         while data := await stream.receive_some(_RECEIVE_BYTES):
-            protocol.receive_data(data)
+            protocol.receive_data(bytes(data))
             for event in protocol.events():
                 assert not isinstance(event, RejectConnection | RejectData), (target, event)
                 if isinstance(event, Ping):
@@ -66,18 +70,27 @@ async def messages(port: int, target: str) -> AsyncGenerator[TextMessage | Bytes
                     yield event
 
 
-async def connect(port: int) -> trio.SocketStream:
-    """A connection to the server."""
-    return await trio.open_tcp_stream("127.0.0.1", port)
-
-
 class Link:
-    """The way to the server; ``up`` is set while it is believed to serve."""
+    """The way to the server; ``up`` is set while it is believed to serve.
 
-    def __init__(self, port: int) -> None:
+    Args:
+        port: Where it listens.
+        tls: Whom to believe that it is the server; None for a plain connection.
+        token: Shown with every request.
+    """
+
+    def __init__(self, port: int, *, tls: ssl.SSLContext | None = None, token: str | None = None) -> None:
         self.port = port
+        self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.up = trio.Event()
         self.broken_count = 0
+        self._tls = tls
+
+    async def connect(self) -> trio.abc.Stream:
+        """A connection to the server."""
+        if self._tls is None:
+            return await trio.open_tcp_stream("127.0.0.1", self.port)
+        return await trio.open_ssl_over_tcp_stream("127.0.0.1", self.port, https_compatible=True, ssl_context=self._tls)
 
     def down(self) -> None:
         self.up = trio.Event()
@@ -96,8 +109,8 @@ class Link:
         raw = b""
         try:
             with trio.fail_after(ANSWER_LIMIT_S):
-                async with await connect(self.port) as stream:
-                    await stream.send_all(request(method, path, data, headers))
+                async with await self.connect() as stream:
+                    await stream.send_all(request(method, path, data, {**self.headers, **(headers or {})}))
                     while part := await stream.receive_some(_RECEIVE_BYTES):
                         raw += part
         except (OSError, trio.BrokenResourceError) as error:
@@ -122,6 +135,20 @@ class Link:
                 return await self.ask(method, path, body, headers)
             except BrokenError:
                 await trio.sleep(0.01)
+
+
+class Follower(Protocol):
+    """A reader of a job's output; ``Attach`` tells what the attributes mean."""
+
+    job_id: str
+    over: str
+    stream: str | None
+    data: bytearray
+    links_count: int
+    end: Mapping[str, str] | None
+
+    async def run(self, link: Link) -> None:
+        """Read to the end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -164,8 +191,8 @@ class Attach:
                 await trio.sleep(0.01)
 
     async def _http(self, link: Link) -> None:
-        async with await connect(link.port) as opened:
-            await opened.send_all(request("GET", self._path, b"", {"TE": "trailers"}))
+        async with await link.connect() as opened:
+            await opened.send_all(request("GET", self._path, b"", {"TE": "trailers", **link.headers}))
             head = b""
             while b"\r\n\r\n" not in head:
                 part = await opened.receive_some(_RECEIVE_BYTES)
@@ -187,7 +214,7 @@ class Attach:
                     return
 
     async def _raw(self, link: Link) -> None:
-        async with aclosing(messages(link.port, self._path)) as stream:
+        async with aclosing(messages(link, self._path)) as stream:
             async for message in stream:
                 if isinstance(message, CloseConnection):
                     if message.code in (CLOSE_NORMAL, CLOSE_NOT_FOLLOWED):
@@ -230,7 +257,7 @@ class Events:
     async def _follow(self, link: Link) -> None:
         store = f"&store={self._store}" if self._store else ""
         whole = ""
-        async with aclosing(messages(link.port, f"{_EVENTS}?since={self.last}{store}")) as stream:
+        async with aclosing(messages(link, f"{_EVENTS}?since={self.last}{store}")) as stream:
             async for message in stream:
                 if isinstance(message, TextMessage):
                     whole += message.data
@@ -265,6 +292,10 @@ class Events:
     def ended(self, job_id: str) -> bool:
         """Whether a job's end was told."""
         return job_id in self.jobs and job_id not in self.open
+
+    def told(self, row: Mapping[str, Any]) -> bool:
+        """Whether a job's present state was told."""
+        return bool(self.jobs.get(row["id"], {}).get("state") == row["state"])
 
     async def wait_for(self, seen: Callable[[Events], bool]) -> None:
         """Wait until something holds of what was told."""

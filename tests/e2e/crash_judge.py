@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from jobdeck_keeper import procs, records
 from jobdeck_protocol.job import MOVES, JobState
-from tests.e2e.crash_clients import Attach, Events
+from tests.e2e.crash_clients import Events, Follower
 from tests.e2e.crash_kinds import End, Plan, Writes
 
 NAME = re.compile(r"jdt-\d+")
@@ -65,12 +65,12 @@ class Found:
     ledger: list[str]
 
     @classmethod
-    def of(cls, folder: Path, ledger: Path) -> Found:
+    def of(cls, folder: Path, ledger: Path, record: Path | None = None) -> Found:
         """Read them; what is missing is empty."""
         output = _read(folder / "output")
         raw = _read(folder / "runs")[records.HEADER.size :]
         return cls(
-            records.read_record(folder / "record"),
+            records.read_record(record or folder / "record"),
             output,
             records.runs_in(raw, len(output)),
             _read(ledger).decode().split("\n")[:-1],
@@ -108,10 +108,14 @@ class Judge:
         data: The server's data directory.
         ledgers: Folder of the jobs' ledgers.
         unstarted: Whether supervisors were killed: a job may then say that it was not started, if that is so.
+        others: Data directories of workers: a job that ran there has its record there.
     """
 
-    def __init__(self, data: Path, ledgers: Path, verdict: Verdict, *, unstarted: bool) -> None:
+    def __init__(
+        self, data: Path, ledgers: Path, verdict: Verdict, *, unstarted: bool, others: Sequence[Path] = ()
+    ) -> None:
         self._data, self._ledgers, self._verdict, self._unstarted = data, ledgers, verdict, unstarted
+        self._others = others
 
     def jobs(self, sent: Iterable[Sent], rows: Iterable[Row]) -> None:
         """Judge every job that was sent, acknowledged or not, and see that there are no others."""
@@ -135,12 +139,17 @@ class Judge:
             if _read(self._ledgers / name):
                 self._verdict.fault("status", f"{name}: ran, and is not in the database")
             return
-        found = Found.of(self._data / "jobs" / rows[0]["id"], self._ledgers / name)
+        found = self._found(rows[0]["id"], name)
         counts["ran"] += bool(found.ledger)
         counts["bytes"] += len(found.output)
         self._verdict.kinds[sent.plan.kind] += 1
         where = f"{name} ({sent.plan.kind}, {'acknowledged' if sent.ids else 'not acknowledged'})"
         self._judge(where, sent.plan, rows[0], found)
+
+    def _found(self, job_id: str, name: str) -> Found:
+        records_ = (data / "jobs" / job_id / "record" for data in self._others)
+        record = next((path for path in records_ if path.exists()), None)
+        return Found.of(self._data / "jobs" / job_id, self._ledgers / name, record)
 
     def _judge(self, where: str, plan: Plan, row: Row, found: Found) -> None:
         if len(set(found.ledger)) != len(found.ledger):
@@ -186,12 +195,12 @@ class Judge:
         self._verdict.counts["displaced lines"] += displaced
         return None
 
-    def attaches(self, attaches: Iterable[Attach], rows: Iterable[Row], ledger_of: dict[str, str]) -> None:
+    def attaches(self, attaches: Iterable[Follower], rows: Iterable[Row], ledger_of: dict[str, str]) -> None:
         """See that every attacher has what the file has, and was told the true end."""
         by_id = {row["id"]: row for row in rows}
         for each in attaches:
             row = by_id[each.job_id]
-            found = Found.of(self._data / "jobs" / each.job_id, self._ledgers / ledger_of.get(each.job_id, "none"))
+            found = self._found(each.job_id, ledger_of.get(each.job_id, "none"))
             wanted = found.streams().get(_STREAMS[each.stream], b"") if each.stream else found.output
             self._verdict.counts["attaches"] += 1
             self._verdict.counts["attach links"] += each.links_count
@@ -219,9 +228,10 @@ class Judge:
 
     def folders(self) -> None:
         """See that no folder holds what was needed only while its job ran."""
-        for folder in (self._data / "jobs").iterdir():
-            if left := {entry.name for entry in folder.iterdir()} - _FILES:
-                self._verdict.fault("left behind", f"{sorted(left)} in {folder}")
+        for data in (self._data, *self._others):
+            for folder in (data / "jobs").iterdir():
+                if left := {entry.name for entry in folder.iterdir()} - _FILES:
+                    self._verdict.fault("left behind", f"{sorted(left)} in {folder}")
 
 
 def _fits(end: End, row: Row, found: Found) -> bool:

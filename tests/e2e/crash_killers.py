@@ -47,65 +47,28 @@ def is_shim(keeper: int, pid: int, *, cgroups: bool) -> bool:
     return start is None or start["shim"] == pid
 
 
-class Killer:
-    """Kills and starts again. The server's link is up whenever this waits for the next moment."""
+class KeeperKiller:
+    """Kills the keeper of a data directory, or a shim of it."""
 
-    def __init__(self, server: Server, link: Link, rnd: random.Random, *, cgroups: bool = True) -> None:
-        self._server, self._link, self._rnd, self._cgroups = server, link, rnd, cgroups
+    def __init__(self, data: Path, rnd: random.Random, *, cgroups: bool = True) -> None:
+        self._data, self._rnd, self._cgroups = data, rnd, cgroups
         self.kills_count = 0
-        self.faults: list[str] = []
 
-    async def start_server(self) -> None:
-        """Start it and wait until it serves."""
-        self._server.launch()
-        await trio.to_thread.run_sync(self._server.wait_up)
-        self._link.up.set()
+    async def find(self) -> int:
+        """The keeper's process, once there is one.
 
-    async def kill(self, target: str) -> None:
-        """One round: kill it, and wait until all is up again."""
-        if target == "server":
-            await self._kill_server()
-        elif target == "keeper":
-            await self._kill_keeper(await self._keeper())
-        elif target == "shim":
-            await self._kill_shim()
-        else:
-            await self._kill_both()
-        if target != "shim":
-            await self._keeper()
-
-    def _strike_server(self) -> None:
-        assert self._server.process is not None
-        if self._server.process.poll() is not None:
-            self.faults.append(f"the server ended by itself with {self._server.process.returncode}")
-        self._link.down()
-        self._server.process.kill()
-        self.kills_count += 1
-
-    async def _revive_server(self) -> None:
-        assert self._server.process is not None
-        await trio.to_thread.run_sync(self._server.process.wait)
-        if self._rnd.random() < 0.2:  # and once more while it finds its jobs again
-            self._server.launch()
-            await trio.sleep(self._rnd.random())
-            self._server.process.kill()
-            await trio.to_thread.run_sync(self._server.process.wait)
-            self.kills_count += 1
-        await self.start_server()
-
-    async def _kill_server(self) -> None:
-        self._strike_server()
-        await self._revive_server()
-
-    async def _keeper(self) -> int:
+        Raises:
+            trio.TooSlowError: There is none.
+        """
         with trio.fail_after(_UP_LIMIT_S):
             while True:
-                pid = keeper_pid(self._server.data_dir)
+                pid = keeper_pid(self._data)
                 if pid is not None:
                     return pid
                 await trio.sleep(_LOOK_S)
 
-    async def _kill_keeper(self, pid: int) -> None:
+    async def kill(self, pid: int) -> None:
+        """Kill the keeper that was found."""
         fd = os.pidfd_open(pid)
         try:
             signal.pidfd_send_signal(fd, signal.SIGKILL)
@@ -115,18 +78,23 @@ class Killer:
         finally:
             os.close(fd)
 
-    async def _kill_shim(self) -> None:
+    async def kill_shim(self) -> None:
+        """Kill one of its shims, most often one that has a job; waits for one.
+
+        Raises:
+            trio.TooSlowError: There was none.
+        """
         with trio.fail_after(_UP_LIMIT_S):
             while True:
-                keeper = await self._keeper()
+                keeper = await self.find()
                 children = procs.children(keeper)
                 if self._rnd.random() < _BUSY_SHARE:
                     children = [pid for pid in children if name_of(pid) != SPARE]
-                if children and self._strike_shim(keeper, self._rnd.choice(children)):
+                if children and self._strike(keeper, self._rnd.choice(children)):
                     return
                 await trio.sleep(_LOOK_S)
 
-    def _strike_shim(self, keeper: int, pid: int) -> bool:
+    def _strike(self, keeper: int, pid: int) -> bool:
         with contextlib.suppress(OSError):
             fd = os.pidfd_open(pid)
             try:
@@ -138,12 +106,66 @@ class Killer:
                 os.close(fd)
         return False
 
+
+class Killer:
+    """Kills and starts again. The server's link is up whenever this waits for the next moment."""
+
+    def __init__(self, server: Server, link: Link, rnd: random.Random, *, cgroups: bool = True) -> None:
+        self._server, self._link, self._rnd = server, link, rnd
+        self._keeper = KeeperKiller(server.data_dir, rnd, cgroups=cgroups)
+        self._server_kills_count = 0
+        self.faults: list[str] = []
+
+    @property
+    def kills_count(self) -> int:
+        """How many processes it has killed."""
+        return self._server_kills_count + self._keeper.kills_count
+
+    async def start_server(self) -> None:
+        """Start it and wait until it serves."""
+        self._server.launch()
+        await trio.to_thread.run_sync(self._server.wait_up)
+        self._link.up.set()
+
+    async def kill(self, target: str) -> None:
+        """One round: kill it, and wait until all is up again."""
+        if target == "server":
+            self._strike_server()
+            await self._revive_server()
+        elif target == "keeper":
+            await self._keeper.kill(await self._keeper.find())
+        elif target == "shim":
+            await self._keeper.kill_shim()
+        else:
+            await self._kill_both()
+        if target != "shim":
+            await self._keeper.find()
+
+    def _strike_server(self) -> None:
+        assert self._server.process is not None
+        if self._server.process.poll() is not None:
+            self.faults.append(f"the server ended by itself with {self._server.process.returncode}")
+        self._link.down()
+        self._server.process.kill()
+        self._server_kills_count += 1
+
+    async def _revive_server(self) -> None:
+        assert self._server.process is not None
+        await trio.to_thread.run_sync(self._server.process.wait)
+        if self._rnd.random() < 0.2:  # and once more while it finds its jobs again
+            self._server.launch()
+            await trio.sleep(self._rnd.random())
+            self._server.process.kill()
+            await trio.to_thread.run_sync(self._server.process.wait)
+            self._server_kills_count += 1
+        await self.start_server()
+
     async def _kill_both(self) -> None:
-        pid = await self._keeper()
+        pid = await self._keeper.find()
         first = self._rnd.random() < 0.5
         if first:
             self._strike_server()
-        await self._kill_keeper(pid)
+        await self._keeper.kill(pid)
         if not first:
             await trio.sleep(self._rnd.random() * 0.01)
             self._strike_server()

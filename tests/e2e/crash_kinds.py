@@ -51,7 +51,7 @@ class Halt:
     """How the client stops it.
 
     Attributes:
-        how: ``delete`` or ``stop``.
+        how: ``delete``, ``stop`` or ``scheduler``: by which API.
         wait_ready: Only once the job has said ``ready``, else after ``delay_s``.
     """
 
@@ -62,7 +62,11 @@ class Halt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One job: its name stands in its command, its lines and its ledger."""
+    """One job: its name stands in its command, its lines and its ledger.
+
+    Attributes:
+        feed: Its standard input.
+    """
 
     name: str
     kind: str
@@ -70,11 +74,12 @@ class Plan:
     body: dict[str, Any]
     ends: tuple[End, ...]
     halt: Halt | None = None
+    feed: bytes = b""
 
     @property
     def keyed(self) -> bool:
         """Whether it is sent again with an idempotency key until it is acknowledged."""
-        return self.path != "/"
+        return self.path == "/v1/jobs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
