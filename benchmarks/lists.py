@@ -7,17 +7,16 @@ memory and does nothing else. Requests per CPU-second of the server is the stead
 from __future__ import annotations
 
 import json
-import select
 import time
 from contextlib import ExitStack
 from functools import partial
 
 from benchmarks import history, peers
-from benchmarks.clients import LIMIT_S, connect, get_bytes, take_answer
-from benchmarks.measure import Figure, Plan, Sample, Side, Table, run_rounds, timed
+from benchmarks.asking import FIGURES, ask_for
+from benchmarks.clients import get_bytes
+from benchmarks.measure import Plan, Side, Table, run_rounds
 from tests.e2e.program import Server, server
 
-_FIGURES = (Figure("per CPU-second", "requests"), Figure("rate", "requests/s"))
 _PATHS = ("/", "/v1/jobs?limit=50")
 
 
@@ -56,47 +55,11 @@ def _compare(
     path: str, connections: int, targets: dict[str, tuple[int, int]], plan: Plan, seconds: float, body_bytes: int
 ) -> Table:
     sides: dict[str, Side] = {
-        name: partial(_ask_for, port, pid, path, connections, seconds) for name, (pid, port) in targets.items()
+        name: partial(ask_for, port, pid, get_bytes(path), connections, seconds)
+        for name, (pid, port) in targets.items()
     }
     title = f"GET {path} ({body_bytes} bytes), {connections} connection{'s' * (connections > 1)}"
     notes = () if peers.has_uvicorn() else (peers.NO_UVICORN,)
     samples = run_rounds(sides, plan)
     bases = (next(iter(targets)), "uvicorn h11")
-    return Table(title=title, figures=_FIGURES, samples=samples, bases=bases, notes=notes)
-
-
-def _ask_for(port: int, pid: int, path: str, connections: int, seconds: float) -> Sample:
-    """Keep one request under way on each connection for so many seconds."""
-    request = get_bytes(path)
-    socks = {sock.fileno(): sock for sock in (connect(port) for _ in range(connections))}
-    answer_bytes = 0
-    for sock in socks.values():
-        sock.sendall(request)
-        head, body = take_answer(sock)
-        assert head.startswith(b"HTTP/1.1 200")
-        answer_bytes = len(head) + 4 + len(body)
-    left = dict.fromkeys(socks, answer_bytes)
-    done = 0
-    with select.epoll() as poller, timed(pid) as cost:
-        for fd, sock in socks.items():
-            poller.register(fd, select.EPOLLIN)
-            sock.sendall(request)
-        until = time.perf_counter() + seconds
-        under_way = connections
-        while under_way:
-            for fd, _ in poller.poll(LIMIT_S):
-                data = socks[fd].recv(1 << 16)
-                assert data, "the connection ended"
-                left[fd] -= len(data)
-                assert left[fd] >= 0, "the answer has changed"
-                if left[fd]:
-                    continue
-                left[fd] = answer_bytes
-                done += 1
-                if time.perf_counter() < until:
-                    socks[fd].sendall(request)
-                else:
-                    under_way -= 1
-    for sock in socks.values():
-        sock.close()
-    return {"per CPU-second": done / cost.cpu_s, "rate": done / cost.wall_s}
+    return Table(title=title, figures=FIGURES, samples=samples, bases=bases, notes=notes)

@@ -10,18 +10,20 @@ without further looking. That a client sees the end is measured in runs of their
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import socket
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from benchmarks.clients import LIMIT_S, ask, connect, get_bytes, post_bytes, take_answer
+from benchmarks.asking import connections, post_all
+from benchmarks.clients import LIMIT_S, ask, connect, get_bytes, post_bytes
 from benchmarks.measure import Figure, Plan, Sample, Side, Table, children_cpu_s, cpu_ns, keeper_pid, run_rounds
 from jobdeck_keeper import records
 from tests.e2e.program import Server, server
@@ -202,40 +204,13 @@ def _sync_one(path: Path, count: int) -> Sample:
 
 def _accept(deck: Server, count: int, at_once: int) -> Sample:
     took: list[float] = []
-    with _connections(deck.port, at_once) as socks:
+    with connections(deck.port, at_once) as socks:
         start = time.perf_counter()
-        for _fd, _job, passed_s in _post_all(socks, count):
+        for _body, passed_s in post_all(socks, count, _POST):
             took.append(1000 * passed_s)
         wall_s = time.perf_counter() - start
     _settle(deck)
     return {"rate": count / wall_s, "p50": statistics.median(took)}
-
-
-@contextmanager
-def _connections(port: int, count: int) -> Iterator[dict[int, socket.socket]]:
-    with ExitStack() as stack:
-        socks = [stack.enter_context(connect(port)) for _ in range(count)]
-        yield {sock.fileno(): sock for sock in socks}
-
-
-def _post_all(socks: dict[int, socket.socket], count: int) -> Iterator[tuple[int, str, float]]:
-    """POST ``count`` jobs, one under way on each connection; each answer as (connection, id, seconds)."""
-    begun: dict[int, float] = {}
-    left = count
-    with select.epoll() as poller:
-        for fd, sock in list(socks.items())[:count]:
-            poller.register(fd, select.EPOLLIN)
-            begun[fd] = time.perf_counter()
-            sock.sendall(_POST)
-            left -= 1
-        while begun:
-            for fd, _ in poller.poll(LIMIT_S):
-                _, body = take_answer(socks[fd])
-                yield fd, body.decode().split('"')[3], time.perf_counter() - begun.pop(fd)
-                if left:
-                    left -= 1
-                    begun[fd] = time.perf_counter()
-                    socks[fd].sendall(_POST)
 
 
 def _settle(deck: Server) -> None:
@@ -273,9 +248,9 @@ def _gone_many(deck: Server, count: int, cpu: dict[str, list[Sample]]) -> Sample
     }
     before = {name: clock() for name, clock in clocks.items()}
     start = time.perf_counter()
-    with _connections(deck.port, _AT_ONCE_COUNT) as socks:
+    with connections(deck.port, _AT_ONCE_COUNT) as socks:
         for batch in range(0, count, _AT_ONCE_COUNT):
-            jobs = [job for _, job, _ in _post_all(socks, min(_AT_ONCE_COUNT, count - batch))]
+            jobs = [json.loads(body)["ID"] for body, _ in post_all(socks, min(_AT_ONCE_COUNT, count - batch), _POST)]
             for job in jobs:
                 with closing(_Watched(deck.data_dir / "jobs" / job / "record")) as watched:
                     while not watched.is_gone():

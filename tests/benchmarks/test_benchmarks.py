@@ -22,6 +22,7 @@ TABLES_COUNT = {
     "fanout": 2,
     "blobs": 3,
     "executor": 2,
+    "scheduler": 5,
 }
 
 
