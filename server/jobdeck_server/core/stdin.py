@@ -78,7 +78,7 @@ class Stdin:
     async def _store(self, job_id: str, offset: int, data: bytes) -> int:
         self._live(job_id)
         path = self._engine.follow(job_id) / "input"
-        return await trio.to_thread.run_sync(_put, path, offset, data, limiter=self._limiter)
+        return await trio.to_thread.run_sync(put, path, offset, data, limiter=self._limiter)
 
     def _live(self, job_id: str) -> Live:
         live = self._jobs.get(job_id)
@@ -87,8 +87,12 @@ class Stdin:
         return live
 
 
-def _put(path: Path, offset: int, data: bytes) -> int:
-    """Put a piece at its place in a file; returns the file's size. Blocks."""
+def put(path: Path, offset: int, data: bytes) -> int:
+    """Put a piece at its place in a file; returns the file's size. Blocks.
+
+    Raises:
+        ConflictError: ``offset`` leaves a hole.
+    """
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.touch(mode=0o600)
     with path.open("r+b", buffering=0) as file:

@@ -92,14 +92,18 @@ class Ended:
 Report = Planned | Started | Noted | Ended
 
 
-class Sink(Protocol):
-    """The core's ear."""
+class Ear(Protocol):
+    """What hears of the jobs of this machine: the core's, or a worker's, which has no core."""
 
     def report(self, job_id: str, report: Report) -> None:
         """Something happened to a job. Called on the trio thread, never blocks; unknown jobs are ignored."""
 
     async def resync(self) -> None:
-        """The engine lost sight of its jobs for a while and sees again: the core asks ``status`` for each."""
+        """The engine lost sight of its jobs for a while and sees again: ``status`` is to be asked for each."""
+
+
+class Sink(Ear, Protocol):
+    """The core's ear, and what engines ask of the core."""
 
     def engine_of(self, job_id: str) -> str | None:
         """The name of the engine that has a job; None for a job that is not in memory."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from jobdeck_server.engines.base import Launch, Sink, Stop
+    from jobdeck_server.engines.base import Ear, Launch, Stop
     from jobdeck_server.settings import Settings
 
 _log = logging.getLogger("jobdeck.engine")
@@ -46,12 +46,12 @@ class LocalEngine:
             cgroups=settings.cgroups,
         )
         self._asked: dict[str, Launch] = {}  # starts that the keeper has not answered yet, in order
-        self._sink: Sink | None = None
+        self._sink: Ear | None = None
         self._first_up = trio.Event()
         self._alive: set[str] = set()  # not ended, as the keeper sees it
         self._limiter = trio.CapacityLimiter(4)
 
-    async def run(self, sink: Sink, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, sink: Ear, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep the link to the keeper; ``started`` once it is up."""
         self._sink = sink
         async with trio.open_nursery() as nursery:
@@ -135,8 +135,10 @@ class LocalEngine:
             # The keeper could not even claim it: nothing ran, and with no claim nothing ever will without us.
             _log.error("job %s: keeper: %s", job_id, answer["error"])
             self._report(job_id, Ended(how="error", text=str(answer["error"]), finished_us=records.wall_us()))
+        elif answer.get("facts"):
+            self._tell(job_id, answer["facts"])
         else:
-            self._tell(job_id, answer.get("facts"))
+            self._report(job_id, Noted(note=None))  # it is claimed; events tell the rest
 
     async def _up(self, hello: dict[str, Any]) -> None:
         self._alive = set(hello["jobs"])
