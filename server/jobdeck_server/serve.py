@@ -30,6 +30,7 @@ from jobdeck_server.core.executor import Executor
 from jobdeck_server.core.executorfiles import Nonce
 from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.jobs import JobCore
+from jobdeck_server.core.placement import Placement
 from jobdeck_server.core.scheduler import Scheduler
 from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store, StoreError
@@ -48,6 +49,7 @@ from jobdeck_server.guard.guard import Guard
 from jobdeck_server.guard.limits import check_bind, check_scripts
 from jobdeck_server.guard.origin import is_loopback
 from jobdeck_server.guard.tokens import TokenStore
+from jobdeck_server.http.certificates import CertificateError, Certificates
 from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
 from jobdeck_server.http.message import Response
 from jobdeck_server.http.router import Router
@@ -78,7 +80,7 @@ def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = No
     gc.freeze()  # what was loaded stays: looking through it again held up everybody for 25 ms at a time
     try:
         trio.run(partial(serve, settings, stop_jobs=stop_jobs, until=until))
-    except* (DataDirError, GuardError, NewerSchemaError, OSError) as group:
+    except* (CertificateError, DataDirError, GuardError, NewerSchemaError, OSError) as group:
         for error in _leaves(group):
             print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
         code = _REFUSED
@@ -109,13 +111,14 @@ async def serve(
         until: A further way to tell it to end: by returning.
 
     Raises:
-        DataDirError, GuardError, NewerSchemaError, OSError: It cannot start; nothing was changed.
+        CertificateError, DataDirError, GuardError, NewerSchemaError, OSError: It cannot start; nothing was changed.
     """
     tokens = TokenStore(settings.data_dir)
     if check_bind(settings.listen, tokens, insecure=settings.insecure_no_auth):
         settings = replace(settings, require_token=True)
     nonce = Nonce(settings.executor_nonce_file)
     check_scripts(settings)
+    certificates = await trio.to_thread.run_sync(Certificates.of, settings)
     listeners = _listen(settings)
     try:
         data_dir = await trio.to_thread.run_sync(DataDir, settings.data_dir)
@@ -131,7 +134,7 @@ async def serve(
         await trio.to_thread.run_sync(store.open, trio.lowlevel.current_trio_token())
         async with trio.open_nursery() as nursery:
             parts = await _start_parts(settings, store, growth, nonce, addresses(listeners)[0], nursery)
-            await _serve_http(settings, parts, tokens, listeners, data_dir, ready, until)
+            await _serve_http(settings, parts, tokens, listeners, certificates, data_dir, ready, until)
             await _say_goodbye(parts.core, stop_jobs=stop_jobs)
             nursery.cancel_scope.cancel()
     finally:
@@ -185,7 +188,7 @@ async def _start_parts(
         blobs=blobs,
         folder=settings.data_dir / "work",
         jobs_dir=settings.data_dir / "jobs",
-        origin=_url(*address),
+        origin=_url(settings, *address),
     )
     local = LocalEngine(settings, touch=touch)
     builtin = BuiltinExecutor(local, workshop, patience_s=settings.executor_patience_s)
@@ -197,11 +200,17 @@ async def _start_parts(
     await executor.load()
     worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
     name = settings.worker_name or socket.gethostname()
-    workers = Workers(core, LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*address)))
+    machine = LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*address))
+    await machine.load()
+    workers = Workers(core, machine)
+    placement = Placement(core, workers)
+    nursery.start_soon(workers.run)
+    await nursery.start(placement.run)
     nursery.start_soon(growth.run)
     await nursery.start(core.run)
     await nursery.start(engine.run, core)
     await recovery.recover(core)
+    placement.open()
     await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
     return Parts(core=core, blobs=blobs, executor=executor, nonce=nonce, workers=workers)
@@ -212,16 +221,21 @@ async def _serve_http(
     parts: Parts,
     tokens: TokenStore,
     listeners: Sequence[socket.socket],
+    certificates: Certificates | None,
     data_dir: DataDir,
     ready: Callable[[list[str]], None] | None,
     until: Until | None,
 ) -> None:
-    urls = [_url(host, port) for host, port in addresses(listeners)]
+    urls = [_url(settings, host, port) for host, port in addresses(listeners)]
     front = Front(settings, parts, Guard(settings, tokens, addresses(listeners)), urls)
     server = HttpServer(
-        app=front.answer, failure=front.failure, settings=settings, log=logging.getLogger("jobdeck.http")
+        app=front.answer,
+        failure=front.failure,
+        settings=settings,
+        log=logging.getLogger("jobdeck.http"),
+        certificates=certificates,
     )
-    await trio.to_thread.run_sync(data_dir.tell, urls)
+    await trio.to_thread.run_sync(_tell, data_dir, urls, certificates)
     for url in urls:
         _log.info("serving %s", url)
     _say_who_may(settings, addresses(listeners))
@@ -231,6 +245,15 @@ async def _serve_http(
             await nursery.start(server.run, listeners)
             if ready is not None:
                 ready(urls)
+
+
+def _tell(data_dir: DataDir, urls: Sequence[str], certificates: Certificates | None) -> None:
+    """Tell clients of the same user where the server is, and the certificate that it shows, again when that changes."""
+    if certificates is None:
+        data_dir.tell(urls)
+    else:
+        data_dir.tell(urls, certificates.certificate)
+        certificates.told = partial(data_dir.tell, urls)
 
 
 def _say_who_may(settings: Settings, bound: Sequence[tuple[str, int]]) -> None:
@@ -339,8 +362,8 @@ async def _end(core: JobCore, job_id: str) -> None:
     await core.wait(job_id)
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://{_authority(host, port)}"
+def _url(settings: Settings, host: str, port: int) -> str:
+    return f"{'http' if settings.tls_cert is None else 'https'}://{_authority(host, port)}"
 
 
 def _authority(host: str, port: int) -> str:

@@ -29,6 +29,13 @@ class Settings:
     require_token: bool = False  # True as soon as a listener is not loopback
     insecure_no_auth: bool = False
 
+    # TLS, on all listeners as soon as there is a certificate
+    tls_cert: Path | None = None
+    tls_key: Path | None = None  # None: it is in the same file
+    tls_client_ca: Path | None = None  # a client that shows a certificate must show one of theirs
+    tls_require_client: bool = False
+    tls_check_s: float = 1.0  # between two looks at whether these files have changed
+
     # HTTP (threats 10 and 11)
     head_limit_bytes: int = 16 * KIB
     header_limit_count: int = 100
@@ -63,7 +70,8 @@ class Settings:
     stdin_limit_bytes: int = 4 * GIB
 
     # jobs
-    running_limit_count: int = 64  # per engine; the rest wait in order
+    running_limit_count: int = 64  # on this machine; the rest wait in order. 0: it runs nothing itself
+    spread_jobs: bool = False  # what waits for this machine alone may run on other workers
     queued_limit_count: int = 100_000
     step_limit_count: int = 64
     command_limit_bytes: int = 128 * KIB - 1  # the kernel's own limit of one argument (MAX_ARG_STRLEN) less its NUL
@@ -92,6 +100,7 @@ class Settings:
     scripts_dir: str | None = None  # where jobs of that API run; None: like all jobs that name no folder
     only_scripts: bool = False  # they run nothing but ``script_commands``, and these only files in that folder
     script_commands: tuple[str, ...] = ()
+    scheduler_start_wait_s: float = 1.0  # for a worker elsewhere to say whether it could start a job
 
     # lines of logs
     line_index_limit_count: int = 256  # indexes in memory

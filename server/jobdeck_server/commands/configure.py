@@ -28,7 +28,7 @@ class ConfigError(Exception):
     """Something in the configuration is wrong; ``str()`` of it says where and what."""
 
 
-_FILES = frozenset({"executor_nonce_file", "executor_label_jobs_file"})
+_FILES = frozenset({"executor_nonce_file", "executor_label_jobs_file", "tls_cert", "tls_key", "tls_client_ca"})
 _BESIDE = frozenset({"stop_jobs", "log_format"})
 _NUMBERS = {
     field.name: field.type

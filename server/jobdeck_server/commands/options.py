@@ -107,6 +107,35 @@ OPTIONS: tuple[Option, ...] = (
         help="Listen openly without tokens. Everybody who reaches the port can run anything as you.",
     ),
     Option(
+        name="tls_cert",
+        field="tls_cert",
+        parse=text,
+        metavar="FILE",
+        help="Speak TLS (https://) on all listeners, with this certificate in PEM form, those of its issuers behind "
+        "it. It is read again when it changes.",
+    ),
+    Option(
+        name="tls_key",
+        field="tls_key",
+        parse=text,
+        metavar="FILE",
+        help="The certificate's private key. Default: it is in the same file.",
+    ),
+    Option(
+        name="tls_client_ca",
+        field="tls_client_ca",
+        parse=text,
+        metavar="FILE",
+        help="CAs of the clients' certificates, in PEM form: a client that shows one must show one of theirs.",
+    ),
+    Option(
+        name="tls_require_client",
+        field="tls_require_client",
+        parse=a_flag,
+        metavar=None,
+        help="Serve only clients that show a certificate of --tls-client-ca. Tokens are needed as without it.",
+    ),
+    Option(
         name="sync",
         field="sync",
         parse=a_word("full", "normal"),
@@ -117,9 +146,18 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="running_limit",
         field="running_limit_count",
-        parse=count(1, 100_000),
+        parse=count(0, 100_000),
         metavar="N",
-        help="Jobs that run at once; the rest wait in order. Default 64.",
+        help="Jobs that run on this machine at once; the rest wait in order. 0 leaves all to other workers. Default "
+        "64.",
+    ),
+    Option(
+        name="spread",
+        field="spread_jobs",
+        parse=a_flag,
+        metavar=None,
+        help="Let jobs that name neither a worker nor labels run on other workers when this machine has no free slot. "
+        "Without it they run here alone: a command may need this machine's files.",
     ),
     Option(
         name="output_limit",

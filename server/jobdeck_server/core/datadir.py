@@ -62,10 +62,18 @@ class DataDir:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
 
-    def tell(self, urls: Sequence[str]) -> None:
-        """Write ``server.json``. Blocks."""
+    def tell(self, urls: Sequence[str], certificate: str | None = None) -> None:
+        """Write ``server.json``. Blocks.
+
+        Args:
+            urls: Of the server.
+            certificate: What it shows to clients over TLS, in PEM form: who finds it by this file believes no other.
+        """
+        told: dict[str, object] = {"urls": list(urls), "pid": os.getpid()}
+        if certificate is not None:
+            told["certificate"] = certificate
         fresh = self.path / "server.json.new"
-        fresh.write_text(json.dumps({"urls": list(urls), "pid": os.getpid()}))
+        fresh.write_text(json.dumps(told))
         fresh.replace(self.path / "server.json")
 
     def close(self) -> None:

@@ -41,7 +41,10 @@ class Guard:
         self._tokens = tokens
         self._require_token = settings.require_token
         self._origins = OriginRules(
-            listeners=listeners, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins
+            listeners=listeners,
+            allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.allowed_origins,
+            secure=settings.tls_cert is not None,
         )
 
     def admit(self, request: Request, *, needed: Role = Role.VIEW) -> Identity:

@@ -83,6 +83,7 @@ class OriginRules:
         listeners: (host, port) of every listener as bound; a wildcard address admits no Host by itself.
         allowed_hosts: Names that Host may say, ``name`` for any port or ``name:port``.
         allowed_origins: Origins that browsers may come from, ``https://deck.example``.
+        secure: The listeners speak TLS, so that this very host has no ``http://`` pages.
 
     Raises:
         ValueError: A configured host or origin is not one.
@@ -94,7 +95,9 @@ class OriginRules:
         listeners: Iterable[tuple[str, int]],
         allowed_hosts: Iterable[str] = (),
         allowed_origins: Iterable[str] = (),
+        secure: bool = False,
     ) -> None:
+        self._own_schemes = frozenset({"https"} if secure else DEFAULT_PORTS)
         own = [(host.lower().partition("%")[0], port) for host, port in listeners]
         self._ports = frozenset(port for _, port in own)
         self._own = frozenset(host for host, _ in own) - {"", "0.0.0.0", "::"}
@@ -145,8 +148,12 @@ class OriginRules:
 
     def _check_origin(self, origins: list[str], host: Authority | None) -> None:
         parsed = _parse_origin(origins[0]) if len(origins) == 1 else None
-        if parsed is None or (parsed not in self._origins and not _same(parsed, host)):
+        if parsed is None or (parsed not in self._origins and not self._is_own(parsed, host)):
             raise ForbiddenError("This Origin is not allowed; a server allows others with --allow-origin.")
+
+    def _is_own(self, origin: tuple[str, Authority], host: Authority | None) -> bool:
+        """Whether an origin is the very host that is asked; without TLS its scheme may be that of a proxy before us."""
+        return host is not None and origin[0] in self._own_schemes and origin == _plain(origin[0], host)
 
     # CORS
 
@@ -201,11 +208,6 @@ def _parse_origin(text: str) -> tuple[str, Authority] | None:
 def _plain(scheme: str, authority: Authority) -> tuple[str, Authority]:
     port = None if authority.port == DEFAULT_PORTS[scheme] else authority.port
     return scheme, Authority(authority.host, port)
-
-
-def _same(origin: tuple[str, Authority], host: Authority | None) -> bool:
-    """Whether an origin is the very host that is asked; its scheme may be that of a proxy before us."""
-    return host is not None and origin == _plain(origin[0], host)
 
 
 def _configured_host(text: str) -> Authority:

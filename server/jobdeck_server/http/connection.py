@@ -32,17 +32,13 @@ from jobdeck_server.http.head import HeadBuffer, check_fields, check_framing, ne
 from jobdeck_server.http.log import Exchange
 from jobdeck_server.http.message import Request, Response, Upgrade
 from jobdeck_server.http.respond import CutError, Responder, finish
-from jobdeck_server.http.service import Service, Shutdown
 from jobdeck_server.http.upgrade import check_handshake, serve_upgrade
-from jobdeck_server.http.wire import StallError, Wire, prepare, set_user_timeout
+from jobdeck_server.http.wire import StallError, set_user_timeout
 
 if TYPE_CHECKING:
-    import logging
-    import socket
-    from collections.abc import Callable
-
-    from jobdeck_server.http.message import Answer, Handler
-    from jobdeck_server.settings import Settings
+    from jobdeck_server.http.message import Answer
+    from jobdeck_server.http.service import Service
+    from jobdeck_server.http.wire import Wire
 
 
 class Ending(Enum):
@@ -62,40 +58,18 @@ class Phase(Enum):
     BUSY = "busy"
 
 
-async def serve_connection(
-    sock: socket.socket,
-    *,
-    app: Handler,
-    failure: Callable[[Exception, str], Response],
-    settings: Settings,
-    log: logging.Logger,
-    shutdown: Shutdown | None = None,
-    peer: str = "",
-) -> None:
-    """Serve one accepted socket until it ends, then close it; see ``Service`` for the parts.
-
-    Returns normally whatever the client does; only cancellation and bugs of this package pass through.
-    """
-    service = Service(app=app, failure=failure, settings=settings, log=log, shutdown=shutdown or Shutdown())
-    await Connection(sock, service, peer=peer).serve()
-
-
 class Connection:
-    """The state of one client connection; ``serve`` is its whole life."""
+    """The state of one client connection; ``serve`` is its whole life.
 
-    def __init__(self, sock: socket.socket, service: Service, *, peer: str) -> None:
+    ``serve`` returns normally whatever the client does; only cancellation and bugs of this package pass through.
+    """
+
+    def __init__(self, wire: Wire, service: Service, *, peer: str) -> None:
         settings = service.settings
-        prepare(sock)
-        set_user_timeout(sock, settings.user_timeout_s)
         self._service = service
         self._settings = settings
         self._peer = peer
-        self._wire = Wire(
-            sock,
-            receive_bytes=settings.receive_size_bytes,
-            chunk_bytes=settings.sendfile_chunk_bytes,
-            stall_s=settings.send_timeout_s,
-        )
+        self._wire = wire
         self._conn = new_h11(settings)
         self._buffer = HeadBuffer(settings)
         self._phase = Phase.IDLE

@@ -4,7 +4,9 @@
 answered finish within ``shutdown_grace_s``, then cancel what is left.
 
 Too many connections, in all or from one address, are answered 503 on the spot, without a task: refusing has to be
-cheaper than asking.
+cheaper than asking. (To a client that speaks TLS nothing can be said so cheaply: it is closed.)
+
+With certificates every connection begins with a handshake of TLS, in the connection's own task.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ import trio
 
 from jobdeck_server.http.connection import Connection
 from jobdeck_server.http.service import Service, Shutdown
+from jobdeck_server.http.tls import secure
+from jobdeck_server.http.wire import Wire, prepare, set_user_timeout
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Sequence
 
+    from jobdeck_server.http.certificates import Certificates
     from jobdeck_server.http.message import Handler, Response
     from jobdeck_server.settings import Settings
 
@@ -97,7 +102,12 @@ class Statistics:
 
 
 class HttpServer:
-    """All listeners and connections of one server; see the top of the file."""
+    """All listeners and connections of one server; see the top of the file.
+
+    Args:
+        app, failure, settings, log: See ``Service``.
+        certificates: For TLS on all listeners; None for plain HTTP.
+    """
 
     def __init__(
         self,
@@ -106,7 +116,9 @@ class HttpServer:
         failure: Callable[[Exception, str], Response],
         settings: Settings,
         log: logging.Logger,
+        certificates: Certificates | None = None,
     ) -> None:
+        self._certificates = certificates
         self._service = Service(app=app, failure=failure, settings=settings, log=log, shutdown=Shutdown())
         self._peers: Counter[str] = Counter()  # open connections by address, without port
         self._count = 0
@@ -175,7 +187,7 @@ class HttpServer:
             host = str(address[0]) if isinstance(address, tuple) else ""
             if self._full(host):
                 self._refused_count += 1
-                refuse(sock)
+                refuse(sock, FULL if self._certificates is None else b"")
             else:
                 self._count += 1
                 self._peers[host] += 1
@@ -190,13 +202,30 @@ class HttpServer:
 
     async def _serve(self, sock: socket.socket, host: str, peer: str) -> None:
         try:
-            await Connection(sock, self._service, peer=peer).serve()
+            wire = await self._open(sock, peer)
+            if wire is not None:
+                await Connection(wire, self._service, peer=peer).serve()
+        except OSError:
+            pass  # the client has gone before it could be talked to
         except Exception:
             # the last boundary: a bug here must end this connection only
             self._service.log.exception("bug", extra={"fields": {"peer": peer}})
         finally:
             sock.close()
             self._leave(host)
+
+    async def _open(self, sock: socket.socket, peer: str) -> Wire | None:
+        settings = self._service.settings
+        prepare(sock)
+        set_user_timeout(sock, settings.user_timeout_s)
+        if self._certificates is not None:
+            return await secure(sock, await self._certificates.context(), self._service, peer=peer)
+        return Wire(
+            sock,
+            receive_bytes=settings.receive_size_bytes,
+            chunk_bytes=settings.sendfile_chunk_bytes,
+            stall_s=settings.send_timeout_s,
+        )
 
     def _leave(self, host: str) -> None:
         self._count -= 1
@@ -205,11 +234,11 @@ class HttpServer:
             del self._peers[host]
 
 
-def refuse(sock: socket.socket) -> None:
+def refuse(sock: socket.socket, answer: bytes = FULL) -> None:
     """Answer 503 as far as that goes without waiting, and close."""
     with sock, suppress(OSError):
         sock.setblocking(False)
-        sock.send(FULL)
+        sock.send(answer)
         sock.shutdown(socket.SHUT_WR)
         sock.recv(65536)  # what has come already would turn the close into a reset
 

@@ -1,4 +1,4 @@
-"""The socket loop: every byte of a client connection goes through a ``Wire``.
+"""The socket loop: every byte of a client connection goes through a ``Wire``, or a ``TlsWire`` (see ``tls``).
 
 A plain non-blocking socket is asked first and only waited for when it would block: ``trio.SocketStream`` costs twice as
 much per request, and it has neither ``sendmsg`` nor ``sendfile``. Sending has a stall limit, not a limit of the whole:
@@ -235,6 +235,9 @@ class Wire:
             except OSError:
                 return
             return
+        await self._hung_up()
+
+    async def _hung_up(self) -> None:
         with select.epoll() as watch:
             watch.register(self.sock.fileno(), select.EPOLLRDHUP)
             await trio.lowlevel.wait_readable(watch.fileno())
@@ -246,17 +249,21 @@ class Wire:
 
     async def linger(self, timeout_s: float) -> None:
         """End, then read and drop what the client still sends, for a bounded time and amount, then close."""
-        self.end()
         dropped = 0
         try:
             with trio.move_on_after(timeout_s):
-                while dropped < LINGER_LIMIT_BYTES and (data := await self.receive()):
+                await self._end_all()
+                while dropped < LINGER_LIMIT_BYTES and (data := await Wire.receive(self)):
                     dropped += len(data)
                     await trio.lowlevel.checkpoint_if_cancelled()
         except OSError:
             pass  # reset by the client: it has closed, which is what was waited for
         finally:
             self.close()
+
+    async def _end_all(self) -> None:
+        """``end``, once the last byte of what was said has gone."""
+        self.end()
 
     def reset(self) -> None:
         """Close with a reset, which tells the client that what it got is not all."""
