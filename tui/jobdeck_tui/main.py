@@ -1,8 +1,8 @@
 """The ``jobdeck`` command: one table of what it can do.
 
 Each command is loaded when it is called, so that ``jobdeck ls`` does not wait for a server to be imported, and so that
-this file is the only place where terminal programs and the server meet: ``serve``, ``token``, ``demo`` and the
-``--all`` of ``stop`` are the server's own.
+this file is the only place where terminal programs and the server meet: ``serve``, ``worker``, ``token``, ``demo`` and
+the ``--all`` of ``stop`` are the server's own.
 
 Exit codes: ``run`` and ``attach`` end with what the job ended with, and say 125 for failures of jobdeck itself, so that
 the two are told apart; all others: 0, 1 for a refusal, 2 for wrong usage, 3 when no server answers.
@@ -74,6 +74,12 @@ def _serve() -> click.Command:
     return serve
 
 
+def _worker() -> click.Command:
+    from jobdeck_server.commands.worker import worker
+
+    return worker
+
+
 def _token() -> click.Command:
     from jobdeck_server.commands.token import token
 
@@ -109,8 +115,9 @@ _COMMANDS = {
     "attach": _Entry(_attach, "See a job's output from its start, and live."),
     "stop": _Entry(_stop, "Stop jobs, or everything on this machine with --all."),
     "blobs": _Entry(_blobs, "Files in the blob store: list, put, get, tag, pin, remove."),
-    "workers": _Entry(_workers, "Machines that run jobs: list them, see what one runs."),
+    "workers": _Entry(_workers, "The machines that run a server's jobs: list them, see what one runs."),
     "serve": _Entry(_serve, "Start the server."),
+    "worker": _Entry(_worker, "Make this machine a worker: it runs the jobs of a server elsewhere."),
     "token": _Entry(_token, "Make, list and revoke tokens for clients."),
     "demo": _Entry(_demo, "See it work: a server of its own, real jobs, a kill -9 and a restart, ten seconds."),
 }

@@ -1,0 +1,223 @@
+"""The folders of a worker's jobs: what the keeper has written there, and two notes of the worker's own.
+
+jobs/<id>/record     the claim, for ever; the keeper's (``jobdeck_keeper.records``)
+jobs/<id>/output ... the keeper's too
+jobs/<id>/refused    why the job cannot run here; it holds with a record that says ``never``
+jobs/<id>/released   the server has all of the job: since when, and the final sizes of its files
+
+All of this blocks. Looks at a few files just written (sizes, notes) are short enough to be made without a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobdeck_keeper import records
+from jobdeck_protocol.workermirror import Sizes
+from jobdeck_protocol.workerreports import Ended
+from jobdeck_protocol.workerwords import RECORD_BYTES, How
+from jobdeck_server.worker.lives import write_durably
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobdeck_protocol.workermirror import Range
+    from jobdeck_server.engines.base import Ended as EngineEnded
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KEPT = frozenset({"record", "refused", "released"})
+_TEXT_LIMIT_COUNT = 4096
+_S = 1_000_000  # microseconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What ``released`` says.
+
+    Attributes:
+        time_us: When the server said that it has all, microseconds UTC.
+        sizes: Final sizes of the two files, which are told even when the files are gone.
+    """
+
+    time_us: int
+    sizes: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """How a job ended, as the server is told.
+
+    Attributes:
+        end: What is said.
+        gone: Its files were removed, or the end of them is lost.
+        input_bytes: How much of standard input was kept.
+    """
+
+    end: Ended
+    gone: bool
+    input_bytes: int
+
+
+class JobFiles:
+    """See the top of this file.
+
+    Args:
+        jobs_dir: Of the data directory.
+    """
+
+    def __init__(self, jobs_dir: Path) -> None:
+        self._jobs_dir = jobs_dir
+
+    def folder(self, job_id: str) -> Path:
+        """A job's folder, which may not exist."""
+        return self._jobs_dir / job_id
+
+    def ids(self, *, released: bool) -> list[str]:
+        """Jobs with a folder; those of which the server has all only if asked for."""
+        names = [entry.name for entry in os.scandir(self._jobs_dir) if _ID.fullmatch(entry.name)]
+        return [name for name in names if released or self.released(name) is None]
+
+    def claimed(self, job_id: str) -> bool:
+        """Whether it was decided if the job runs."""
+        return (self.folder(job_id) / "record").exists()
+
+    def over(self, job_id: str) -> bool:
+        """Whether the job has ended, or never runs."""
+        return records.is_final(records.read_record(self.folder(job_id) / "record"))
+
+    def sizes(self, job_id: str) -> Sizes:
+        """Sizes of the two files, that of ``output`` looked at first; whole records of ``runs``."""
+        output = _size(self.folder(job_id) / "output")
+        runs = _size(self.folder(job_id) / "runs")
+        return Sizes(output, runs - runs % RECORD_BYTES)
+
+    def input_bytes(self, job_id: str) -> int:
+        """How much of standard input is kept."""
+        return _size(self.folder(job_id) / "input")
+
+    def read(self, job_id: str, part: Range) -> tuple[bytes, bytes] | None:
+        """What of ``runs`` and ``output`` is to go into a piece; None if it cannot be read any more."""
+        folder = self.folder(job_id)
+        try:
+            runs = _read(folder / "runs", part.at.runs, part.runs_bytes)
+            output = _read(folder / "output", part.at.output, part.output_bytes)
+        except OSError:
+            return None
+        return (runs, output) if (len(runs), len(output)) == (part.runs_bytes, part.output_bytes) else None
+
+    def final(self, job_id: str, ended: EngineEnded) -> Final:
+        """How a job ended: what the engine says, and what stands beside its record."""
+        how, text = How(ended.how), ended.text
+        if how is How.NEVER and (refusal := self.refusal(job_id)) is not None:
+            how, text = How.ERROR, refusal
+        found = self.sizes(job_id)
+        note = self.released(job_id)
+        sizes = found if note is None else note.sizes
+        # of a job that was lost sight of nobody has counted the bytes, and nobody writes any more
+        output_bytes = sizes.output if how is How.LOST else ended.output_bytes
+        end = Ended(
+            job_id=job_id,
+            how=how,
+            code=ended.code,
+            signal=ended.signal,
+            text=None if text is None else text[:_TEXT_LIMIT_COUNT],
+            stop_reason=ended.stop_reason,
+            started_us=ended.started_us,
+            finished_us=ended.finished_us,
+            output_bytes=output_bytes,
+            runs_bytes=sizes.runs,
+            dropped_bytes=ended.dropped_bytes,
+            step=ended.step,
+            cut=ended.cut,
+            results=ended.results,
+        )
+        gone = not found.covers(Sizes(output_bytes, sizes.runs))
+        return Final(end=end, gone=gone, input_bytes=self.input_bytes(job_id))
+
+    # -- notes --
+
+    def refuse(self, job_id: str, text: str) -> None:
+        """Write down why a job cannot run here, before it is claimed as one that never does.
+
+        Raises:
+            OSError: There is no room for it.
+        """
+        folder = self.folder(job_id)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        write_durably(folder / "refused", json.dumps({"text": text[:_TEXT_LIMIT_COUNT]}).encode())
+
+    def refusal(self, job_id: str) -> str | None:
+        """Why a job cannot run here, None if nothing was written down."""
+        try:
+            return str(json.loads((self.folder(job_id) / "refused").read_bytes())["text"])
+        except FileNotFoundError:
+            return None
+
+    def accept(self, job_id: str) -> None:
+        """A job is decided about anew: what was written down for a claim that never came holds no more."""
+        (self.folder(job_id) / "refused").unlink(missing_ok=True)
+
+    def release(self, job_id: str, now_us: int) -> None:
+        """The server has all of a job: note since when. Nothing happens for one that is released, or not claimed."""
+        if self.released(job_id) is None and self.claimed(job_id):
+            note = {"t_us": now_us, "sizes": self.sizes(job_id)}
+            fresh = self.folder(job_id) / "released.new"
+            fresh.write_text(json.dumps(note))
+            fresh.replace(self.folder(job_id) / "released")
+
+    def released(self, job_id: str) -> Note | None:
+        """Since when the server has all of a job; None if it does not, or nothing readable says so."""
+        try:
+            found = json.loads((self.folder(job_id) / "released").read_bytes())
+            output, runs = found["sizes"]
+            return Note(time_us=int(found["t_us"]), sizes=Sizes(int(output), int(runs)))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    # -- removal --
+
+    def remove_files(self, job_id: str) -> None:
+        """Remove all but the record and the notes."""
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(self.folder(job_id)):
+                if entry.name in _KEPT:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
+
+    def sweep(self, now_us: int, *, output_keep_s: float, record_keep_s: float) -> None:
+        """Remove what has been kept long enough of jobs of which the server has all."""
+        for job_id in self.ids(released=True):
+            note = self.released(job_id)
+            if note is None:
+                continue
+            age_s = (now_us - note.time_us) / _S
+            if age_s >= record_keep_s:
+                shutil.rmtree(self.folder(job_id), ignore_errors=True)
+            elif age_s >= output_keep_s:
+                self.remove_files(job_id)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _read(path: Path, offset: int, length: int) -> bytes:
+    if not length:
+        return b""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(fd, length, offset)
+    finally:
+        os.close(fd)

@@ -1,0 +1,187 @@
+"""A worker, put together: read this first.
+
+server <-> uplink (one WebSocket after the other) <-> WorkerAgent (what is said when; no input, no output)
+                                                          ^
+          keeper <-> LocalEngine <-> WorkerJobs ----------+        JobFiles: what is on disk of the jobs
+
+The worker has no database. What it must not forget is in the folders of its jobs (``jobfiles``), in ``worker.id`` and
+in ``worker.json`` (``lives``). Jobs are children of the keeper and outlive this program, which finds them again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import sys
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import trio
+
+from jobdeck_protocol.errors import LocalWireError
+from jobdeck_protocol.workeragent import WorkerAgent
+from jobdeck_server.core.datadir import DataDir, DataDirError
+from jobdeck_server.core.growth import Growth, hears_splice
+from jobdeck_server.core.workers import load_id
+from jobdeck_server.engines.local import LocalEngine
+from jobdeck_server.worker.bell import Bell
+from jobdeck_server.worker.jobfiles import JobFiles
+from jobdeck_server.worker.jobs import WorkerJobs
+from jobdeck_server.worker.lives import Lives
+from jobdeck_server.worker.upkeep import keep_up
+from jobdeck_server.worker.uplink import DismissedError, Uplink
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from jobdeck_server.settings import Settings
+    from jobdeck_server.worker.settings import WorkerSettings
+
+_log = logging.getLogger("jobdeck.worker")
+_CLOSE_LIMIT_S = 5.0
+_REFUSED = 2
+
+
+def run(settings: Settings, worker: WorkerSettings) -> int:
+    """Work until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code: 0, or 2 if it could not start, or the server will not have it (said on standard error).
+    """
+    code = 0
+    try:
+        trio.run(partial(work, settings, worker))
+    except* (DataDirError, DismissedError, LocalWireError, OSError) as group:
+        for error in _leaves(group):
+            print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
+        code = _REFUSED
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+async def work(settings: Settings, worker: WorkerSettings) -> None:
+    """Run one worker until it is told to leave by a signal, or cancelled.
+
+    Raises:
+        DataDirError, LocalWireError, OSError: It cannot start.
+        DismissedError: The server will not have it. Its jobs run on.
+    """
+    data_dir = await trio.to_thread.run_sync(DataDir, settings.data_dir)
+    growth = Growth()
+    try:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                parts = await _start_parts(settings, worker, growth, nursery)
+                await _leave_at(signals, parts, worker)
+                nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(deadline=trio.current_time() + _CLOSE_LIMIT_S, shield=True):
+            await trio.to_thread.run_sync(data_dir.close)
+        growth.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What a worker is made of, as far as its leaving goes."""
+
+    agent: WorkerAgent
+    jobs: WorkerJobs
+    uplink: Uplink
+    bell: Bell
+
+
+async def _start_parts(settings: Settings, worker: WorkerSettings, growth: Growth, nursery: trio.Nursery) -> _Parts:
+    """Everything at work: the new life on disk, every job found in its place, and only then the first connection."""
+    worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
+    lives = await trio.to_thread.run_sync(Lives, settings.data_dir)
+    touch = not await trio.to_thread.run_sync(hears_splice, settings.data_dir)
+    agent = WorkerAgent(
+        worker_id,
+        name=worker.name,
+        slots=worker.slots_count,
+        labels=worker.labels,
+        lives=lives.lives,
+        server_life=lives.server_life,
+        software=f"jobdeck {version('jobdeck')}",
+    )
+    engine, bell, files = LocalEngine(settings, touch=touch), Bell(), JobFiles(settings.data_dir / "jobs")
+    jobs = WorkerJobs(
+        agent, engine, files, growth, settings, changed=bell.ring, full_disk_retry_s=worker.full_disk_retry_s
+    )
+    uplink = Uplink(agent, jobs, files, lives, bell, worker, data_dir=settings.data_dir)
+    nursery.start_soon(growth.run)
+    await nursery.start(jobs.run)
+    await nursery.start(engine.run, jobs)
+    await jobs.recover()
+    _log.info("worker %s (%s): %s", worker.name, worker_id, _found(jobs.running_count, len(agent.jobs)))
+    nursery.start_soon(keep_up, files, worker)
+    nursery.start_soon(uplink.run)
+    return _Parts(agent=agent, jobs=jobs, uplink=uplink, bell=bell)
+
+
+def _found(running_count: int, kept_count: int) -> str:
+    ended_count = kept_count - running_count
+    return f"{running_count} running, {ended_count} ended of which the server may not have all"
+
+
+# -- leaving --
+
+
+async def _leave_at(signals: AsyncIterator[int], parts: _Parts, worker: WorkerSettings) -> None:
+    """Wait for a signal; then, unless a second one comes, for the end of all jobs."""
+    number = await anext(signals)
+    name = signal.Signals(number).name
+    parts.agent.drain(on=True)
+    parts.bell.ring()
+    if parts.jobs.running_count:
+        _log.warning(
+            "%s: no new jobs; waiting for the end of %s; a second signal leaves %s to the keeper",
+            *(name, _jobs(parts.jobs.running_count), "it" if parts.jobs.running_count == 1 else "them"),
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_second, signals, nursery.cancel_scope)
+            await _all_over(parts, worker)
+            nursery.cancel_scope.cancel()
+    running_count = parts.jobs.running_count
+    if running_count:
+        run_on = "1 job runs" if running_count == 1 else f"{running_count} jobs run"
+        _log.warning("%s on under the keeper; the next jobdeck worker finds what became of it", run_on)
+    else:
+        _log.info("%s: leaving", name)
+    parts.agent.bye(name)
+    with trio.move_on_after(worker.bye_limit_s):
+        await parts.uplink.spoken()
+
+
+async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
+
+
+async def _all_over(parts: _Parts, worker: WorkerSettings) -> None:
+    """Wait until no job runs and the server has all of them, or there was no connection for a while."""
+    while True:
+        event, limit_s = parts.bell.event, math.inf
+        if not parts.jobs.running_count:
+            if not len(parts.agent.jobs):
+                return
+            if parts.uplink.down_since_s is not None:
+                limit_s = parts.uplink.down_since_s + worker.unlinked_s
+                if limit_s <= trio.current_time():
+                    return
+        with trio.move_on_at(limit_s):
+            await event.wait()
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
