@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import suppress
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ class Admission:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._limit_count = min(settings.running_limit_count, engine.capacity_count)
         self._start: Callable[[Live], None] | None = None
-        self._queue: deque[Live] = deque()
+        self._queue: OrderedDict[str, Live] = OrderedDict()  # whoever is first may leave often, and anybody at any time
         self._held: set[str] = set()
         self.pauses: set[str] = set()
 
@@ -38,14 +37,18 @@ class Admission:
         return len(self._held)
 
     @property
-    def free_count(self) -> int:
-        """Slots that a job could have now, were nobody before it."""
-        return 0 if self.pauses else max(0, self._limit_count - len(self._held))
+    def queued_count(self) -> int:
+        """Jobs in the queue."""
+        return len(self._queue)
 
     @property
-    def idle(self) -> bool:
-        """Whether a job that came now would run at once."""
-        return not self._queue and self.free_count > 0
+    def free_count(self) -> int:
+        """How many jobs that came now would run at once."""
+        return 0 if self._queue else self._room_count
+
+    @property
+    def _room_count(self) -> int:
+        return 0 if self.pauses else max(0, self._limit_count - len(self._held))
 
     def pause(self, why: str, *, on: bool) -> None:
         """Let nothing leave the queue as long as there is this reason, or it has gone; what has a slot keeps it."""
@@ -53,17 +56,16 @@ class Admission:
         self.fill_slots()
 
     def enqueue(self, live: Live) -> None:
-        """Put a job at the end of the queue; ``fill_slots`` lets it leave."""
-        self._queue.append(live)
+        """Put a job at the end of the queue, if it is not there; ``fill_slots`` lets it leave."""
+        self._queue.setdefault(live.job.id, live)
 
     def leave(self, live: Live) -> None:
         """Take a job out of the queue, if it is there."""
-        with suppress(ValueError):
-            self._queue.remove(live)
+        self._queue.pop(live.job.id, None)
 
     def take_free_slot(self, job_id: str) -> bool:
         """Take a slot if there is a free one and nobody waits before; whether it was so."""
-        if not self.idle:
+        if not self.free_count:
             return False
         self._held.add(job_id)
         return True
@@ -80,8 +82,8 @@ class Admission:
 
     def fill_slots(self) -> None:
         """Let jobs leave the queue while there are free slots."""
-        while self._queue and self.free_count:
-            live = self._queue.popleft()
+        while self._queue and self._room_count:
+            _, live = self._queue.popitem(last=False)
             self._held.add(live.job.id)
             assert self._start is not None
             self._start(live)

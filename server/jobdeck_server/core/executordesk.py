@@ -23,11 +23,12 @@ import trio
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import executorrows
 from jobdeck_server.core.errors import CapacityError, ConflictError
-from jobdeck_server.core.executorqueue import Entry, Queue
+from jobdeck_server.core.executorqueue import Entry
 from jobdeck_server.core.executorrows import Row, WorkerRow
 from jobdeck_server.core.executorworkers import Beat, Call, Hold, Seen, Worker
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.store import StoreError
+from jobdeck_server.core.waiting import Queue
 from jobdeck_server.engines.base import BUNDLES, OUTSIDE
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Desk:
         self._label_jobs = label_jobs
         self._numbers = count()
         self._entries: dict[str, Entry] = {}
-        self._queue = Queue()
+        self._queue: Queue[Entry] = Queue()
         self._workers: dict[str, Worker] = {}
         self._opened = False
         self._closing = False
@@ -218,7 +219,7 @@ class Desk:
         worker.release()  # of two requests of one worker the older one is answered, with nothing
         mine: Sequence[Entry] = self._still_its_own(call)
         hold = Hold(call, worker.free_count(call, trio.current_time()))
-        mine = mine or self._queue.take(call.labels, hold.free_count, but=call.running)
+        mine = mine or self._queue.take(call.labels, hold.free_count, skip=lambda entry: entry.key in call.running)
         has_news = self._has_news(worker, call)
         if not (mine or has_news or worker.stopping().keys() - worker.told.keys()):
             mine = await self._held(worker, hold, gone)

@@ -178,7 +178,8 @@ class Intake:
         self._admission.leave(live)
         committed = trio.Event()
         failed: list[Exception] = []
-        self._leave_for(live, move(live.job, JobState.STARTING, engine=engine, worker=worker), committed, failed)
+        starting = move(live.job, JobState.STARTING, engine=engine, worker=worker, note=None)
+        self._leave_for(live, starting, committed, failed)
         await committed.wait()
         if failed:
             raise failed[0]
@@ -199,7 +200,7 @@ class Intake:
 
     def _start(self, live: Live) -> None:
         """A queued job was given a slot."""
-        self._leave_for(live, move(live.job, JobState.STARTING), trio.Event(), [])
+        self._leave_for(live, move(live.job, JobState.STARTING, note=None), trio.Event(), [])
 
     def _leave_for(self, live: Live, job: Job, settled: trio.Event, failed: list[Exception]) -> None:
         """Commit that a job leaves the queue, then ask for its start; a commit that fails is tried again."""

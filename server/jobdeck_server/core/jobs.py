@@ -14,7 +14,7 @@ database alone. The core knows no HTTP, and no engine but by its interface.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ class JobCore:
         self._live = self._register.jobs
         self._saver = Saver(store, events, self._live, settings)
         self._stopper = Stopper(engine)
-        self._admission = Admission(engine, settings)
+        self.admission = Admission(engine, settings)
         self._intake = Intake(
             settings,
             store=store,
@@ -74,7 +74,7 @@ class JobCore:
             engine=engine,
             register=self._register,
             saver=self._saver,
-            admission=self._admission,
+            admission=self.admission,
             boot_id=boot_id,
         )
         self.pools = self._intake.pools
@@ -146,16 +146,7 @@ class JobCore:
 
     def open_queue(self) -> None:
         """Let jobs leave the queue: everything that was found at start has its place."""
-        self._admission.fill_slots()
-
-    def pause(self, why: str, *, on: bool) -> None:
-        """Let no job start on this machine as long as there is this reason, or it has gone; those that run go on."""
-        self._admission.pause(why, on=on)
-
-    @property
-    def pauses(self) -> Collection[str]:
-        """Why no job may start on this machine just now."""
-        return self._admission.pauses
+        self.admission.fill_slots()
 
     # -- looking --
 
@@ -166,7 +157,7 @@ class JobCore:
     @property
     def slots_in_use(self) -> int:
         """How many of this machine's slots have a job."""
-        return self._admission.held_count
+        return self.admission.held_count
 
     def _running(self) -> list[str]:
         return [live.job.id for live in self._live.values() if live.job.state is JobState.RUNNING]
@@ -278,7 +269,7 @@ class JobCore:
         if live.job.ended:
             return live.job
         if live.job.state is JobState.QUEUED:
-            self._admission.leave(live)
+            self.admission.leave(live)
             self._register.set(live, move(live.job, JobState.STOPPED, stop_requested=True, finished_us=now_us()))
         else:
             if not live.job.stop_requested:
@@ -338,7 +329,7 @@ class JobCore:
             else:
                 self._saver.save_later(live)
         if changed.ended:
-            self._admission.free_slot(job_id)
+            self.admission.free_slot(job_id)
             self.lines.ended(changed)
 
     def engine_of(self, job_id: str) -> str | None:

@@ -93,7 +93,7 @@ class LocalWorker:
         def read(connection: sqlite3.Connection) -> bool:
             return connection.execute("select 1 from meta where name = ?", (_DRAINING,)).fetchone() is not None
 
-        self._core.pause(DRAIN, on=await self._core.store.read(read))
+        self._core.admission.pause(DRAIN, on=await self._core.store.read(read))
 
     def tell(self) -> WorkerInfo:
         """See ``Source``. It is always there: who could ask otherwise."""
@@ -101,11 +101,12 @@ class LocalWorker:
         return WorkerInfo(
             id=self._id,
             name=self._name,
-            state=WorkerState.DRAINING if DRAIN in self._core.pauses else WorkerState.ONLINE,
+            state=WorkerState.DRAINING if DRAIN in self._core.admission.pauses else WorkerState.ONLINE,
             engine=LOCAL,
             labels=settings.executor_labels,
             slots_count=settings.running_limit_count,
             running_count=self._core.slots_in_use,
+            queued_count=self._core.admission.queued_count,
             address=self._address,
             started_us=self._started_us,
             seen_us=now_us(),
@@ -121,7 +122,7 @@ class LocalWorker:
                 connection.execute("delete from meta where name = ?", (_DRAINING,))
 
         await self._core.store.write(write)
-        self._core.pause(DRAIN, on=on)
+        self._core.admission.pause(DRAIN, on=on)
 
     async def rename(self, name: str) -> None:
         """See ``Source``: refused."""
@@ -191,11 +192,9 @@ class Workers:
     def _told(self, source: Source) -> WorkerInfo:
         """What a worker says of itself, and what only the server knows."""
         worker = source.tell()
-        if self.tally is None:
+        if self.tally is None or worker.id == self.local_id:
             return worker
         running_count, queued_count = self.tally(worker.id)
-        if worker.id == self.local_id:
-            return replace(worker, queued_count=queued_count)
         return replace(worker, running_count=running_count, queued_count=queued_count)
 
     # -- looking --

@@ -127,7 +127,7 @@ async def test_the_same_key_gives_the_same_job_and_another_body_is_refused(tmp_p
         other = await b.core.submit(shell("true"), idempotency=replace(key, token_id="u"))
         assert other.id != first.id
         assert len(b.core.active()) == 2
-        assert b.core._admission.held_count == 2
+        assert b.core.admission.held_count == 2
 
 
 async def test_a_full_disk_refuses_new_jobs_and_holds_back_those_in_the_queue_until_there_is_room(
@@ -318,7 +318,7 @@ async def test_what_cannot_run_is_refused_and_changes_nothing(
         with pytest.raises(error):
             await b.core.submit(request_)
         assert b.core.active() == []
-        assert b.core._admission.held_count == 0
+        assert b.core.admission.held_count == 0
         assert await b.store.read(lambda c: c.execute("select count(*) from job").fetchone()[0]) == 0
 
 

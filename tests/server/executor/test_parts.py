@@ -1,4 +1,4 @@
-"""The executor's parts without a server: statuses, the queue, files of the operator."""
+"""The executor's parts without a server: statuses, files of the operator."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jobdeck_protocol.job import Job, JobState
 from jobdeck_server.core.executorfiles import LabelJobs, Nonce
-from jobdeck_server.core.executorqueue import Entry, Queue
 from jobdeck_server.core.executorrows import Row
 from jobdeck_server.core.executorstatus import FINISHED, end_of, status_of
 from jobdeck_server.core.verdict import verdict
@@ -69,31 +65,6 @@ def test_each_finished_status_survives_the_core(status: str, state: JobState) ->
     assert status_of(job, row, attempt_limit_count=3) == status
     assert dict(job.results) == {"a": "b"}
     assert (job.output_bytes, job.dropped_bytes, job.finished_us) == (5, 1, 9)
-
-
-_LABELS = st.frozensets(st.sampled_from("abc"))
-
-
-@given(st.lists(_LABELS, max_size=20), _LABELS, st.integers(0, 6), st.sets(st.integers(0, 19)), st.randoms())
-def test_the_queue_gives_the_first_that_fit(
-    jobs: list[frozenset[str]], worker: frozenset[str], count: int, but: set[int], random: object
-) -> None:
-    queue, entries = Queue(), []
-    for number, labels in enumerate(jobs):
-        job = replace(_JOB, id=str(number), key=f"k{number}", labels=tuple(labels))
-        entries.append(Entry(SimpleNamespace(job=job), Row(), number))  # type: ignore[arg-type]  # enough of a job
-    mixed = entries.copy()
-    random.shuffle(mixed)  # type: ignore[attr-defined]  # hypothesis's own
-    for entry in mixed:
-        queue.add(entry)
-    assert list(queue) == entries
-    fitting = [entry for entry in entries if entry.labels <= worker and entry.number not in but]
-    taken = queue.take(worker, count, but={f"k{number}" for number in but})
-    assert taken == fitting[:count]
-    assert list(queue) == [entry for entry in entries if entry not in taken]
-    for entry in entries:
-        queue.discard(entry)
-    assert len(queue) == 0
 
 
 def test_the_nonce_is_the_files_and_the_file_private(tmp_path: Path) -> None:
