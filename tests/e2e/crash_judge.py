@@ -23,7 +23,7 @@ from tests.e2e.crash_kinds import End, Plan, Writes
 NAME = re.compile(r"jdt-\d+")
 _STREAMS = {"stdout": 1, "stderr": 2}
 SPARE = "jd-spare"
-_FILES = frozenset({"record", "output", "runs", "lines", "input"})
+_FILES = frozenset({"record", "output", "runs", "lines", "input", "released"})
 _DISPLACED_LIMIT_COUNT = 8  # lines at one take-over: one packet of each pipe, and a line cut by a packet's end
 Row = dict[str, Any]
 
@@ -259,7 +259,7 @@ def _cut(writes: Writes, size_bytes: int) -> Writes:
 
 def _told(over: str, row: Row) -> dict[str, str]:
     code, signal = row["exit_code"], row["signal"]
-    if over == "http":
+    if over in ("http", "client"):
         ends = (("jobdeck-exit-code", code), ("jobdeck-signal", signal))
         return {"jobdeck-state": row["state"]} | {name: str(value) for name, value in ends if value is not None}
     if code is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.e2e import crash_program
 
-_PROGRAM = [sys.executable, "-I", "-S", crash_program.__file__]
+PROGRAM = [sys.executable, "-I", "-S", crash_program.__file__]
 _LEDGER = "printf '%d\\n' >>\"$JD_LEDGER\""
 _SIGNALS = (1, 2, 6, 9, 10, 11, 12, 13, 14, 15)
 Writes = tuple[tuple[int, bytes], ...]
@@ -84,11 +84,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """Where plans are made: the random source, and the environment that each job gets."""
+    """Where plans are made: the random source, and the environment that each job gets.
+
+    Attributes:
+        jobrunner_share: Of the shell lines that could go through jobrunner's API, how many do.
+    """
 
     rnd: random.Random
     ledgers: Path
     mark: str
+    jobrunner_share: float = 0.5
 
     def env(self, name: str) -> dict[str, str]:
         """Environment of a job; the mark finds whatever is left of it."""
@@ -101,13 +106,13 @@ class Desk:
     def bash(self, name: str, line: str, **fields: object) -> tuple[str, dict[str, Any]]:
         """Path and body for a shell line, through jobrunner's API or, with fields or by chance, through /v1."""
         line = f": {name}; {_LEDGER % 0}; {line}"
-        if fields or self.rnd.random() < 0.5:
+        if fields or self.rnd.random() >= self.jobrunner_share:
             return self.v1(name, command=line, **fields)
         return "/", {"CommandLine": line, "Environment": self.env(name)}
 
     def program(self, name: str, mode: str, *words: object, **fields: object) -> tuple[str, dict[str, Any]]:
         """Path and body for a mode of ``crash_program``."""
-        return self.v1(name, argv=[*_PROGRAM, mode, name, *map(str, words)], **fields)
+        return self.v1(name, argv=[*PROGRAM, mode, name, *map(str, words)], **fields)
 
 
 def _plan(name: str, kind: str, sent: tuple[str, dict[str, Any]], *ends: End, halt: Halt | None = None) -> Plan:
@@ -227,7 +232,7 @@ def _handles(desk: Desk, name: str) -> Plan:
     ends = [End(state="stopped", code=code, writes=writes)]
     if not halt.wait_ready:
         early = End(state="stopped", code=code, writes=(_line(name, "term", 2),))
-        ends += [early, *_too_early(15, _line(name, "ready"))]
+        ends += [early, *too_early(15, _line(name, "ready"))]
     return _plan(name, "stopped, handles TERM", desk.program(name, "handles", code, grace_s=20), *ends, halt=halt)
 
 
@@ -235,7 +240,7 @@ def _ignores(desk: Desk, name: str) -> Plan:
     halt = Halt(how="stop", wait_ready=desk.rnd.random() < 0.6, delay_s=desk.rnd.random() * 0.3)
     ends = [End(state="stopped", signal=9, writes=(_line(name, "ready"),))]
     if not halt.wait_ready:
-        ends += [*_too_early(9, _line(name, "ready")), *_too_early(15, _line(name, "ready"))]
+        ends += [*too_early(9, _line(name, "ready")), *too_early(15, _line(name, "ready"))]
     return _plan(name, "stopped, ignores TERM", desk.program(name, "ignores", grace_s=0.2), *ends, halt=halt)
 
 
@@ -244,11 +249,11 @@ def _deleted(desk: Desk, name: str) -> Plan:
     sent = desk.bash(name, f"echo {name} ready; sleep {crash_program.LONG_S:g}")
     ends = [End(state="stopped", signal=9, writes=(_line(name, "ready"),))]
     if not halt.wait_ready:
-        ends += _too_early(9, _line(name, "ready"))
+        ends += too_early(9, _line(name, "ready"))
     return _plan(name, "deleted", sent, *ends, halt=halt)
 
 
-def _too_early(signal: int, write: tuple[int, bytes]) -> list[End]:
+def too_early(signal: int, write: tuple[int, bytes]) -> list[End]:
     """Ends of a job that was stopped before it had begun what it does: at any point, or before its start."""
     return [
         End(state="stopped", signal=signal, writes=(write,), cut=True),

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -28,13 +29,15 @@ class Server:
         self.flags = flags
         self.env = env
         self.program: tuple[str, ...] = JOBDECK
+        self.tls: ssl.SSLContext | None = None  # by which ``ask`` believes it, if it serves with TLS
+        self.headers: dict[str, str] = {}  # of every request that ``ask`` makes
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.log = data_dir.with_name(data_dir.name + ".log")
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'' if self.tls is None else 's'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start and wait until it serves."""
@@ -89,8 +92,10 @@ class Server:
     ) -> tuple[int, dict[str, str], bytes]:
         """One request on a connection of its own: status, headers (names in lower case), body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HTTP_LIMIT_S)
+        if self.tls is not None:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=HTTP_LIMIT_S, context=self.tls)
         with contextlib.closing(connection):
-            connection.request(method, path, body, headers or {})
+            connection.request(method, path, body, {**self.headers, **(headers or {})})
             answer = connection.getresponse()
             return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
 

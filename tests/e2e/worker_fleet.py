@@ -1,0 +1,206 @@
+"""A server with TLS and tokens, and its workers: real programs over real sockets, each with its own data directory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import trustme
+
+from jobdeck_server.guard.tokens import ROLES, TokenStore
+from tests.e2e.program import JOBDECK, START_LIMIT_S, Server, end_keeper
+
+_LOOK_S = 0.02
+
+
+class Worker:
+    """``jobdeck worker``.
+
+    Attributes:
+        name: What it is called; it also has this as a label.
+        data_dir: Its own.
+        url: Where it is told that its server is; may be changed while it does not run.
+        id: Its UUID, once it was online.
+        prefix: Words before the command, to run it elsewhere.
+        process: Its newest process.
+    """
+
+    def __init__(self, name: str, folder: Path, *flags: str) -> None:
+        self.name = name
+        self.data_dir = folder / name
+        self.url = ""
+        self.id = ""
+        self.prefix: tuple[str, ...] = ()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / f"{name}.log"
+        self._flags = flags
+
+    def launch(self) -> None:
+        """Start it, and do not wait."""
+        words = ["worker", "--server", self.url, "--name", self.name, "--data-dir", str(self.data_dir), *self._flags]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.prefix, *JOBDECK, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its newest process."""
+        assert self.process is not None
+        return self.process.pid
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask it to leave in good order; returns its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(START_LIMIT_S)
+
+    def close(self) -> None:
+        """End everything that lives of it: program, jobs, keeper."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.kill()
+        end_keeper(self.data_dir)
+
+
+@dataclass(slots=True, kw_only=True)
+class Fleet:
+    """A server and its workers.
+
+    Attributes:
+        folder: All of it.
+        server: Serves with TLS; asked with an admin's token.
+        workers: Started by whoever uses this.
+        ca: File of the authority that has signed the server's certificate.
+        tokens: A secret of each role, by its word.
+    """
+
+    folder: Path
+    server: Server
+    workers: list[Worker] = field(default_factory=list)
+    ca: Path
+    tokens: dict[str, str]
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """By which a client believes the server."""
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def add(self, name: str, *labels: str, slots: int = 4, url: str | None = None) -> Worker:
+        """One more worker, with a token of its own; it is not started."""
+        token_file = self.folder / f"{name}.token"
+        token_file.write_text(make_token(self.server.data_dir, "worker", name))
+        token_file.chmod(0o600)
+        flags = ("--token-file", str(token_file), "--ca", str(self.ca), "--slots", str(slots))
+        worker = Worker(name, self.folder, *flags, "--labels", ",".join((name, *labels)))
+        worker.url = url or f"wss://127.0.0.1:{self.server.port}"
+        self.workers.append(worker)
+        return worker
+
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """``GET /v1/workers``: the remote ones, by name."""
+        status, _, body = self.server.ask("GET", "/v1/workers")
+        assert status == 200, body
+        return {each["name"]: each for each in json.loads(body)["items"] if each["engine"] == "worker"}
+
+    def wait_state(self, names: Sequence[str], state: str = "online", limit_s: float = START_LIMIT_S) -> None:
+        """Wait until these workers are in a state."""
+        limit = time.monotonic() + limit_s
+        while True:
+            listed = self.listed()
+            if all(name in listed and listed[name]["state"] == state for name in names):
+                break
+            assert time.monotonic() < limit, (listed, self.logs())
+            time.sleep(_LOOK_S)
+        for worker in self.workers:
+            if worker.name in listed:
+                worker.id = listed[worker.name]["id"]
+
+    def logs(self) -> str:
+        """The ends of all logs."""
+        files = [self.server.log, *(worker.log for worker in self.workers)]
+        return "\n".join(f"{file.name}: {file.read_text()[-2000:]}" for file in files if file.exists())
+
+    def close(self) -> None:
+        """End everything."""
+        for worker in self.workers:
+            worker.close()
+        self.server.close()
+
+
+def make_token(data_dir: Path, role: str, name: str) -> str:
+    """The secret of a new token."""
+    data_dir.mkdir(mode=0o700, exist_ok=True)
+    _, secret = TokenStore(data_dir).create(name, ROLES[role])
+    return secret
+
+
+def make_fleet(
+    folder: Path,
+    *flags: str,
+    beat_s: float = 5.0,
+    addresses: Sequence[str] = (),
+    limits: Mapping[str, float] = MappingProxyType({}),
+) -> Fleet:
+    """Certificates, tokens and a server that is not started.
+
+    Args:
+        folder: For all of it.
+        flags: Of the server.
+        beat_s: Between two beats of workers and server.
+        addresses: Of this machine, by which workers reach the server, beside loopback.
+        limits: Further ones of ``Settings``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1", "localhost", *addresses)
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    os.chmod(folder / "server.pem", 0o600)
+    lines = [f"{name} = {value}" for name, value in {"worker_beat_s": beat_s, **limits}.items()]
+    (folder / "server.toml").write_text("\n".join(["[limits]", *lines, ""]))
+    data_dir = folder / "server"
+    data_dir.mkdir(mode=0o700, exist_ok=True)
+    tls = ("--tls-cert", str(folder / "server.pem"), "--tls-key", str(folder / "server.pem"))
+    server = Server(data_dir, *tls, "--require-token", "--config", str(folder / "server.toml"), *flags)
+    tokens = {role: make_token(data_dir, role, role) for role in ROLES}
+    fleet = Fleet(folder=folder, server=server, ca=folder / "ca.pem", tokens=tokens)
+    server.tls = fleet.context
+    server.headers = {"Authorization": f"Bearer {tokens['admin']}"}
+    return fleet
+
+
+@contextlib.contextmanager
+def running_fleet(
+    folder: Path,
+    *workers: str,
+    beat_s: float = 5.0,
+    slots: int = 4,
+    limits: Mapping[str, float] = MappingProxyType({}),
+) -> Iterator[Fleet]:
+    """A server that serves, and workers of these names that are online; nothing of them is left afterwards."""
+    fleet = make_fleet(folder, beat_s=beat_s, limits=limits)
+    try:
+        fleet.server.start()
+        for name in workers:
+            fleet.add(name, slots=slots).launch()
+        fleet.wait_state(workers)
+        yield fleet
+    finally:
+        fleet.close()
