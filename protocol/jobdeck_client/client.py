@@ -160,6 +160,8 @@ class Client:
         steps: Sequence[Mapping[str, Any]] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        worker: str | None = None,
+        worker_labels: Sequence[str] = (),
         labels: Sequence[str] = (),
         time_limit_s: float | None = None,
         linger_s: float | None = None,
@@ -171,6 +173,9 @@ class Client:
     ) -> Job:
         """Submit a job: one of ``command`` (a shell line), ``argv`` and ``steps``.
 
+        It runs on ``worker`` (its id, 8 characters or more of it, or its name) if that is given, on one that has all
+        ``worker_labels``, and else on the server's machine, or where the server sends it.
+
         A request carries an Idempotency-Key, its own or the given one. So when the server goes away in the middle, the
         same is asked again for up to 10 s, and the job is there once.
         """
@@ -180,6 +185,8 @@ class Client:
             "steps": None if steps is None else [dict(step) for step in steps],
             "env": None if env is None else dict(env),
             "cwd": cwd,
+            "worker": worker,
+            "worker_labels": list(worker_labels) or None,
             "labels": list(labels) or None,
             "time_limit_s": time_limit_s,
             "linger_s": linger_s,

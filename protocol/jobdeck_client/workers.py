@@ -46,12 +46,59 @@ class Workers:
         Raises:
             NotFoundError: There is none.
         """
-        wire = await self._requests.ask("GET", f"/v1/workers/{quote(worker, safe='')}")
+        wire = await self._requests.ask("GET", _path(worker))
         found = _worker(wire)
         jobs = wire.get("jobs") if isinstance(wire, dict) else None
         if not isinstance(jobs, list):
             raise ServerFaultError("The server does not say what the worker runs.")
         return WorkerJobs(worker=found, jobs=tuple(map(str, jobs)))
+
+    async def drain(self, worker: str, *, on: bool = True) -> WorkerInfo:
+        """Have a worker take no new jobs, or take them again; returns once that is durable.
+
+        Args:
+            worker: See ``show``.
+            on: False to undo it.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return _worker(await self._requests.ask("POST", _path(worker, "/drain"), body={"on": on}))
+
+    async def rename(self, worker: str, name: str) -> WorkerInfo:
+        """Give a worker another name, whatever it calls itself.
+
+        Args:
+            worker: See ``show``.
+            name: The new one.
+
+        Raises:
+            NotFoundError: There is none.
+            ConflictError: It is the server's own.
+        """
+        return _worker(await self._requests.ask("POST", _path(worker, "/rename"), body={"name": name}))
+
+    async def forget(self, worker: str, *, force: bool = False) -> None:
+        """Have the server know a worker no more.
+
+        Args:
+            worker: See ``show``.
+            force: Even if it is connected or has jobs: what it runs is lost, what waits for it fails.
+
+        Raises:
+            NotFoundError: There is none.
+            ConflictError: It is the server's own, or still needed.
+        """
+        query = {"force": "true"} if force else None
+        await self._requests.ask("DELETE", _path(worker), query=query)
+
+    async def resume(self) -> None:
+        """Let a server that was restored from a backup start jobs; nothing happens to another."""
+        await self._requests.ask("POST", "/v1/workers/resume")
+
+
+def _path(worker: str, rest: str = "") -> str:
+    return f"/v1/workers/{quote(worker, safe='')}{rest}"
 
 
 def _worker(wire: object) -> WorkerInfo:

@@ -23,10 +23,10 @@ import trio
 from jobdeck_protocol.job import JobState
 from jobdeck_protocol.workerinfo import WorkerState
 from jobdeck_server.core.errors import ConflictError
+from jobdeck_server.core.localworker import DRAIN
 from jobdeck_server.core.requests import WORKERS_POOL
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.core.waiting import Queue
-from jobdeck_server.core.workers import DRAIN
 from jobdeck_server.engines.base import LOCAL, WORKER, Noted, takes_slot
 
 if TYPE_CHECKING:
@@ -133,8 +133,24 @@ class Placement:
             if worker.id != self._workers.local_id:
                 self._site(worker.id).learn(worker)
         self._opened = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at all that waits, in its order: what kept everything back is over."""
         for entry in list(self._queue):
             self._dispatch(entry)
+
+    async def assign(self, job_id: str, worker_id: str) -> None:
+        """A job that waits has turned out to be a worker's already.
+
+        Raises:
+            ConflictError: It does not wait any more.
+            StoreError: The database would not take it now; the job is that worker's all the same.
+        """
+        live = self._core.live(job_id)
+        if live is None:
+            raise ConflictError(f"Job {job_id} does not wait any more.")
+        await self._core.place(live, engine=WORKER, worker=worker_id)
 
     def tally(self, worker_id: str) -> tuple[int, int]:
         """How many jobs a worker elsewhere has, and how many wait for it by its name."""

@@ -10,34 +10,25 @@ asks again.
 
 from __future__ import annotations
 
-import os
-import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from jobdeck_protocol.job import JobState
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
-from jobdeck_server.core.datadir import DataDirError
 from jobdeck_server.core.errors import BadRequestError, ConflictError, UnknownWorkerError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.workernews import WorkerNews
-from jobdeck_server.engines.base import LOCAL, Ended, takes_slot
+from jobdeck_server.engines.base import Ended, takes_slot
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
-    from pathlib import Path
 
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.requests import JobRequest
 
-DRAIN = "drain"
-"""Why this machine starts nothing, if an admin has said so."""
-
-_FILE = "worker.id"
 _PREFIX_LENGTH = 8
 _NAME_LIMIT_COUNT = 100
-_DRAINING = "local_draining"
 
 
 class Source(Protocol):
@@ -70,67 +61,21 @@ class Source(Protocol):
         """
 
 
-class LocalWorker:
-    """This machine's own worker, whose jobs run by the local engine.
+class Restoration(Protocol):
+    """Whoever knows that this server was restored from a backup, so that it must not start jobs yet.
 
-    Args:
-        core: Whose jobs they are.
-        worker_id: See ``load_id``.
-        name: What people call it.
-        address: Host and port of the server.
+    Attributes:
+        restored: It is so, and no admin has agreed.
     """
 
-    def __init__(self, core: JobCore, *, worker_id: str, name: str, address: str) -> None:
-        self._core = core
-        self._id = worker_id
-        self._name = name
-        self._address = address
-        self._started_us = now_us()
+    restored: bool
 
-    async def load(self) -> None:
-        """Before jobs are let go: it may have been told to take nothing new by an earlier server."""
+    async def resume(self) -> None:
+        """An admin agrees that jobs are started; returns once that is durable.
 
-        def read(connection: sqlite3.Connection) -> bool:
-            return connection.execute("select 1 from meta where name = ?", (_DRAINING,)).fetchone() is not None
-
-        self._core.admission.pause(DRAIN, on=await self._core.store.read(read))
-
-    def tell(self) -> WorkerInfo:
-        """See ``Source``. It is always there: who could ask otherwise."""
-        settings = self._core.settings
-        return WorkerInfo(
-            id=self._id,
-            name=self._name,
-            state=WorkerState.DRAINING if DRAIN in self._core.admission.pauses else WorkerState.ONLINE,
-            engine=LOCAL,
-            labels=settings.executor_labels,
-            slots_count=settings.running_limit_count,
-            running_count=self._core.slots_in_use,
-            queued_count=self._core.admission.queued_count,
-            address=self._address,
-            started_us=self._started_us,
-            seen_us=now_us(),
-        )
-
-    async def drain(self, *, on: bool) -> None:
-        """See ``Source``. Its queue stands still; what runs goes on."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            if on:
-                connection.execute("insert or ignore into meta values (?, 'yes')", (_DRAINING,))
-            else:
-                connection.execute("delete from meta where name = ?", (_DRAINING,))
-
-        await self._core.store.write(write)
-        self._core.admission.pause(DRAIN, on=on)
-
-    async def rename(self, name: str) -> None:
-        """See ``Source``: refused."""
-        raise ConflictError("This is the server's own worker: it is named by jobdeck serve --worker-name.")
-
-    async def forget(self) -> None:
-        """See ``Source``: refused."""
-        raise ConflictError("This is the server's own worker: it cannot be forgotten, but drained.")
+        Raises:
+            StoreError: The database would not take it.
+        """
 
 
 class Workers:
@@ -143,6 +88,7 @@ class Workers:
     Attributes:
         observers: Called with the id of each worker that has come, changed or gone, at once.
         tally: How many jobs a worker that is not the machine's own runs, and how many wait for it by its name.
+        restoration: See there; None if nobody knows.
     """
 
     def __init__(self, core: JobCore, local: Source) -> None:
@@ -154,6 +100,7 @@ class Workers:
         self.run = self._news.run
         self.observers: list[Callable[[str], None]] = []
         self.tally: Callable[[str], tuple[int, int]] | None = None
+        self.restoration: Restoration | None = None
 
     def join(self, source: Source) -> None:
         """Take in a worker; one with the same id gives way to it.
@@ -245,7 +192,39 @@ class Workers:
         """Which worker has a job: most jobs of this machine do not say so."""
         return job.worker or (self.local_id if takes_slot(job.engine) else None)
 
+    def placed(self, request: JobRequest) -> JobRequest:
+        """A request whose worker stands there as a client wrote it (see ``resolve``), with that worker's id.
+
+        Raises:
+            BadRequestError: There is none, or more than one.
+        """
+        if request.worker is None:
+            return request
+        try:
+            worker = self.resolve(request.worker)
+        except UnknownWorkerError as error:
+            raise BadRequestError(
+                f"There is no worker {request.worker!r}, or more than one.", field="worker"
+            ) from error
+        return replace(request, worker=worker.id, engine=worker.engine)
+
+    @property
+    def restored(self) -> bool:
+        """Whether this server was restored from a backup and must not start jobs yet."""
+        return self.restoration is not None and self.restoration.restored
+
     # -- what an admin does --
+
+    async def resume(self) -> None:
+        """Let a restored server start jobs; nothing happens to another.
+
+        Raises:
+            StoreError: The database would not take it.
+        """
+        if self.restoration is not None:
+            await self.restoration.resume()
+            for worker_id in self._sources:
+                self._ring(worker_id)  # who waited for them may go now
 
     async def drain(self, name: str, *, on: bool) -> WorkerInfo:
         """Have a worker take nothing new, or again.
@@ -316,44 +295,3 @@ def _abandoned(job: Job, name: str) -> Ended:
     """The end of a job whose worker was forgotten."""
     how = "error" if job.state is JobState.QUEUED else "lost"
     return Ended(how=how, text=f"worker {name} was forgotten", started_us=job.started_us, finished_us=now_us())
-
-
-def load_id(data_dir: Path) -> str:
-    """The id of the machine's own worker: made once, durable before it is told, kept with the data directory. Blocks.
-
-    Raises:
-        DataDirError: The file holds something else. It is not made anew: jobs on record belong to that id.
-        OSError: It cannot be read or written.
-    """
-    path = data_dir / _FILE
-    try:
-        text = path.read_text("ascii", "replace").strip()
-    except FileNotFoundError:
-        return _make_id(data_dir)
-    try:
-        if str(uuid.UUID(text)) != text:
-            raise ValueError
-    except ValueError:
-        raise DataDirError(
-            f"{path} holds no id of a worker; put the old one back, or remove it for a new one"
-        ) from None
-    return text
-
-
-def _make_id(data_dir: Path) -> str:
-    worker_id = str(uuid.uuid4())
-    fresh = data_dir / (_FILE + ".new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.fchmod(fd, 0o600)
-        os.write(fd, worker_id.encode() + b"\n")
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    fresh.replace(data_dir / _FILE)
-    folder = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return worker_id

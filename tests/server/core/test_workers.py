@@ -16,8 +16,9 @@ from jobdeck_protocol.job import JobState
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState, from_wire, to_wire
 from jobdeck_server.core.datadir import DataDirError
 from jobdeck_server.core.errors import ConflictError, UnavailableError, UnknownJobError, UnknownWorkerError
+from jobdeck_server.core.localworker import LocalWorker, load_id
 from jobdeck_server.core.scheduler import Scheduler
-from jobdeck_server.core.workers import LocalWorker, Workers, load_id
+from jobdeck_server.core.workers import Workers
 from jobdeck_server.engines.base import Started, Stop
 from tests.server.core.harness import BOOT, Bench, bench, shell
 

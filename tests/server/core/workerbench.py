@@ -14,9 +14,10 @@ from jobdeck_server.core import recovery
 from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.growth import Growth
 from jobdeck_server.core.jobs import JobCore
+from jobdeck_server.core.localworker import LocalWorker
 from jobdeck_server.core.placement import Placement
 from jobdeck_server.core.store import Store
-from jobdeck_server.core.workers import LocalWorker, Workers
+from jobdeck_server.core.workers import Workers
 from jobdeck_server.engines.base import WORKER, Launch
 from jobdeck_server.settings import Settings
 from tests.server.core.harness import BOOT, FakeEngine

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _JOB_FIELDS = frozenset(
-    "command argv steps env cwd labels time_limit_s linger_s grace_s stdin on_limit order".split()  # noqa: SIM905
+    "command argv steps env cwd worker worker_labels labels time_limit_s linger_s grace_s stdin on_limit order".split()  # noqa: SIM905
 )
 _STEP_FIELDS = frozenset({"command", "argv", "env", "cwd"})
 
@@ -26,6 +26,7 @@ def job_request(value: object) -> JobRequest:
     """What the body of ``POST /v1/jobs`` asks to be run.
 
     ``env`` and ``cwd`` beside ``steps`` hold for each step that does not say otherwise (its ``env`` is added to it).
+    ``worker`` stands in the request as the client wrote it.
 
     Raises:
         BadRequestError: A field is unknown, missing or of the wrong type.
@@ -42,6 +43,8 @@ def job_request(value: object) -> JobRequest:
     return JobRequest(
         dialect="v1",
         steps=steps,
+        worker=_typed(fields, "worker", str),
+        worker_labels=_strings(fields, "worker_labels"),
         labels=_strings(fields, "labels"),
         stdin=bool(_typed(fields, "stdin", bool)),
         time_limit_s=_seconds(fields, "time_limit_s"),

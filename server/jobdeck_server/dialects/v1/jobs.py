@@ -64,7 +64,8 @@ class Jobs:
     async def submit(self, request: Request) -> Response:
         """201 with the record; with a known Idempotency-Key, the first job again."""
         data = await request.body.read(self._core.settings.body_limit_bytes)
-        job = await self._core.submit(body.job_request(parse.json_value(data)), idempotency=self._key(request, data))
+        asked = self._workers.placed(body.job_request(parse.json_value(data)))
+        job = await self._core.submit(asked, idempotency=self._key(request, data))
         return answer(to_wire(job), status=201, location=f"/v1/jobs/{job.id}")
 
     async def rerun(self, request: Request) -> Response:

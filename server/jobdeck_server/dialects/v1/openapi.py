@@ -82,6 +82,8 @@ SUBMIT: Piece = {
             "properties": {
                 **_STEP_PROPERTIES,
                 "steps": {"type": "array", "items": {"type": "object", "properties": _STEP_PROPERTIES}},
+                "worker": {"type": "string", "description": "Its id, the beginning of it, or its name"},
+                "worker_labels": {**STRINGS, "description": "That its worker must have, all of them"},
                 "labels": STRINGS,
                 "time_limit_s": SECONDS,
                 "linger_s": SECONDS,
@@ -206,6 +208,9 @@ EVENTS: Piece = {
         query("counts", "Tell how many jobs stand in each state", {"type": "boolean"}),
     ],
     "responses": answers("101", "A WebSocket with a JSON text for each message, or with CBOR by the subprotocol"),
+}
+WORKER: Piece = {
+    "responses": answers("101", "A WebSocket with the subprotocol jobdeck.worker.v1: CBOR in binary messages"),
 }
 _NULLABLE = (
     "key",
