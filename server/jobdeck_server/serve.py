@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -22,6 +23,7 @@ import trio
 
 from jobdeck_server.channels.attach import AttachChannel
 from jobdeck_server.channels.events import EventsChannel
+from jobdeck_server.channels.worker import WorkerChannel
 from jobdeck_server.core import errors, recovery, retention
 from jobdeck_server.core.blobs import Blobs
 from jobdeck_server.core.datadir import DataDir, DataDirError
@@ -40,9 +42,11 @@ from jobdeck_server.dialects.scheduler import SchedulerApi
 from jobdeck_server.dialects.v1.service import About, Service
 from jobdeck_server.dialects.webgme.service import webgme
 from jobdeck_server.engines.builtin import BuiltinExecutor
+from jobdeck_server.engines.base import WORKER
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.engines.outside import OutsideEngine
 from jobdeck_server.engines.several import Engines
+from jobdeck_server.engines.remote import RemoteEngine
 from jobdeck_server.engines.workshop import Workshop
 from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
 from jobdeck_server.guard.guard import Guard
@@ -68,6 +72,7 @@ _CLOSE_LIMIT_S = 20.0
 _STOP_LIMIT_S = 60.0
 _REFUSED = 2
 
+_RESTORED = "restored"  # why nothing may leave the queue
 
 def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = None) -> int:
     """Serve until SIGTERM or SIGINT, or until ``until`` returns.
@@ -171,6 +176,7 @@ class Parts:
     nonce: Nonce
     workers: Workers
 
+    remote: RemoteEngine
 
 async def _start_parts(
     settings: Settings, store: Store, growth: Growth, nonce: Nonce, address: tuple[str, int], nursery: trio.Nursery
@@ -192,28 +198,41 @@ async def _start_parts(
     )
     local = LocalEngine(settings, touch=touch)
     builtin = BuiltinExecutor(local, workshop, patience_s=settings.executor_patience_s)
-    engine = Engines(builtin, outside)
+    remote = RemoteEngine(settings, store)
+    await remote.load()
+    engine = Engines(builtin, outside, remote)
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
     executor = Executor(core)
     outside.ends = executor.ends
     workshop.ledger, workshop.output = executor.segments, core.output
     await executor.load()
+    remote.hold = lambda on: core.admission.pause(_RESTORED, on=on)
     worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
     name = settings.worker_name or socket.gethostname()
     machine = LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*address))
     await machine.load()
     workers = Workers(core, machine)
     placement = Placement(core, workers)
+    workers.restoration = remote
     nursery.start_soon(workers.run)
     await nursery.start(placement.run)
     nursery.start_soon(growth.run)
     await nursery.start(core.run)
     await nursery.start(engine.run, core)
     await recovery.recover(core)
+    remote.open(workers, partial(_place, core))
     placement.open()
     await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
-    return Parts(core=core, blobs=blobs, executor=executor, nonce=nonce, workers=workers)
+    return Parts(core=core, blobs=blobs, executor=executor, nonce=nonce, workers=workers, remote=remote)
+
+
+async def _place(core: JobCore, job_id: str, worker_id: str) -> None:
+    """A job waits here that a worker was given before the server was restored: it is that worker's."""
+    live = core.live(job_id)
+    if live is not None:
+        with suppress(errors.ConflictError):  # it was stopped meanwhile
+            await core.place(live, engine=WORKER, worker=worker_id)
 
 
 async def _serve_http(
@@ -281,6 +300,7 @@ class Front:
                 about,
                 events_socket=EventsChannel(core).answer,
                 dialects=lambda: self._dialects,
+                worker_socket=WorkerChannel(parts.remote, settings, holds=guard.holds).answer,
             ).dialect(),
             webgme(blobs, parts.executor, parts.nonce),
             SchedulerApi(

@@ -2,7 +2,7 @@
 
 Where it comes from is asked first and of everything. Then who: a token, if one came, must be right, also where none is
 needed: a client that sends a wrong one believes something that is not so. Without a token, a server that listens on
-loopback only takes everybody for an admin (every local user could run the programs themselves).
+loopback only takes everybody for an admin, or for a worker (every local user could run the programs themselves).
 
 Secrets are looked at here and nowhere else; what goes on is the token's id, for the log.
 """
@@ -78,7 +78,7 @@ class Guard:
         """
         if needed is Role.NONE:
             return Identity()
-        identity = self._identity(request)
+        identity = self._identity(request, needed)
         request.note["token"] = identity.token_id
         if not identity.may(needed):
             raise ForbiddenError("The role of this token does not allow this.")
@@ -92,12 +92,17 @@ class Guard:
         """The answer to a CORS preflight, None for all other requests; see ``OriginRules.preflight``."""
         return self._origins.preflight(request, allow)
 
-    def _identity(self, request: Request) -> Identity:
+    def holds(self, identity: Identity) -> bool:
+        """Whether who was let in as this would still be: for connections that last, to be asked now and then."""
+        return not identity.token_id or self._tokens.has(identity.token_id, identity.role)
+
+    def _identity(self, request: Request, needed: Role) -> Identity:
         presented = secrets_of(request)
         if not presented:
             if self._require_token:
                 raise UnauthorizedError
-            return Identity(role=Role.ADMIN)
+            # Who could do anything may also be a worker, which no token but its own kind's is good for.
+            return Identity(role=Role.WORKER if needed is Role.WORKER else Role.ADMIN)
         found = [self._tokens.find(secret) for secret in presented]
         token = found[0]
         if token is None or any(other != token for other in found):

@@ -129,6 +129,10 @@ class TokenStore:
                 found = token
         return found
 
+    def has(self, token_id: str, role: Role) -> bool:
+        """Whether there is still a token with this id and role."""
+        return any(token.id == token_id and token.role is role for token in self._current())
+
     def __bool__(self) -> bool:
         """Whether there is any token."""
         return bool(self._current())

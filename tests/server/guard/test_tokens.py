@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,8 +156,23 @@ def test_tokenless_loopback_is_everybodys(tmp_path: Path) -> None:
     request = ask()
     assert guard(store).admit(request) == Identity(role=Role.ADMIN, token_id="")
     assert guard(store).admit(ask(), needed=Role.ADMIN).role is Role.ADMIN
+    # also a worker, which is nothing that an admin's token can be
+    assert guard(store).admit(ask(), needed=Role.WORKER) == Identity(role=Role.WORKER, token_id="")
+    _, secret = store.create("y", Role.ADMIN)
     with pytest.raises(ForbiddenError):
-        guard(store).admit(ask(), needed=Role.WORKER)
+        guard(store).admit(ask(headers=[("x-api-token", secret)]), needed=Role.WORKER)
+
+
+def test_who_was_let_in_holds_until_the_token_is_revoked(tmp_path: Path) -> None:
+    store = TokenStore(tmp_path)
+    token, secret = store.create("x", Role.WORKER)
+    asked = guard(store, require=True)
+    identity = asked.admit(ask(headers=[("x-api-token", secret)]), needed=Role.WORKER)
+    assert asked.holds(identity)
+    assert not asked.holds(replace(identity, role=Role.ADMIN)), "a token of another role"
+    store.revoke(token.id)
+    assert not asked.holds(identity)
+    assert guard(store).holds(Identity(role=Role.WORKER)), "nobody had a token to lose"
 
 
 @pytest.mark.parametrize("require", [False, True])

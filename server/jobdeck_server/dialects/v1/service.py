@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.workers import Workers
 
-EventsSocket = Callable[[Request], Awaitable[Answer]]
+ChannelAnswer = Callable[[Request], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,8 @@ class Service:
         workers: Workers,
         about: About,
         *,
-        events_socket: EventsSocket,
+        events_socket: ChannelAnswer,
+        worker_socket: ChannelAnswer,
         dialects: Callable[[], Sequence[Dialect]],
     ) -> None:
         self._core = core
@@ -52,6 +53,7 @@ class Service:
         self._workers = workers
         self._about = about
         self._events_socket = events_socket
+        self._worker_socket = worker_socket
         self._dialects = dialects
 
     def dialect(self) -> Dialect:
@@ -59,6 +61,7 @@ class Service:
         own: tuple[tuple[str, Handler, Role, str, openapi.Piece], ...] = (
             ("/v1/info", self.info, Role.VIEW, "About this server", {}),
             ("/v1/events", self.events, Role.VIEW, "Numbered stream of changes (WebSocket)", openapi.EVENTS),
+            ("/v1/worker", self.worker, Role.WORKER, "The channel of a worker (WebSocket)", openapi.WORKER),
             ("/healthz", self.health, Role.NONE, "Whether it answers", {}),
             ("/openapi.json", self.description, Role.NONE, "This document", {}),
         )
@@ -100,6 +103,10 @@ class Service:
         return await self._events_socket(request)
 
     async def health(self, request: Request) -> Response:
+    async def worker(self, request: Request) -> Answer:
+        """The channel of a worker; a plain GET is told to upgrade."""
+        return await self._worker_socket(request)
+
         """200 as long as requests are answered; needs no token."""
         return Response(headers=(("Content-Type", "application/json"),), body=b'{"status":"SUCCESS"}')
 

@@ -1,0 +1,379 @@
+"""The jobs of one worker: what the core wants of them, and what the worker tells of them.
+
+Orders go to the worker's ``Ledger``, which remembers them until they have come about. What the worker tells stands in
+the one line of the ``Mirror`` with the bytes that it sent before: the core hears of a start when the files are there,
+and of an end when the last byte is written. The core's records say whose a job is; nothing that is told of another
+worker's job changes anything.
+
+An end is told to the core, or, if the job was LOST meanwhile, corrects its record. Once that is in the database, the
+worker is told that all is safe here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from jobdeck_protocol.errors import WireError
+from jobdeck_protocol.job import JobState
+from jobdeck_protocol.workerevents import Append, Gap, HostEvent, Missing, SignalDone, Stranger, Unreachable
+from jobdeck_protocol.workermirror import Sizes
+from jobdeck_protocol.workerreports import Ended as EndedThere
+from jobdeck_protocol.workerreports import State
+from jobdeck_server.core.errors import TooLargeError, UnavailableError
+from jobdeck_server.core.live import now_us
+from jobdeck_server.core.orders import order_of
+from jobdeck_server.core.store import StoreError
+from jobdeck_server.engines import copies, remotereports
+from jobdeck_server.engines.base import Ended, Noted
+from jobdeck_server.engines.mirror import Mirror
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobdeck_protocol.job import Job
+    from jobdeck_protocol.worker import Kept
+    from jobdeck_protocol.workerhost import WorkerHost
+    from jobdeck_server.engines.base import Launch, Records, Stop
+
+_log = logging.getLogger("jobdeck.workers")
+_RETRY_S = 1.0
+
+
+class _Answer:
+    """What became of a signal, once ``come`` is set."""
+
+    def __init__(self) -> None:
+        self.come = trio.Event()
+        self.done: bool | None = None
+
+
+class RemoteJobs:
+    """See the top of this file. ``run`` must be running.
+
+    Args:
+        host: Of the worker.
+        sink: The core.
+        jobs_dir: Where the folders of jobs are.
+        name: What the worker is called now.
+        ring: Has what there is to say to the worker said.
+        place: Has a job that waits given to a worker: a restored server does not know that it was.
+
+    Attributes:
+        skew_us: The worker's clock less ours, 0 if that is too little to be corrected.
+    """
+
+    def __init__(
+        self,
+        host: WorkerHost,
+        sink: Records,
+        *,
+        jobs_dir: Path,
+        name: Callable[[], str],
+        ring: Callable[[], None],
+        place: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._host = host
+        self._ledger = host.jobs
+        self._sink = sink
+        self._jobs_dir = jobs_dir
+        self._name = name
+        self._ring = ring
+        self._place = place
+        self.skew_us = 0
+        self._given: set[str] = set()  # that the core thinks are there
+        self._halts: dict[str, Stop] = {}  # stops of jobs that were not given yet
+        self._signals: dict[int, _Answer] = {}
+        self._states: dict[str, State] = {}  # that stand in the line, the newest of each job
+        self._stalled: frozenset[str] = frozenset()
+        self._limiter = trio.CapacityLimiter(1)
+        self._nursery: trio.Nursery | None = None
+        self._mirror = Mirror(jobs_dir, name=name(), taken=self._taken, synced=self._synced, stalled=self._stall)
+
+    @property
+    def count(self) -> int:
+        """How many the core has given to the worker that have not ended."""
+        return len(self._given)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write, and bring ends to the core, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._mirror.run)
+            task_status.started()
+            await trio.sleep_forever()
+
+    # -- what the core wants --
+
+    def start(self, launch: Launch, sizes: Sizes) -> None:
+        """Have a job started, unless the worker has decided about it before.
+
+        Args:
+            launch: With its record.
+            sizes: Of its files here.
+        """
+        assert launch.job is not None, "the core's launches have the record"
+        try:
+            order = order_of(launch.job, launch.spec)
+            self._ledger.start(launch.job_id, order, output=sizes.output, runs=sizes.runs)
+        except (TooLargeError, WireError) as error:
+            self._sink.report(launch.job_id, Ended(how="error", text=str(error), finished_us=now_us()))
+            return
+        self._give(launch.job)
+
+    def follow(self, job: Job, sizes: Sizes, *, input_kept: int = 0) -> None:
+        """Hear of a job that the worker has decided about."""
+        self._ledger.follow(job.id, output=sizes.output, runs=sizes.runs, input_kept=input_kept)
+        self._give(job)
+
+    def _give(self, job: Job) -> None:
+        if not job.ended:
+            self._given.add(job.id)
+        halt = self._halts.pop(job.id, None)
+        if halt is not None:
+            self._ledger.stop(job.id, halt.signal, halt.grace_s)
+        if job.stdin:
+            self.input(job.id)
+        self._ring()
+
+    def stop(self, job_id: str, stop: Stop) -> None:
+        """Have a job stopped, as soon as the worker can be told."""
+        if job_id in self._ledger:
+            self._ledger.stop(job_id, stop.signal, stop.grace_s)
+            self._ring()
+        else:
+            self._halts[job_id] = stop
+
+    async def signal(self, job_id: str, signum: int) -> bool:
+        """Have a job sent a signal.
+
+        Returns:
+            False if it has ended.
+
+        Raises:
+            UnavailableError: The worker cannot be reached, or went away before it said what became of it.
+        """
+        number = self._ledger.signal(job_id, signum) if self._host.reachable else None
+        if number is None:
+            raise UnavailableError(f"Worker {self._name()} is unreachable.")
+        answer = self._signals[number] = _Answer()
+        self._ring()
+        try:
+            await answer.come.wait()
+        finally:
+            self._signals.pop(number, None)
+        if answer.done is None:
+            raise UnavailableError(f"Worker {self._name()} is unreachable: the signal may have been sent.")
+        return answer.done
+
+    def input(self, job_id: str) -> None:
+        """A job's standard input has grown, or has ended."""
+        folder = self._jobs_dir / job_id
+        end = copies.input_end(folder)
+        self._ledger.input(job_id, copies.input_size(folder) if end is None else end, eof_bytes=end)
+        self._ring()
+
+    async def read_input(self, job_id: str, offset: int, length: int) -> bytes:
+        """A piece of a job's standard input."""
+        work = partial(copies.read_input, self._jobs_dir / job_id, offset, length)
+        return await trio.to_thread.run_sync(work, limiter=self._limiter)
+
+    def lose(self, reason: str) -> None:
+        """All that has not ended is LOST; what was not started is not to be any more."""
+        for job_id in list(self._given):
+            self._ledger.withdraw(job_id)
+            if self._own(job_id) is not None:
+                self._sink.report(job_id, Ended(how="lost", text=reason, finished_us=now_us()))
+        self._given.clear()
+        self._ring()
+
+    # -- what the worker tells --
+
+    async def take(self, event: HostEvent) -> None:
+        """Do what an event asks for; what can wait for the database is waited for, so that a worker cannot flood it."""
+        if isinstance(event, Stranger):
+            await self._stranger(event.kept)
+        else:
+            self.heed(event)
+
+    def heed(self, event: HostEvent) -> None:
+        """Do what an event about jobs asks for, any but ``Stranger``; what is not about jobs is none of this."""
+        match event:
+            case Append():
+                self._mirror.put(event, skew_us=self.skew_us)
+            case State():
+                self._state(event)
+            case Missing():
+                self._later(partial(self._missing, event.job_id))
+            case SignalDone():
+                self._signalled(event.number, done=event.done)
+            case Unreachable():
+                for number in list(self._signals):
+                    self._signalled(number, done=None)
+
+    def ended(self, end: EndedThere, gap: Gap | None) -> None:
+        """A job has ended, and all of its output has come; ``gap`` is what of it does not exist any more."""
+        if self._own(end.job_id) is not None:
+            self._mirror.make(end.job_id)
+        self._mirror.after(partial(self._later, partial(self._end, end, gap, self._clock())))
+
+    def _signalled(self, number: int, *, done: bool | None) -> None:
+        answer = self._signals.get(number)
+        if answer is not None:
+            answer.done = done
+            answer.come.set()
+
+    def _own(self, job_id: str) -> Job | None:
+        """A job's record, if it is this worker's and has not ended."""
+        launch = self._sink.launch_of(job_id)
+        job = None if launch is None else launch.job
+        return job if job is not None and job.worker == self._host.worker else None
+
+    def _clock(self) -> remotereports.Clock:
+        return remotereports.Clock(skew_us=self.skew_us, now_us=now_us())
+
+    def _state(self, state: State) -> None:
+        if self._own(state.job_id) is None:
+            return
+        if state.job_id not in self._states:
+            self._mirror.make(state.job_id)
+            self._mirror.after(partial(self._tell_state, state.job_id))
+        self._states[state.job_id] = state
+
+    def _tell_state(self, job_id: str) -> None:
+        state, job = self._states.pop(job_id), self._own(job_id)
+        if job is not None:
+            for report in remotereports.reports(job, state, self._clock()):
+                self._sink.report(job_id, report)
+
+    def _later(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something that takes a while, in a task of its own; a bug there must not end the server."""
+
+        async def guarded() -> None:
+            try:
+                await work()
+            except Exception:  # noqa: BLE001  # the boundary to what others send
+                _log.exception("bug: a report of worker %s", self._name())
+
+        if self._nursery is not None:
+            self._nursery.start_soon(guarded)
+
+    async def _end(self, end: EndedThere, gap: Gap | None, clock: remotereports.Clock) -> None:
+        """Bring an end into the database, then tell the worker."""
+        job_id = end.job_id
+        job = self._own(job_id)
+        if job is not None:
+            self._sink.report(job_id, remotereports.ended(job, end, clock, worker=self._name(), gap=gap))
+            await self._sink.committed(job_id)
+        elif not await self._correct(end, gap, clock):
+            _log.warning("worker %s: the end of job %s, which is not there to end", self._name(), job_id)
+            self._drop(job_id)
+            return
+        sizes = Sizes(end.output_bytes, end.runs_bytes)
+        if gap is not None:
+            sizes = await trio.to_thread.run_sync(copies.measure, self._jobs_dir / job_id, limiter=self._limiter)
+        self._settle(job_id, sizes)
+
+    async def _correct(self, end: EndedThere, gap: Gap | None, clock: remotereports.Clock) -> bool:
+        """The truth about a job that is on record as ended; whether it is this worker's."""
+        while True:
+            try:
+                job = await self._sink.find(end.job_id)
+                if job is None or job.worker != self._host.worker:
+                    return False
+                if job.state is JobState.LOST:
+                    await self._mirror.sync(end.job_id)
+                    told = remotereports.ended(job, end, clock, worker=self._name(), gap=gap)
+                    if await self._sink.correct(end.job_id, told):
+                        _log.info("job %s was lost, and worker %s has told how it ended", end.job_id, self._name())
+                return True
+            except StoreError as error:
+                _log.error("job %s: its end could not be saved: %s", end.job_id, error)
+                await trio.sleep(_RETRY_S)
+
+    def _settle(self, job_id: str, sizes: Sizes) -> None:
+        """The end of a job, and all of its files, are safe here."""
+        self._given.discard(job_id)
+        self._halts.pop(job_id, None)
+        self._mirror.drop(job_id)
+        self._ledger.synced(job_id, output=sizes.output, runs=sizes.runs)
+        self._ledger.recorded(job_id)
+        self._ring()
+
+    def _drop(self, job_id: str) -> None:
+        """Nothing of a job is wanted, or known."""
+        self._given.discard(job_id)
+        self._halts.pop(job_id, None)
+        self._mirror.drop(job_id)
+        self._ledger.forget(job_id)
+        self._ring()
+
+    async def _missing(self, job_id: str) -> None:
+        """The worker has nothing of a job that it had decided to run."""
+        if self._own(job_id) is not None:
+            text = f"worker {self._name()} knows nothing of it any more"
+            self._sink.report(job_id, Ended(how="lost", text=text, finished_us=now_us()))
+            await self._sink.committed(job_id)
+        self._drop(job_id)
+
+    # -- jobs of which only the worker speaks --
+
+    async def _stranger(self, kept: Kept) -> None:
+        """Follow, release or forget a job that the worker has and that was not given to it by this server's life."""
+        job_id = kept.job_id
+        try:
+            job = await self._sink.find(job_id)
+            if job is None and self._host.restored:
+                _log.warning("job %s of worker %s has no record: taken in", job_id, self._name())
+                await self._sink.import_job(job_id, worker=self._host.worker)
+                job = await self._sink.find(job_id)
+            await self._judge(kept, job)
+        except StoreError as error:
+            _log.error("job %s of worker %s: %s", job_id, self._name(), error)  # it is asked for at the next connection
+
+    async def _judge(self, kept: Kept, job: Job | None) -> None:
+        job_id = kept.job_id
+        if job_id in self._ledger:
+            return  # it was given while we looked
+        own = job is not None and job.worker == self._host.worker
+        if job is not None and own and (not job.ended or job.state is JobState.LOST):
+            sizes = await trio.to_thread.run_sync(copies.measure, self._jobs_dir / job_id, limiter=self._limiter)
+            self.follow(job, sizes, input_kept=kept.input)
+        elif own:
+            self._ledger.release(job_id)
+        elif self._host.restored:
+            await self._older(job_id, job)
+        else:
+            _log.warning("worker %s has job %s, which is not its own: it is to forget it", self._name(), job_id)
+            self._ledger.forget(job_id)
+
+    async def _older(self, job_id: str, job: Job | None) -> None:
+        """A job that was given to the worker after the backup was made: what is on record of it is out of date."""
+        if job is not None and job.state is JobState.QUEUED:
+            _log.warning("job %s waits, but worker %s was given it: it is its own", job_id, self._name())
+            await self._place(job_id, self._host.worker)
+        else:
+            _log.warning("worker %s has job %s, which is on record elsewhere: left alone", self._name(), job_id)
+
+    # -- what the mirror tells --
+
+    def _taken(self, append: Append) -> None:
+        self._ledger.taken(append)
+        self._ring()
+
+    def _synced(self, job_id: str, sizes: Sizes) -> None:
+        self._ledger.synced(job_id, output=sizes.output, runs=sizes.runs)
+        self._ring()
+
+    def _stall(self, job_ids: frozenset[str], note: str) -> None:
+        for job_id in job_ids - self._stalled:
+            if self._own(job_id) is not None:
+                self._sink.report(job_id, Noted(note=note))
+        for job_id in self._stalled - job_ids:
+            if self._own(job_id) is not None:
+                self._sink.report(job_id, Noted(note=None))
+        self._stalled = job_ids
