@@ -32,21 +32,22 @@ from jobdeck_server.core.executor import Executor
 from jobdeck_server.core.executorfiles import Nonce
 from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.jobs import JobCore
+from jobdeck_server.core.localworker import LocalWorker, load_id
 from jobdeck_server.core.placement import Placement
 from jobdeck_server.core.scheduler import Scheduler
 from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store, StoreError
-from jobdeck_server.core.workers import LocalWorker, Workers, load_id
+from jobdeck_server.core.workers import Workers
 from jobdeck_server.dialects.jobrunner import Jobrunner
 from jobdeck_server.dialects.scheduler import SchedulerApi
 from jobdeck_server.dialects.v1.service import About, Service
 from jobdeck_server.dialects.webgme.service import webgme
-from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.base import WORKER
+from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.engines.outside import OutsideEngine
-from jobdeck_server.engines.several import Engines
 from jobdeck_server.engines.remote import RemoteEngine
+from jobdeck_server.engines.several import Engines
 from jobdeck_server.engines.workshop import Workshop
 from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
 from jobdeck_server.guard.guard import Guard
@@ -71,8 +72,8 @@ _log = logging.getLogger("jobdeck")
 _CLOSE_LIMIT_S = 20.0
 _STOP_LIMIT_S = 60.0
 _REFUSED = 2
-
 _RESTORED = "restored"  # why nothing may leave the queue
+
 
 def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = None) -> int:
     """Serve until SIGTERM or SIGINT, or until ``until`` returns.
@@ -175,8 +176,8 @@ class Parts:
     executor: Executor
     nonce: Nonce
     workers: Workers
-
     remote: RemoteEngine
+
 
 async def _start_parts(
     settings: Settings, store: Store, growth: Growth, nonce: Nonce, address: tuple[str, int], nursery: trio.Nursery
@@ -205,22 +206,22 @@ async def _start_parts(
     executor = Executor(core)
     outside.ends = executor.ends
     workshop.ledger, workshop.output = executor.segments, core.output
-    await executor.load()
     remote.hold = lambda on: core.admission.pause(_RESTORED, on=on)
+    await executor.load()
     worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
     name = settings.worker_name or socket.gethostname()
     machine = LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*address))
     await machine.load()
     workers = Workers(core, machine)
-    placement = Placement(core, workers)
     workers.restoration = remote
+    placement = Placement(core, workers)
     nursery.start_soon(workers.run)
     await nursery.start(placement.run)
     nursery.start_soon(growth.run)
     await nursery.start(core.run)
     await nursery.start(engine.run, core)
-    await recovery.recover(core)
     remote.open(workers, partial(_place, core))
+    await recovery.recover(core)
     placement.open()
     await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
@@ -299,8 +300,8 @@ class Front:
                 parts.workers,
                 about,
                 events_socket=EventsChannel(core).answer,
-                dialects=lambda: self._dialects,
                 worker_socket=WorkerChannel(parts.remote, settings, holds=guard.holds).answer,
+                dialects=lambda: self._dialects,
             ).dialect(),
             webgme(blobs, parts.executor, parts.nonce),
             SchedulerApi(

@@ -76,7 +76,7 @@ class Service:
                 *Jobs(self._core, self._workers).routes(),
                 *LogLines(self._core).routes(),
                 *BlobRoutes(self._blobs).routes(),
-                *WorkerRoutes(self._workers).routes(),
+                *WorkerRoutes(self._workers, body_limit_bytes=self._core.settings.body_limit_bytes).routes(),
                 *routes,
             ),
             failure=failure,
@@ -95,6 +95,7 @@ class Service:
                 "counts": {state.value: count for state, count in core.counts.items()},
                 "running_limit": core.settings.running_limit_count,
                 "last_event": core.events.last,
+                "restored": self._workers.restored,
             }
         )
 
@@ -102,11 +103,11 @@ class Service:
         """The stream; a plain GET is told to upgrade."""
         return await self._events_socket(request)
 
-    async def health(self, request: Request) -> Response:
     async def worker(self, request: Request) -> Answer:
         """The channel of a worker; a plain GET is told to upgrade."""
         return await self._worker_socket(request)
 
+    async def health(self, request: Request) -> Response:
         """200 as long as requests are answered; needs no token."""
         return Response(headers=(("Content-Type", "application/json"),), body=b'{"status":"SUCCESS"}')
 
