@@ -143,6 +143,8 @@ class Certificates:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2: costs much, asked for by nobody
+        # A client that ends its side without saying so can still be answered; see ``tls`` for why that is safe.
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
         context.set_alpn_protocols(["http/1.1"])
         self._load_own(context)
         if self._client_ca is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
 
 import click
@@ -12,19 +12,34 @@ import trio
 
 from jobdeck_client import (
     BadAddressError,
+    BadTrustError,
     Client,
     ClientError,
     NotAllowedError,
+    TlsError,
+    Trust,
     UnreachableError,
     find_server,
     find_token,
+    find_trust,
 )
 from jobdeck_tui.terminal import note
 from jobdeck_tui.words import FAILED_ITSELF
 
-__all__ = ["LISTING", "RUNNING", "Failures", "Where", "call", "json_option", "server_options"]
+__all__ = [
+    "LISTING",
+    "RUNNING",
+    "Failures",
+    "TrustFiles",
+    "Where",
+    "call",
+    "given_files",
+    "json_option",
+    "server_options",
+]
 
 _INTERRUPTED = 130
+_FILES = "jobdeck.trust"
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -44,15 +59,43 @@ RUNNING = Failures(refused=FAILED_ITSELF, unreachable=FAILED_ITSELF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrustFiles:
+    """The files of TLS, as given by the flags of a command."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def trust(self, server: str | None) -> Trust:
+        """What TLS to the server stands on that ``find_server`` finds for the same argument.
+
+        Raises:
+            BadTrustError: A file cannot be used.
+        """
+        return find_trust(server=server, ca=self.ca, cert=self.cert, key=self.key)
+
+
+def given_files() -> TrustFiles:
+    """Those of the command that runs: every command takes them, and none but ``call`` looks at them."""
+    context = click.get_current_context(silent=True)
+    return TrustFiles(**(context.meta.get(_FILES, {}) if context is not None else {}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
     """Which server a command is to talk to, as given by its flags."""
 
     server: str | None
     token_file: str | None
+    files: TrustFiles = field(default_factory=given_files)
 
 
 def server_options(command: F) -> F:
-    """Add ``--server`` and ``--token-file``, given to the command as ``server`` and ``token_file``."""
+    """Add what says which server is meant.
+
+    ``--server`` and ``--token-file`` are given to the command as ``server`` and ``token_file``; the files of TLS are
+    kept for ``given_files``.
+    """
     server = click.option(
         "--server",
         metavar="URL",
@@ -63,7 +106,39 @@ def server_options(command: F) -> F:
         metavar="FILE",
         help="The file with your token. Default: JOBDECK_TOKEN_FILE, else ~/.config/jobdeck/token if there is one.",
     )
-    return server(token_file(command))
+    return server(token_file(_trust_options(command)))
+
+
+def _trust_options(command: F) -> F:
+    ca = click.option(
+        "--ca",
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep,
+        help="For https://: the CA to trust, a PEM file. Default: JOBDECK_CA, else the system's; for your own server "
+        "the certificate that it shows.",
+    )
+    cert = click.option(
+        "--client-cert",
+        "cert",
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep,
+        help="Your certificate, for a server that asks for one, a PEM file. Default: JOBDECK_CLIENT_CERT, else none.",
+    )
+    key = click.option(
+        "--client-key",
+        "key",
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep,
+        help="The key of that certificate. Default: JOBDECK_CLIENT_KEY, else it is in the same file.",
+    )
+    return ca(cert(key(command)))
+
+
+def _keep(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    context.meta.setdefault(_FILES, {})[option.name] = value
 
 
 def json_option(text: str) -> Callable[[F], F]:
@@ -76,7 +151,8 @@ def call(where: Where, task: Callable[[Client], Awaitable[int]], failures: Failu
 
     async def with_client() -> int:
         server = find_server(where.server)
-        async with Client(server, find_token(where.token_file)) as client:
+        trust = where.files.trust(where.server)
+        async with Client(server, find_token(where.token_file), trust=trust) as client:
             return await task(client)
 
     code = 0
@@ -100,10 +176,11 @@ def _first(group: BaseExceptionGroup[ClientError]) -> ClientError:
 def _tell(error: ClientError, failures: Failures) -> int:
     note(str(error))
     if isinstance(error, UnreachableError):
-        note("Start one with: jobdeck serve")
+        if not isinstance(error, TlsError):
+            note("Start one with: jobdeck serve")
         return failures.unreachable
     if isinstance(error, NotAllowedError):
         note("Make a token where the server runs (jobdeck token create) and name its file with --token-file.")
-    if isinstance(error, BadAddressError):
+    if isinstance(error, BadAddressError | BadTrustError):
         return failures.refused if failures is RUNNING else 2
     return failures.refused

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import click
 
-from jobdeck_client import BadAddressError, NotAllowedError, find_server, find_token
-from jobdeck_tui.commands.common import server_options
+from jobdeck_client import BadAddressError, BadTrustError, NotAllowedError, TlsError, find_server, find_token
+from jobdeck_tui.commands.common import TrustFiles, given_files, server_options
 from jobdeck_tui.console.embedded import NoServerError, answers, embedded_server
 from jobdeck_tui.console.main import Ask, Left, run
 from jobdeck_tui.terminal import note
@@ -59,6 +59,7 @@ def console(
         read_only=read_only,
         picture=None if picture is None else Path(picture),
         size=(int(match[1]), int(match[2])),
+        files=given_files(),
     )
 
 
@@ -70,6 +71,7 @@ def open_console(
     read_only: bool = False,
     picture: Path | None = None,
     size: tuple[int, int] = (100, 30),
+    files: TrustFiles | None = None,
 ) -> NoReturn:
     """Show the console and exit: with 0, 128 and the number of the signal that ended it, or as in ``main``."""
     if picture is None and not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -77,11 +79,12 @@ def open_console(
         sys.exit(_USAGE)
     try:
         url, token = find_server(server), find_token(token_file)
-        up = answers(url, token)
-    except (BadAddressError, NotAllowedError) as error:
+        trust = (files or TrustFiles()).trust(server)
+        up = answers(url, token, trust)
+    except (BadAddressError, BadTrustError, NotAllowedError, TlsError) as error:
         note(str(error))
-        sys.exit(_REFUSED)
-    ask = Ask(url=url, token=token, job=job, read_only=read_only, picture=picture, size=size)
+        sys.exit(_UNREACHABLE if isinstance(error, TlsError) else _REFUSED)
+    ask = Ask(url=url, token=token, trust=trust, job=job, read_only=read_only, picture=picture, size=size)
     if up or server is not None or os.environ.get("JOBDECK_SERVER"):
         if picture is not None and not up:
             note(f"No jobdeck server answers at {url}.")
@@ -93,10 +96,13 @@ def open_console(
 
 def _embedded(ask: Ask) -> int:
     try:
-        with embedded_server(ask.token) as url:
+        with embedded_server(ask.token, ask.trust) as url:
             left = run(replace(ask, url=url))
     except NoServerError as error:
         note(f"No server answers, and none could be started: {error}")
+        return _UNREACHABLE
+    except TlsError as error:
+        note(str(error))
         return _UNREACHABLE
     _say_goodbye(left)
     return left.code

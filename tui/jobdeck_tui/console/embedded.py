@@ -15,10 +15,12 @@ from typing import IO, TYPE_CHECKING
 
 import trio
 
-from jobdeck_client import Client, ClientError, NotAllowedError, find_server
+from jobdeck_client import Client, ClientError, NotAllowedError, TlsError, find_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from jobdeck_client import Trust
 
 __all__ = ["NoServerError", "answers", "embedded_server"]
 
@@ -35,28 +37,29 @@ class NoServerError(Exception):
     """No server could be started; ``str()`` of it is what it said."""
 
 
-def answers(url: str, token: str | None) -> bool:
+def answers(url: str, token: str | None, trust: Trust | None = None) -> bool:
     """Whether a server answers there now.
 
     Raises:
         NotAllowedError: One does, and refuses the token.
+        TlsError: One does, and it or this client is not trusted.
     """
 
     async def ask() -> bool:
-        async with Client(url, token, timeout_s=_ANSWER_LIMIT_S) as client:
+        async with Client(url, token, trust=trust, timeout_s=_ANSWER_LIMIT_S) as client:
             await client.info()
         return True
 
     try:
         return trio.run(ask)
-    except NotAllowedError:
+    except (NotAllowedError, TlsError):
         raise
     except ClientError:
         return False
 
 
 @contextmanager
-def embedded_server(token: str | None) -> Iterator[str]:
+def embedded_server(token: str | None, trust: Trust | None = None) -> Iterator[str]:
     """The base URL of a server that lasts as long as the block.
 
     Raises:
@@ -65,11 +68,11 @@ def embedded_server(token: str | None) -> Iterator[str]:
     with tempfile.TemporaryFile() as log:
         process = _start(log)
         try:
-            url = _url(process, token)
+            url = _url(process, token, trust)
             if url is None and b"cannot listen" in _said(log):
                 # The usual port is somebody else's: any other will do, since server.json tells it.
                 process = _start(log, *_ANY_PORT)
-                url = _url(process, token)
+                url = _url(process, token, trust)
             if url is None:
                 raise NoServerError(_said(log).decode("utf-8", "replace").strip() or "it does not answer")
             yield url
@@ -88,12 +91,12 @@ def _start(log: IO[bytes], *flags: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _url(process: subprocess.Popen[bytes], token: str | None) -> str | None:
+def _url(process: subprocess.Popen[bytes], token: str | None, trust: Trust | None) -> str | None:
     """Where it answers; None if it ended, or did not answer in time."""
     end_s = time.monotonic() + _START_LIMIT_S
     while process.poll() is None and time.monotonic() < end_s:
         url = find_server()
-        if answers(url, token):
+        if answers(url, token, trust):
             return url
         time.sleep(_LOOK_EVERY_S)
     return None

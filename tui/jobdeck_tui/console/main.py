@@ -23,6 +23,7 @@ from jobdeck_tui.console.picture import take
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jobdeck_client import Trust
     from jobdeck_tui.console.picture import Size
 
 __all__ = ["Ask", "Left", "run"]
@@ -37,6 +38,7 @@ class Ask:
     Attributes:
         url: Of the server.
         token: To show to it, None for none.
+        trust: For TLS.
         job: A job to open at once, by its id or the beginning of one.
         read_only: Nothing can be changed from it.
         picture: Show nothing: write a picture of what would be seen to this file, and end.
@@ -45,6 +47,7 @@ class Ask:
 
     url: str
     token: str | None = None
+    trust: Trust | None = None
     job: str | None = None
     read_only: bool = False
     picture: Path | None = None
@@ -67,7 +70,7 @@ def run(ask: Ask) -> Left:
 
 async def _run(ask: Ask) -> Left:
     loop = asyncio.get_running_loop()
-    client = Client(ask.url, ask.token)
+    client = Client(ask.url, ask.token, trust=ask.trust)
     app = ConsoleApp(ask.url, opened=ask.job)
     async with trio_side(app.crashed) as guest:
         deck = Deck(client, app.take_state, read_only=ask.read_only)
