@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobdeck_keeper import records
-from jobdeck_protocol.workermirror import Sizes
+from jobdeck_protocol.workermirror import NOTHING, Sizes
 from jobdeck_protocol.workerreports import Ended
 from jobdeck_protocol.workerwords import RECORD_BYTES, How
 from jobdeck_server.worker.lives import write_durably
@@ -96,6 +96,14 @@ class JobFiles:
         output = _size(self.folder(job_id) / "output")
         runs = _size(self.folder(job_id) / "runs")
         return Sizes(output, runs - runs % RECORD_BYTES)
+
+    def grown(self, job_id: str) -> Sizes:
+        """What of a running job's files may be told: nothing before the first record of the index.
+
+        Its header is written ahead of need and once more when the job starts, so before that it may still change.
+        """
+        found = self.sizes(job_id)
+        return found if found.runs > records.HEADER.size else NOTHING
 
     def input_bytes(self, job_id: str) -> int:
         """How much of standard input is kept."""

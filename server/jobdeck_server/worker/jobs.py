@@ -196,7 +196,7 @@ class WorkerJobs:
                     self._growth.attach(watch, path)
                 except OSError:
                     limit_s = _DEAF_LOOK_S  # the user's limit of inotify watches is reached
-                self._agent.jobs.grew(job_id, *self._files.sizes(job_id))
+                self._agent.jobs.grew(job_id, *self._files.grown(job_id))
                 self._changed()
                 with trio.move_on_after(limit_s):
                     await event.wait()
@@ -344,7 +344,7 @@ class WorkerJobs:
     def _keep_running(self, job_id: str) -> None:
         if job_id in self._agent.jobs or job_id in self._running:
             return
-        state, sizes = State(job_id=job_id), self._files.sizes(job_id)
+        state, sizes = State(job_id=job_id), self._files.grown(job_id)
         kept = self._files.input_bytes(job_id)
         self._agent.jobs.keep(job_id, state=state, end=None, output=sizes.output, runs=sizes.runs, input_kept=kept)
         self._follow(job_id, state)

@@ -25,7 +25,7 @@ from jobdeck_protocol.errors import LocalWireError
 from jobdeck_protocol.workeragent import WorkerAgent
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.growth import Growth, hears_splice
-from jobdeck_server.core.workers import load_id
+from jobdeck_server.core.localworker import load_id
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.worker.bell import Bell
 from jobdeck_server.worker.jobfiles import JobFiles
@@ -81,7 +81,7 @@ async def work(settings: Settings, worker: WorkerSettings) -> None:
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
-                parts = await _start_parts(settings, worker, growth, nursery)
+                parts = await assemble(settings, worker, growth, nursery)
                 await _leave_at(signals, parts, worker)
                 nursery.cancel_scope.cancel()
     finally:
@@ -91,7 +91,7 @@ async def work(settings: Settings, worker: WorkerSettings) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
+class Parts:
     """What a worker is made of, as far as its leaving goes."""
 
     agent: WorkerAgent
@@ -100,7 +100,7 @@ class _Parts:
     bell: Bell
 
 
-async def _start_parts(settings: Settings, worker: WorkerSettings, growth: Growth, nursery: trio.Nursery) -> _Parts:
+async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, nursery: trio.Nursery) -> Parts:
     """Everything at work: the new life on disk, every job found in its place, and only then the first connection."""
     worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
     lives = await trio.to_thread.run_sync(Lives, settings.data_dir)
@@ -126,7 +126,7 @@ async def _start_parts(settings: Settings, worker: WorkerSettings, growth: Growt
     _log.info("worker %s (%s): %s", worker.name, worker_id, _found(jobs.running_count, len(agent.jobs)))
     nursery.start_soon(keep_up, files, worker)
     nursery.start_soon(uplink.run)
-    return _Parts(agent=agent, jobs=jobs, uplink=uplink, bell=bell)
+    return Parts(agent=agent, jobs=jobs, uplink=uplink, bell=bell)
 
 
 def _found(running_count: int, kept_count: int) -> str:
@@ -137,7 +137,7 @@ def _found(running_count: int, kept_count: int) -> str:
 # -- leaving --
 
 
-async def _leave_at(signals: AsyncIterator[int], parts: _Parts, worker: WorkerSettings) -> None:
+async def _leave_at(signals: AsyncIterator[int], parts: Parts, worker: WorkerSettings) -> None:
     """Wait for a signal; then, unless a second one comes, for the end of all jobs."""
     number = await anext(signals)
     name = signal.Signals(number).name
@@ -168,7 +168,7 @@ async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _all_over(parts: _Parts, worker: WorkerSettings) -> None:
+async def _all_over(parts: Parts, worker: WorkerSettings) -> None:
     """Wait until no job runs and the server has all of them, or there was no connection for a while."""
     while True:
         event, limit_s = parts.bell.event, math.inf
