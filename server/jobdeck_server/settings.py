@@ -73,6 +73,7 @@ class Settings:
     running_limit_count: int = 64  # on this machine; the rest wait in order. 0: it runs nothing itself
     spread_jobs: bool = False  # what waits for this machine alone may run on other workers
     queued_limit_count: int = 100_000
+    ended_memory_bytes: int = 4 * MIB  # of records of ended jobs that are held in memory since somebody asks for them
     step_limit_count: int = 64
     command_limit_bytes: int = 128 * KIB - 1  # the kernel's own limit of one argument (MAX_ARG_STRLEN) less its NUL
     argument_limit_count: int = 4096

@@ -44,12 +44,17 @@ class Snapshot:
 
 
 class EventLog:
-    """See the top of this file. ``load`` first."""
+    """See the top of this file. ``load`` first.
+
+    Attributes:
+        listeners: Called with all events as they are told, before anybody else hears of them.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._recent: deque[Event] = deque(maxlen=_MEMORY_COUNT)
         self._bell = trio.Event()
+        self.listeners: list[Callable[[Sequence[Event]], None]] = []
         self.store_id = ""
         self.first = 1
         self.last = 0
@@ -64,6 +69,8 @@ class EventLog:
         if events:
             self._recent.extend(events)
             self.last = events[-1].n
+            for listener in self.listeners:
+                listener(events)
             self._bell.set()
             self._bell = trio.Event()
 

@@ -9,7 +9,8 @@ The life of a job here:
 
 trio runs one task at a time: a check and a change without an ``await`` between them cannot be torn, so state changes
 are plain ``def`` methods and there are no locks. Jobs that have not ended are held in memory, ended ones in the
-database alone. The core knows no HTTP, and no engine but by its interface.
+database, and in memory for a while once somebody asks for them. The core knows no HTTP, and no engine but by its
+interface.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import trio
 from jobdeck_protocol.job import JobState, move
 from jobdeck_server.core import journal, looking, recovery, removal, requests
 from jobdeck_server.core.admission import Admission
+from jobdeck_server.core.ended import EndedJobs
 from jobdeck_server.core.errors import ConflictError, UnknownJobError
 from jobdeck_server.core.intake import Intake
 from jobdeck_server.core.lines import Lines
@@ -64,6 +66,7 @@ class JobCore:
         self._register = Register(growth)
         self.counts = self._register.counts
         self._live = self._register.jobs
+        self._ended = EndedJobs(store, events, limit_bytes=settings.ended_memory_bytes)
         self._saver = Saver(store, events, self._live, settings)
         self._stopper = Stopper(engine)
         self.admission = Admission(engine, settings)
@@ -175,7 +178,7 @@ class JobCore:
         live = self._live.get(job_id)
         if live is not None:
             return live.job
-        job = await self.store.read(lambda connection: journal.find_job(connection, job_id))
+        job = await self._ended.get(job_id)
         live = self._live.get(job_id)  # it may have been accepted while the thread was looking
         if live is not None:
             return live.job

@@ -153,6 +153,12 @@ def find_job(connection: sqlite3.Connection, job_id: str) -> Job | None:
     return None if found is None else _job(found[0])
 
 
+def find_sized(connection: sqlite3.Connection, job_id: str) -> tuple[Job, int] | None:
+    """A job by its id, and how many bytes its record has."""
+    found = connection.execute("select record from job where id = ?", (job_id,)).fetchone()
+    return None if found is None else (_job(found[0]), len(found[0]))
+
+
 def find_spec(connection: sqlite3.Connection, job_id: str) -> dict[str, Any]:
     """What the engine was given to run a job; empty if it is not known."""
     found = connection.execute("select spec from job where id = ?", (job_id,)).fetchone()
