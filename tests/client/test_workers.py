@@ -6,6 +6,7 @@ import pytest
 
 from jobdeck_client import Client, NotFoundError, ServerFaultError, Workers
 from jobdeck_client.requests import Requests
+from jobdeck_client.trust import Trust
 from jobdeck_protocol.workerinfo import WorkerState
 
 
@@ -30,7 +31,7 @@ async def test_what_is_no_list_is_the_servers_fault(monkeypatch: pytest.MonkeyPa
         return answer
 
     monkeypatch.setattr(Requests, "ask", ask)
-    workers = Workers(Requests("http://127.0.0.1:1", None, timeout_s=1))
+    workers = Workers(Requests("http://127.0.0.1:1", None, timeout_s=1, trust=Trust()))
     with pytest.raises(ServerFaultError):
         await workers.all()
     with pytest.raises(ServerFaultError):

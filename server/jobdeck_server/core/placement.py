@@ -116,6 +116,7 @@ class Placement:
         core.observers.append(self._job_changed)
         workers.observers.append(self._worker_changed)
         workers.tally = self.tally
+        workers.is_going = self.is_going
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the tasks that place jobs, until cancelled."""
@@ -140,22 +141,15 @@ class Placement:
         for entry in list(self._queue):
             self._dispatch(entry)
 
-    async def assign(self, job_id: str, worker_id: str) -> None:
-        """A job that waits has turned out to be a worker's already.
-
-        Raises:
-            ConflictError: It does not wait any more.
-            StoreError: The database would not take it now; the job is that worker's all the same.
-        """
-        live = self._core.live(job_id)
-        if live is None:
-            raise ConflictError(f"Job {job_id} does not wait any more.")
-        await self._core.place(live, engine=WORKER, worker=worker_id)
-
     def tally(self, worker_id: str) -> tuple[int, int]:
         """How many jobs a worker elsewhere has, and how many wait for it by its name."""
         site = self._sites.get(worker_id)
         return 0 if site is None else len(site.jobs), self._queue.count(_OWN + worker_id)
+
+    def is_going(self, job_id: str) -> bool:
+        """Whether a job that is still QUEUED has its slot elsewhere already."""
+        entry = self._entries.get(job_id)
+        return entry is not None and entry.going
 
     # -- jobs --
 

@@ -51,6 +51,16 @@ def check_program(command: str, *, search: str, folder: str) -> None:
         raise BadRequestError(f"exec: {quoted(command)}: executable file not found in $PATH", field="command")
 
 
+def check_name(command: str) -> None:
+    """See that a command can be asked for at all, wherever that is: no file is looked at.
+
+    Raises:
+        BadRequestError: It cannot; the words are those of ``check_program``.
+    """
+    if not command or _fault_of_name(command) is not None:
+        check_program(command, search="", folder="/")
+
+
 def check_script(command: str, path: str, *, commands: Collection[str], folder: str) -> None:
     """See that a command is one of those that may run, and that it is given a script of a folder.
 
@@ -95,6 +105,13 @@ def _quoted(character: str) -> str:
     if number < 0x80 or number in _BYTES:
         return f"\\x{number & 0xFF:02x}"
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def _fault_of_name(command: str) -> str | None:
+    try:
+        return "NUL" if b"\0" in os.fsencode(command) else None
+    except UnicodeEncodeError as error:
+        return error.reason
 
 
 def _fault(path: str) -> str | None:

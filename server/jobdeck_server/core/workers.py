@@ -88,6 +88,7 @@ class Workers:
     Attributes:
         observers: Called with the id of each worker that has come, changed or gone, at once.
         tally: How many jobs a worker that is not the machine's own runs, and how many wait for it by its name.
+        is_going: Whether a job that is still QUEUED has its slot elsewhere already.
         restoration: See there; None if nobody knows.
     """
 
@@ -100,6 +101,7 @@ class Workers:
         self.run = self._news.run
         self.observers: list[Callable[[str], None]] = []
         self.tally: Callable[[str], tuple[int, int]] | None = None
+        self.is_going: Callable[[str], bool] = lambda _job_id: False
         self.restoration: Restoration | None = None
 
     def join(self, source: Source) -> None:

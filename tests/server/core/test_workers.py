@@ -7,22 +7,33 @@ import stat
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
-from jobdeck_protocol.job import JobState
+from jobdeck_protocol.job import Job, JobState
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState, from_wire, to_wire
+from jobdeck_server.core import workernews
 from jobdeck_server.core.datadir import DataDirError
-from jobdeck_server.core.errors import ConflictError, UnavailableError, UnknownJobError, UnknownWorkerError
+from jobdeck_server.core.errors import (
+    BadRequestError,
+    ConflictError,
+    UnavailableError,
+    UnknownJobError,
+    UnknownWorkerError,
+)
+from jobdeck_server.core.events import Snapshot
 from jobdeck_server.core.localworker import LocalWorker, load_id
 from jobdeck_server.core.scheduler import Scheduler
+from jobdeck_server.core.store import StoreError
 from jobdeck_server.core.workers import Workers
-from jobdeck_server.engines.base import Started, Stop
-from tests.server.core.harness import BOOT, Bench, bench, shell
+from jobdeck_server.engines.base import WORKER, Ended, Report, Started, Stop
+from tests.server.core.harness import BOOT, Bench, bench, shell, take, until
+from tests.server.core.workerbench import LOCAL, Fixed, Yard, worker, worker_id, yard
 
-LOCAL = "11111111-1111-4111-8111-111111111111"
 OTHER = WorkerInfo(id="22222222-2222-4222-8222-222222222222", name="other", labels=("gpu",), slots_count=2)
 
 
@@ -67,26 +78,6 @@ def test_a_worker_on_the_wire() -> None:
 
 
 # -- the registry --
-
-
-@dataclass
-class Fixed:
-    """A worker that the test decides about."""
-
-    info: WorkerInfo
-    forgotten: bool = False
-
-    def tell(self) -> WorkerInfo:
-        return self.info
-
-    async def drain(self, *, on: bool) -> None:
-        self.info = replace(self.info, state=WorkerState.DRAINING if on else WorkerState.ONLINE)
-
-    async def rename(self, name: str) -> None:
-        self.info = replace(self.info, name=name)
-
-    async def forget(self) -> None:
-        self.forgotten = True
 
 
 @asynccontextmanager
@@ -140,6 +131,161 @@ async def test_workers_by_what_people_call_them(tmp_path: Path) -> None:
         assert workers.resolve("22222222-3").id.startswith("22222222-3333")
 
 
+# -- what is told of them --
+
+
+async def told(made: Yard, since: int, count: int) -> list[tuple[str, str, str]]:
+    """The next events of workers: kind, id and name or state."""
+    with trio.fail_after(5):
+        events = await take(made.core.events, since, count)
+    return [
+        (each.kind, each.data["id"], each.data.get("state", "")) for each in events if not isinstance(each, Snapshot)
+    ]
+
+
+async def test_changes_are_told_as_events_and_what_passes_is_not(tmp_path: Path) -> None:
+    source = worker(0)
+    async with yard(tmp_path) as made:
+        since = made.core.events.last
+        made.join(source)
+        assert await told(made, since, 1) == [("worker", worker_id(0), "online")]
+        source.info = replace(source.info, load=3.0, seen_us=5, free_bytes=7, clock_skew_us=9, running_count=1)
+        made.workers.changed(source)
+        source.info = replace(source.info, state=WorkerState.UNREACHABLE)
+        made.workers.changed(source)
+        made.workers.changed(worker(1))  # who never came
+        assert await told(made, since + 1, 1) == [("worker", worker_id(0), "unreachable")]
+        made.workers.leave(source)
+        assert await told(made, since + 2, 1) == [("worker_removed", worker_id(0), "")]
+        await made.workers.drain("here", on=True)
+        assert await told(made, since + 3, 1) == [("worker", LOCAL, "draining")]
+
+
+async def test_of_several_changes_at_once_the_last_is_told(tmp_path: Path) -> None:
+    source = worker(0)
+    async with yard(tmp_path) as made:
+        since = made.core.events.last
+        made.join(source)
+        for state in (WorkerState.UNREACHABLE, WorkerState.ONLINE, WorkerState.DRAINING):
+            source.info = replace(source.info, state=state)
+            made.workers.changed(source)
+        await made.workers.drain("here", on=True)
+        assert await told(made, since, 2) == [("worker", worker_id(0), "draining"), ("worker", LOCAL, "draining")]
+
+
+async def test_news_that_the_database_would_not_take_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workernews, "_RETRY_S", 0.01)
+    async with yard(tmp_path) as made:
+        since, commit = made.core.events.last, made.core.events.commit
+        refused = trio.Event()
+
+        async def refuse(*_: object, **__: object) -> object:
+            refused.set()
+            raise StoreError("disk full")
+
+        monkeypatch.setattr(made.core.events, "commit", refuse)
+        first, second = worker(0), worker(1)
+        made.join(first, second)
+        await refused.wait()
+        made.workers.leave(first)
+        monkeypatch.setattr(made.core.events, "commit", commit)
+        assert {each[:2] for each in await told(made, since, 2)} == {
+            ("worker", worker_id(1)),
+            ("worker_removed", worker_id(0)),
+        }
+
+
+# -- what an admin does --
+
+
+async def test_drain_and_rename(tmp_path: Path) -> None:
+    source = worker(0)
+    async with yard(tmp_path, source) as made:
+        assert (await made.workers.drain("w0", on=True)).state is WorkerState.DRAINING
+        assert (await made.workers.drain("w0", on=False)).state is WorkerState.ONLINE
+        assert (await made.workers.rename("w0", "far away")).name == "far away"
+        for name in ("", " x", "x\n", "x" * 101, "a\0b"):
+            with pytest.raises(BadRequestError) as caught:
+                await made.workers.rename("far away", name)
+            assert caught.value.field == "name"
+        with pytest.raises(UnknownWorkerError):
+            await made.workers.drain("w0", on=True)
+        with pytest.raises(ConflictError, match="--worker-name"):
+            await made.workers.rename("here", "x")
+        for force in (False, True):
+            with pytest.raises(ConflictError, match="cannot be forgotten"):
+                await made.workers.forget("here", force=force)
+
+
+async def test_a_worker_that_is_needed_is_only_forgotten_by_force(tmp_path: Path) -> None:
+    source = worker(0, slots_count=1)
+    async with yard(tmp_path, source) as made:
+        with pytest.raises(ConflictError, match="is connected"):
+            await made.workers.forget("w0", force=False)
+        request = shell("true", engine=WORKER, worker=worker_id(0))
+        runs, waits = [(await made.core.submit(request)).id for _ in range(2)]
+        await until(lambda: made.workers.find(worker_id(0)).running_count == 1)
+        made.core.report(runs, Started(started_us=1, step=0))
+        source.info = replace(source.info, state=WorkerState.UNREACHABLE)
+        made.workers.changed(source)
+        with pytest.raises(ConflictError, match="has 2 jobs"):
+            await made.workers.forget("w0", force=False)
+        await made.workers.forget("w0", force=True)
+        assert source.forgotten
+        lost, failed = await made.core.wait(runs), await made.core.wait(waits)
+        assert (lost.state, lost.error) == (JobState.LOST, "worker w0 was forgotten")
+        assert (failed.state, failed.error, failed.started_us) == (JobState.FAILED, "worker w0 was forgotten", None)
+        with pytest.raises(UnknownWorkerError):
+            made.workers.find(worker_id(0))
+
+
+async def test_a_worker_that_nobody_needs_is_forgotten(tmp_path: Path) -> None:
+    source = worker(0, state=WorkerState.OFFLINE)
+    async with yard(tmp_path, source) as made:
+        await made.workers.forget("w0", force=False)
+        assert [each.name for each in made.workers.all()] == ["here"]
+
+
+async def test_an_admin_lets_a_restored_server_go_on(tmp_path: Path) -> None:
+    async with yard(tmp_path, worker(0)) as made:
+        await made.workers.resume()  # nobody knows of any restoring
+
+        class Restored:
+            restored = True
+
+            async def resume(self) -> None:
+                self.restored = False
+                made.core.admission.pause("restored", on=False)
+
+        made.workers.restoration = Restored()
+        made.core.admission.pause("restored", on=True)
+        assert made.workers.restored
+        far = (await made.core.submit(shell("true", engine=WORKER, worker=worker_id(0)))).id
+        here = (await made.core.submit(shell("true"))).id
+        await made.workers.resume()
+        await until(lambda: {job_id for job_id, _ in made.engine.placed} == {far, here})
+        assert not made.workers.restored
+
+
+# -- which one a job asks for --
+
+
+async def test_a_job_may_ask_for_a_worker_by_any_of_its_names(tmp_path: Path) -> None:
+    async with yard(tmp_path, worker(0), worker(1)) as made:
+        for text in ("w0", worker_id(0), worker_id(0)[:8]):
+            placed = made.workers.placed(shell("true", worker=text))
+            assert (placed.worker, placed.engine) == (worker_id(0), WORKER)
+        placed = made.workers.placed(shell("true", worker="here"))
+        assert (placed.worker, placed.engine) == (LOCAL, "local")
+        assert made.workers.placed(shell("true")) == shell("true")
+        for text in ("", "nobody", worker_id(0)[:7]):
+            with pytest.raises(BadRequestError) as caught:
+                made.workers.placed(shell("true", worker=text))
+            assert caught.value.field == "worker"
+
+
 # -- the scheduler --
 
 
@@ -176,3 +322,103 @@ async def test_jobs_wait_for_a_slot_and_may_be_stopped_there(tmp_path: Path) -> 
         with pytest.raises(UnknownJobError):
             await scheduler.stop(LOCAL, "x")
         assert made.engine.stops in ([], [(first.id, Stop(signal=9, grace_s=0))])
+
+
+# -- the scheduler, elsewhere --
+
+
+@asynccontextmanager
+async def far(folder: Path, **changes: object) -> AsyncIterator[tuple[Yard, Fixed, Scheduler]]:
+    source = worker(0, slots_count=1)
+    async with yard(folder, source, **changes) as made:
+        yield made, source, Scheduler(made.core, made.workers)
+
+
+async def answer_of(made: Yard, scheduler: Scheduler, *reports: Report) -> Job:
+    """What ``start`` returns, its worker saying this about the job."""
+    found: list[Job] = []
+
+    async def start() -> None:
+        found.append(await scheduler.start(worker_id(0), "sh", "x.sh"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(start)
+        await until(lambda: bool(made.engine.placed))
+        await trio.testing.wait_all_tasks_blocked()
+        assert found == []
+        for report in reports:
+            made.core.report(made.engine.placed[-1][0], report)
+    return found[0]
+
+
+async def test_a_start_elsewhere_is_answered_when_the_worker_has_started_it(tmp_path: Path) -> None:
+    async with far(tmp_path) as (made, _, scheduler):
+        job = await answer_of(made, scheduler, Started(started_us=1, step=0))
+        assert (job.state, job.worker, job.engine, job.steps[0].argv) == (
+            JobState.RUNNING,
+            worker_id(0),
+            WORKER,
+            ("sh", "x.sh"),
+        )
+        assert await scheduler.query(worker_id(0), job.id) == job
+
+
+async def test_what_a_worker_cannot_start_is_refused_in_its_words(tmp_path: Path) -> None:
+    text = 'exec: "sh": executable file not found in $PATH'
+    async with far(tmp_path) as (made, _, scheduler):
+        with pytest.RaisesGroup(pytest.RaisesExc(BadRequestError, check=lambda error: str(error) == text)):
+            await answer_of(made, scheduler, Ended(how="error", text=text, finished_us=2))
+
+
+async def test_a_job_that_has_failed_by_itself_was_started(tmp_path: Path) -> None:
+    async with far(tmp_path) as (made, _, scheduler):
+        job = await answer_of(made, scheduler, Ended(how="exit", code=3, started_us=1, finished_us=2))
+        assert (job.state, job.exit_code) == (JobState.FAILED, 3)
+
+
+async def test_a_worker_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    async with far(tmp_path, scheduler_start_wait_s=0.05) as (_, _, scheduler):
+        with trio.fail_after(5):
+            assert (await scheduler.start(worker_id(0), "sh", "")).state is JobState.STARTING
+
+
+async def test_a_job_that_waits_for_a_slot_elsewhere_is_accepted_at_once(tmp_path: Path) -> None:
+    async with far(tmp_path, scheduler_start_wait_s=60) as (made, source, scheduler):
+        await made.core.submit(shell("true", engine=WORKER, worker=worker_id(0)))
+        with trio.fail_after(5):
+            assert (await scheduler.start(worker_id(0), "sh", "")).state is JobState.QUEUED
+            source.info = replace(source.info, state=WorkerState.DRAINING, slots_count=9)
+            made.workers.changed(source)
+            job = await scheduler.start(worker_id(0), "sh", "")
+        assert job.state is JobState.QUEUED
+        await scheduler.stop(worker_id(0), job.id)
+        assert (await scheduler.query(worker_id(0), job.id)).state is JobState.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("", "exec: no command"),
+        ("a\0b", 'exec: "a\\x00b": executable file not found in $PATH'),
+        ("./\0", "fork/exec ./\0: invalid argument"),
+        ("\ud800", 'exec: "\\ud800": executable file not found in $PATH'),
+    ],
+)
+async def test_what_nobody_could_run_is_refused_before_it_is_sent(tmp_path: Path, command: str, text: str) -> None:
+    async with far(tmp_path) as (made, _, scheduler):
+        for each in (worker_id(0), LOCAL):
+            with pytest.raises(BadRequestError) as caught:
+                await scheduler.start(each, command, "x")
+            assert str(caught.value) == text
+        assert made.engine.launched == []
+
+
+@pytest.mark.parametrize("state", [WorkerState.UNREACHABLE, WorkerState.OFFLINE])
+async def test_a_worker_that_is_away_refuses_everything(tmp_path: Path, state: WorkerState) -> None:
+    async with far(tmp_path) as (made, source, scheduler):
+        source.info = replace(source.info, state=state)
+        me = worker_id(0)
+        for ask in (scheduler.start(me, "sh", ""), scheduler.stop(me, "x"), scheduler.query(me, "x")):
+            with pytest.raises(UnavailableError, match=r"^worker unreachable$"):
+                await ask
+        assert made.core.active() == []
