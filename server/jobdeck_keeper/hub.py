@@ -163,11 +163,15 @@ class Hub:
             connection.inbox.clear()
             connection.socket.close()
 
-    def shut(self, data: str) -> None:
-        """Close the listener and remove its name."""
+    def shut(self) -> None:
+        """Close the listener and remove its name.
+
+        The keeper's own folder is its working directory. By its path another one may be there by now: somebody has
+        removed the folder and begun anew, and the socket in that one is another keeper's.
+        """
         if self._listener is not None:
             self._loop.unregister(self._listener.fileno())
             self._listener.close()
             self._listener = None
-            if os.path.lexists(f"{data}/keeper.sock"):
-                os.unlink(f"{data}/keeper.sock")
+            if os.path.lexists("keeper.sock"):
+                os.unlink("keeper.sock")

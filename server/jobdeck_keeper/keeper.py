@@ -73,7 +73,7 @@ class Keeper:
             if not found:
                 self._be_quiet()
             self._adopter.tick()
-        self._hub.shut(self.place.data)
+        self._hub.shut()
         for spare in self.pool.all():
             self._bury(spare)
         if self.place.cgroup is not None:

@@ -350,3 +350,16 @@ def test_it_imports_nothing_but_the_standard_library(keeper: KeeperProcess) -> N
     maps = Path(f"/proc/{keeper.pid}/maps").read_text()
     assert "site-packages" not in maps
     assert records.RECORD_BYTES == 4096
+
+
+def test_a_keeper_whose_folder_was_taken_away_leaves_the_new_one_alone(
+    make_keeper: Callable[..., KeeperProcess], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    older = make_keeper("--idle-exit-s", "1", data=data)
+    data.rename(tmp_path / "away")
+    newer = make_keeper(data=data)
+    assert newer.pid != older.pid
+    assert older.process is not None
+    assert older.process.wait(20) == 0
+    Client(data).close()
