@@ -33,8 +33,8 @@ class Gone(Exception):
 
 class Client:
     def __init__(self, data: Path, *, hello: bool = True, touch: bool = False) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
         folder = os.open(data, os.O_RDONLY)
+        self.socket = socket.socket(socket.AF_UNIX)
         try:
             self.socket.connect(f"/proc/self/fd/{folder}/keeper.sock")
         except OSError:
