@@ -13,6 +13,7 @@ import h11
 import trio
 import trio.testing
 
+from jobdeck_server.http.certificates import Certificates
 from jobdeck_server.http.errors import HttpError
 from jobdeck_server.http.listener import HttpServer, open_listeners
 from jobdeck_server.http.message import Handler, Response
@@ -156,13 +157,17 @@ class Client:
 
 @asynccontextmanager
 async def serving(
-    app: Handler, *, words: Callable[[Exception, str], Response] = failure, **changed: Any
+    app: Handler,
+    *,
+    words: Callable[[Exception, str], Response] = failure,
+    certificates: Certificates | None = None,
+    **changed: Any,
 ) -> AsyncIterator[Toy]:
     log = logging.Logger("toy", logging.DEBUG)
     records = Records()
     log.addHandler(records)
     values = settings(**changed)
-    server = HttpServer(app=app, failure=words, settings=values, log=log)
+    server = HttpServer(app=app, failure=words, settings=values, log=log, certificates=certificates)
     listeners = open_listeners([("127.0.0.1", 0)], backlog_count=128)
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run, listeners)
