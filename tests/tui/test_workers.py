@@ -28,6 +28,11 @@ FAR = WorkerInfo(
     engine="worker",
     labels=("gpu", "big\nlabel"),
     slots_count=8,
+    queued_count=12,
+    load=3.5,
+    free_bytes=2 * 1024**3,
+    software="jobdeck 0.5.0",
+    clock_skew_us=3_600_000_000,
     started_us=NOW_US - 7_200_000_000,
     seen_us=NOW_US - 120_000_000,
 )
@@ -37,8 +42,10 @@ def test_ls_and_show(server: Server, jobdeck: Jobdeck) -> None:
     (line,) = jobdeck("workers", "ls", "--json").stdout.splitlines()
     worker = json.loads(line)
     head, row = jobdeck("workers", "ls").stdout.decode().splitlines()
-    assert head.split() == ["ID", "STATE", "SLOTS", "SEEN", "NAME"]
-    assert re.fullmatch(rf"{worker['id']}  online  \d+/64 +0\.\ds +{re.escape(worker['name'])}", row)
+    assert head.split() == ["ID", "STATE", "SLOTS", "WAITS", "LOAD", "SEEN", "NAME", "VERSION", "ADDRESS"]
+    beginning = rf"{worker['id']}  online +\d+/64 +0 +\d+\.\d\d +0\.\ds +{re.escape(worker['name'])} +jobdeck [0-9.]+ "
+    assert re.match(beginning, row)
+    assert row.endswith("  " + server.url.removeprefix("http://"))
 
     job_id = server.submit("sleep", "60")
     done = jobdeck("workers", "show", worker["id"][:8])
@@ -62,19 +69,74 @@ def test_a_worker_that_is_not_there(jobdeck: Jobdeck) -> None:
 def test_its_help_names_its_commands(jobdeck: Jobdeck) -> None:
     told = jobdeck("workers", "--help").stdout.decode()
     assert "  ls " in told
-    assert "  show " in told
+    for name in ("show", "drain", "undrain", "rename", "forget", "resume"):
+        assert f"  {name} " in told
+
+
+def test_drain_and_undrain(server: Server, jobdeck: Jobdeck) -> None:
+    name = json.loads(jobdeck("workers", "ls", "--json").stdout)["name"]
+    assert b" draining " in jobdeck("workers", "drain", name).stdout
+    assert json.loads(jobdeck("workers", "ls", "--json").stdout)["state"] == "draining"
+    waits = server.submit("true")
+    assert json.loads(jobdeck("show", waits, "--json").stdout)["state"] == "queued"
+    assert json.loads(jobdeck("workers", "undrain", name, "--json").stdout)["state"] == "online"
+    assert jobdeck("attach", waits).returncode == 0
+
+
+def test_what_the_servers_own_worker_refuses(jobdeck: Jobdeck) -> None:
+    name = json.loads(jobdeck("workers", "ls", "--json").stdout)["name"]
+    for arguments, words in (
+        (("rename", name, "x"), b"it is named by jobdeck serve --worker-name"),
+        (("forget", name), b"it cannot be forgotten, but drained"),
+        (("forget", "--force", name), b"it cannot be forgotten, but drained"),
+        (("drain", "nobody"), b"Worker nobody not found"),
+    ):
+        done = jobdeck("workers", *arguments)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert words in done.stderr
+    assert jobdeck("workers", "resume").returncode == 0  # there is nothing to agree to
+
+
+def test_a_run_chooses_its_worker(server: Server, jobdeck: Jobdeck) -> None:
+    worker = json.loads(jobdeck("workers", "ls", "--json").stdout)
+    job_id = jobdeck("run", "--detach", "--worker", worker["name"], "true").stdout.decode().strip()
+    assert json.loads(jobdeck("show", job_id, "--json").stdout)["worker"] == worker["id"]
+    head, row = jobdeck("ls", "--all", "--limit", "1").stdout.decode().splitlines()
+    assert ("WORKER" in head.split(), worker["name"] in row) == (True, True)
+    done = jobdeck("run", "--worker", "nobody", "true")
+    assert (done.returncode, b"nobody" in done.stderr) == (125, True)
+    waits = jobdeck("run", "--detach", "--worker-label", "a", "--worker-label", "b", "true").stdout.decode().strip()
+    shown = jobdeck("show", waits).stdout.decode()
+    assert "note      waits for a worker with labels a, b\n" in shown
+    assert "needs     a worker with labels a, b\n" in shown
+    jobdeck("stop", waits)
 
 
 def test_the_table() -> None:
     lines = table([HERE, FAR], now_us=NOW_US, limit=None)
-    assert lines[0].split() == ["ID", "STATE", "SLOTS", "SEEN", "NAME", "LABELS"]
-    assert lines[1].split() == [HERE.id, "online", "3/64", "0.0s", "here"]
-    assert lines[2].split()[:4] == [FAR.id, "unreachable", "0/8", "2m"]
+    assert lines[0].split() == ["ID", "STATE", "SLOTS", "WAITS", "LOAD", "SEEN", "NAME", "LABELS", "VERSION", "ADDRESS"]
+    assert lines[1].split() == [HERE.id, "online", "3/64", "0", "0.0s", "here", "127.0.0.1:8080"]
+    assert lines[2].split()[:6] == [FAR.id, "unreachable", "0/8", "12", "3.50", "2m"]
     assert not any("\x1b" in line or "\n" in line for line in lines)
-    assert "LABELS" not in table([HERE], now_us=NOW_US, limit=None)[0]
+    bare = table([HERE], now_us=NOW_US, limit=None)
+    assert bare[0].split() == ["ID", "STATE", "SLOTS", "WAITS", "SEEN", "NAME", "ADDRESS"]
     many = replace(FAR, labels=tuple(f"label{n}" for n in range(50)))
     assert len(table([HERE, many], now_us=NOW_US, limit=None)[2]) > 300
-    assert max(map(len, table([HERE, many], now_us=NOW_US, limit=100))) <= 100
+
+
+def test_the_table_on_terminals() -> None:
+    narrow = table([HERE, FAR], now_us=NOW_US, limit=80)
+    assert narrow[0].split() == ["ID", "STATE", "SLOTS", "WAITS", "LOAD", "SEEN", "NAME", "LABELS"]
+    assert [line.split()[0] for line in narrow[1:]] == [HERE.id[:8], FAR.id[:8]]
+    wide = table([HERE, FAR], now_us=NOW_US, limit=200)
+    assert wide[0].split()[-3:] == ["LABELS", "VERSION", "ADDRESS"]
+    many = replace(FAR, name="n" * 60, labels=tuple(f"label{n}" for n in range(50)))
+    for limit in (66, 80, 100, 132):
+        lines = table([HERE, many], now_us=NOW_US, limit=limit)
+        assert max(map(len, lines)) <= limit
+        assert all("LABELS" in line or "label" in line or "here" in line for line in lines)
+    twin = replace(HERE, id=HERE.id[:-1] + "2")
+    assert table([HERE, twin], now_us=NOW_US, limit=80)[1].startswith(HERE.id)
 
 
 def test_all_of_one() -> None:
@@ -90,4 +152,14 @@ def test_all_of_one() -> None:
         "runs      a",
         "runs      b",
     ]
-    assert not any("\x1b" in line or "\n" in line for line in sheet(FAR, [], now_us=NOW_US))
+    far = sheet(FAR, [], now_us=NOW_US)
+    assert not any("\x1b" in line or "\n" in line for line in far)
+    assert far[4:11] == [
+        "slots     0 of 8 in use",
+        "waiting   12 for this worker",
+        "labels    gpu, big label",
+        "version   jobdeck 0.5.0",
+        "load      3.50",
+        "free      2.0 GiB on its disk",
+        "clock     +3600.0 s beside the server's",
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 DRAIN = "drain"
 """Why this machine starts nothing, if an admin has said so."""
 
+_SOFTWARE = f"jobdeck {version('jobdeck')}"
 _FILE = "worker.id"
 _DRAINING = "local_draining"
 
@@ -68,6 +70,8 @@ class LocalWorker:
             address=self._address,
             started_us=self._started_us,
             seen_us=now_us(),
+            load=os.getloadavg()[0],
+            software=_SOFTWARE,
         )
 
     async def drain(self, *, on: bool) -> None:

@@ -14,7 +14,7 @@ from jobdeck_tui.commands.listing import COLOURS, table
 from jobdeck_tui.terminal import columns, note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from jobdeck_client import Client
 
@@ -76,7 +76,8 @@ def ls(
             for job in jobs:
                 click.echo(json.dumps(to_wire(job)))
         elif jobs:
-            _print(jobs)
+            known = await client.workers.all() if any(job.worker is not None for job in jobs) else []
+            _print(jobs, {worker.id: worker.name for worker in known})
         else:
             note("no such jobs" if everything or states else "nothing runs or waits; jobdeck ls --all shows what ended")
         return 0
@@ -84,9 +85,9 @@ def ls(
     call(Where(server=server, token_file=token_file), task)
 
 
-def _print(jobs: Iterable[Job]) -> None:
-    """The table, states in their colours on a terminal."""
-    for line in table(list(jobs), now_us=time.time_ns() // 1000, limit=columns()):
+def _print(jobs: Iterable[Job], workers: Mapping[str, str]) -> None:
+    """The table, states in their colours on a terminal; ``workers`` has their names."""
+    for line in table(list(jobs), now_us=time.time_ns() // 1000, limit=columns(), workers=workers):
         short, state, *rest = line.cells
         colour = None if line.state is None else COLOURS[line.state]
         styled = click.style(state, fg=colour) if colour else state

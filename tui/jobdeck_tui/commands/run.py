@@ -54,9 +54,10 @@ Examples:
   jobdeck run -C /srv/app -e MODE=fast -- ./build.sh
   jobdeck run --detach --label nightly -- ./train.sh      prints the job's id
   jobdeck run -- sh -c 'make && make install'             a shell, where you want one
+  jobdeck run --worker-label gpu -- python3 train.py      on a machine that has what it needs
 
 COMMAND is run without a shell. With a server on this machine (a loopback address) it gets your working folder and
-environment; with another one only what -C and -e say.
+environment; with another one, and on a worker that you choose, only what -C and -e say.
 
 \b
 The exit code is the job's own, and 128 + n after signal n, as in a shell. Else:
@@ -74,6 +75,8 @@ class Wish:
     folder: str | None
     variables: tuple[str, ...]
     labels: tuple[str, ...]
+    worker: str | None
+    worker_labels: tuple[str, ...]
     time_limit_s: float | None
     stdin: bool
     follow: bool
@@ -87,6 +90,14 @@ class Wish:
 @click.option("-e", "variables", metavar="NAME=VALUE", multiple=True, help="Set a variable; without =, take yours.")
 @click.option(
     "--label", "labels", metavar="LABEL", multiple=True, help="A word to find it by; several times if you like."
+)
+@click.option("--worker", metavar="WORKER", help="Run it on this worker: its id or name.")
+@click.option(
+    "--worker-label",
+    "worker_labels",
+    metavar="LABEL",
+    multiple=True,
+    help="Run it on a worker that has this label; several times for one that has all of them.",
 )
 @click.option("--time-limit", "time_limit_s", metavar="SECONDS", type=float, help="Stop it after so long, as failed.")
 @click.option(
@@ -103,6 +114,8 @@ def run(
     folder: str | None,
     variables: tuple[str, ...],
     labels: tuple[str, ...],
+    worker: str | None,
+    worker_labels: tuple[str, ...],
     time_limit_s: float | None,
     stdin: str,
     as_json: bool,
@@ -119,6 +132,8 @@ def run(
         folder=folder,
         variables=variables,
         labels=labels,
+        worker=worker,
+        worker_labels=worker_labels,
         time_limit_s=time_limit_s,
         stdin=follow and _wants_stdin(stdin),
         follow=follow,
@@ -163,12 +178,15 @@ class _Run:
 
     async def _submit(self) -> Job:
         wish = self._wish
-        local = _is_loopback(self._client.base_url)
+        # Elsewhere neither this folder nor this environment is of any use
+        local = _is_loopback(self._client.base_url) and wish.worker is None and not wish.worker_labels
         return await self._client.submit(
             argv=wish.argv,
             env=_environment(wish, local=local),
             cwd=_folder(wish, local=local),
             labels=wish.labels,
+            worker=wish.worker,
+            worker_labels=wish.worker_labels,
             time_limit_s=wish.time_limit_s,
             stdin=wish.stdin,
         )

@@ -38,6 +38,8 @@ def facts(job: Job, now_us: int, *, names_limit: int = _NAMES_LIMIT) -> Iterator
         yield "labels", ", ".join(job.labels)
     yield "made by", job.dialect + (f", as {job.key}" if job.key else "")
     yield "runs on", job.engine + (f", {job.worker}" if job.worker else "")
+    if job.worker_labels:
+        yield "needs", f"a worker with labels {', '.join(job.worker_labels)}"
     yield from _times(job, now_us)
     yield from _limits(job)
     yield "output", _output(job)
