@@ -74,8 +74,10 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
         return
     try:
         found = tomllib.loads(Path(value).read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.BadParameter(str(error), ctx=ctx, param=param) from error
+    except OSError as error:
+        raise click.BadParameter(f"{value}: {error.strerror}", ctx=ctx, param=param) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{value}: {error}", ctx=ctx, param=param) from error
     options = {each.name: each for each in ctx.command.params if isinstance(each, click.Option)}
     for name, setting in found.items():
         option = options.get(name)
