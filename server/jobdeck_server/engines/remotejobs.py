@@ -339,7 +339,8 @@ class RemoteJobs:
         job_id = kept.job_id
         if job_id in self._ledger:
             return  # it was given while we looked
-        own = job is not None and job.worker == self._host.worker
+        # a job that waits may name this worker, and is not given to it by that
+        own = job is not None and job.worker == self._host.worker and job.state is not JobState.QUEUED
         if job is not None and own and (not job.ended or job.state is JobState.LOST):
             sizes = await trio.to_thread.run_sync(copies.measure, self._jobs_dir / job_id, limiter=self._limiter)
             self.follow(job, sizes, input_kept=kept.input)
