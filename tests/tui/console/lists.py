@@ -50,6 +50,7 @@ class FakeDeck:
     queries: list[Query] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     blobs: Any = None
+    workers: Any = None
 
     @property
     def client(self) -> FakeDeck:
@@ -111,6 +112,7 @@ class FakeApi:
     refusal: ClientError | None = None
     refused: list[tuple[str, str]] = field(default_factory=list)
     blobs: Any = None
+    workers: Any = None
 
     def _take(self, *asked: Any) -> None:
         self.asked.append(asked)

@@ -14,6 +14,7 @@ from jobdeck_tui.console.pages import Ask, Page, Place
 from jobdeck_tui.console.query import Query
 
 COLOURS = ("red", "green", "blue")
+FAR = "f0000000-0000-4000-8000-000000000000"
 
 
 @dataclass
@@ -47,6 +48,8 @@ class ServerList:
             return
         self.now_us += 10
         changed = replace(job, state=to, finished_us=self.now_us if to in ENDED else None)
+        if to is JobState.STARTING and index % 2:
+            changed = replace(changed, worker=FAR)
         self.jobs[self.jobs.index(job)] = changed
         self.untold.append(changed)
 
@@ -95,6 +98,7 @@ def _wanted(query: Query, job: Job) -> bool:
         (not query.states or job.state in query.states)
         and (query.dialect is None or job.dialect == query.dialect)
         and (query.label is None or query.label in job.labels)
+        and (query.worker is None or job.place in query.places)
         and (query.text is None or query.text in job.command)
         and (query.by != "ended" or job.finished_us is not None)
     )

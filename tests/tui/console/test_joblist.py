@@ -17,7 +17,7 @@ from jobdeck_tui.console import rowlist
 from jobdeck_tui.console.joblist import JobList
 from jobdeck_tui.console.pages import Ask, Page, Place
 from jobdeck_tui.console.query import SORTS, Query
-from tests.tui.console.server_list import COLOURS, ServerList, check_run, put
+from tests.tui.console.server_list import COLOURS, FAR, ServerList, check_run, put
 
 LIMIT_COUNT, PAGE_COUNT = 7, 3
 
@@ -104,7 +104,10 @@ class Story:
     def ask_for_others(self) -> None:
         some = self.chance.choice
         states = (frozenset[JobState](), frozenset({JobState.RUNNING}), frozenset({JobState.FAILED, JobState.QUEUED}))
+        worker = some([None, None, None, FAR, ""])
         query = Query(
+            worker=worker,
+            places=frozenset() if worker is None else frozenset({worker}),
             states=some(states),
             dialect=some([None, None, None, "v1"]),
             label=some([None, None, None, "nightly"]),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_tui.console.blobapi import BlobApi, each
+from jobdeck_tui.console.workerapi import WorkerApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,10 +31,12 @@ class Api:
 
     Attributes:
         blobs: What may be asked of the server's blobs.
+        workers: What may be asked of its workers.
     """
 
     def __init__(self, guest: Guest, deck: Deck) -> None:
         self.blobs = BlobApi(guest, deck.client)
+        self.workers = WorkerApi(guest, deck.client)
         self._guest = guest
         self._deck = deck
         self._client = deck.client

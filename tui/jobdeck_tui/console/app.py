@@ -25,6 +25,7 @@ from jobdeck_tui.console.screens.blobs import BlobsScreen
 from jobdeck_tui.console.screens.help import HelpScreen, rows_of
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.output import OutputScreen
+from jobdeck_tui.console.screens.workers import WorkersScreen
 from jobdeck_tui.console.settings import CLOSE_LIMIT_S
 from jobdeck_tui.console.state import State
 from jobdeck_tui.sanitise import clean_line
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from textual.filter import LineFilter
     from textual.screen import Screen
 
+    from jobdeck_protocol.workerinfo import WorkerInfo
     from jobdeck_tui.console.api import Api
     from jobdeck_tui.console.bloblist import BlobQuery
     from jobdeck_tui.console.deck import Deck
@@ -69,6 +71,7 @@ class ConsoleApp(KeyOrder[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "jobs", "Jobs", id="pane.jobs", show=False, tooltip="The list of jobs"),
         Binding("2", "blobs", "Blobs", id="pane.blobs", show=False, tooltip="The list of blobs"),
+        Binding("3", "workers", "Workers", id="pane.workers", show=False, tooltip="The list of workers"),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="Every key that works here"),
         Binding("ctrl+p", "command_palette", "Commands", id="app.palette", show=False, tooltip="Commands by name"),
         Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the colours"),
@@ -84,7 +87,9 @@ class ConsoleApp(KeyOrder[int]):
         self._opened = opened
         self._told = False
         self._guard = Guard()
+        self._jobs = JobsScreen()
         self._blobs = BlobsScreen()
+        self._workers_screen = WorkersScreen()
 
     def connect(self, deck: Deck, api: Api) -> None:
         """Give it its trio side, before it runs."""
@@ -98,7 +103,8 @@ class ConsoleApp(KeyOrder[int]):
     def on_mount(self) -> None:
         """Start with the list, and above it the job that was named, if one was."""
         self.install_screen(self._blobs, "blobs")
-        self.push_screen(JobsScreen())
+        self.install_screen(self._workers_screen, "workers")
+        self.push_screen(self._jobs)
         if self._opened is not None:
             self.push_screen(OutputScreen(self._opened))
 
@@ -135,6 +141,14 @@ class ConsoleApp(KeyOrder[int]):
     def load_blobs(self, place: Place) -> None:
         """Have a page of the list of blobs read."""
         self.deck.blobs.load(place)
+
+    def look_at_workers(self, worker_id: str | None, *, seen: bool) -> None:
+        """Have workers read again and again while they are seen, with the jobs of one of them."""
+        self.deck.workers.look(worker_id, seen=seen)
+
+    def read_workers(self) -> None:
+        """Have them read now."""
+        self.deck.workers.read()
 
     def watch_log(self, owner: str, key: LogKey | None) -> None:
         """Have the growth of one log told as ``state.logs``; None for none any more."""
@@ -194,6 +208,16 @@ class ConsoleApp(KeyOrder[int]):
         """The list of blobs, as it was left."""
         self.action_jobs()
         self.push_screen(self._blobs)
+
+    def action_workers(self) -> None:
+        """The list of workers, as it was left."""
+        self.action_jobs()
+        self.push_screen(self._workers_screen)
+
+    def show_jobs_of(self, worker: WorkerInfo) -> None:
+        """The list of jobs, of this worker alone."""
+        self.action_jobs()
+        self._jobs.filter.show_worker(self.state.workers.word_for(worker))
 
     def action_suspend(self) -> None:
         """Hand the terminal back to the shell, as Ctrl-Z does everywhere else.

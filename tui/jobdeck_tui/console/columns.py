@@ -13,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 
 from jobdeck_protocol.job import JobState
 from jobdeck_tui.console.marks import mark
+from jobdeck_tui.console.workerbook import LOCAL, NOBODY
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import ending, span
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from jobdeck_protocol.job import Job
     from jobdeck_tui.console.query import Query
+    from jobdeck_tui.console.workerbook import Book
 
 __all__ = ["Cell", "Column", "Times", "cells_of", "columns_for", "fitted", "head_of", "times_of"]
 
@@ -42,16 +44,29 @@ _TITLES = {
     "dialect": "VIA",
     "runs": "RUNS",
     "labels": "LABELS",
+    "worker": "WORKER",
     "age": "AGE",
     "ended": "ENDED",
     "took": "TOOK",
     "exit": "EXIT",
     "id": "ID",
 }
-_WIDTHS = {"mark": 1, "state": 11, "sign": 1, "dialect": 9, "age": 5, "ended": 7, "took": 5, "exit": 7, "id": _ID_CELLS}
+_WIDTHS = {
+    "mark": 1,
+    "state": 11,
+    "sign": 1,
+    "dialect": 9,
+    "worker": 12,
+    "age": 5,
+    "ended": 7,
+    "took": 5,
+    "exit": 7,
+    "id": _ID_CELLS,
+}
+_CUT_OFF = "!"
 _RIGHT = frozenset({"age", "ended", "took"})
 _SORTED = {"created": "age", "ended": "ended", "state": "state"}
-_FALLING = ("labels", "dialect", "id", "took", "exit", "state")
+_FALLING = ("labels", "dialect", "id", "worker", "took", "exit", "state")
 """What makes room in a narrow terminal, in this order; the state loses its word, never its sign."""
 
 
@@ -77,20 +92,31 @@ class Times:
 
     age: str
     took: str
+    worker: Cell = Cell("")
 
 
-def columns_for(width: int, query: Query) -> tuple[Column, ...]:
-    """The columns that fit, what runs taking what is left."""
+def columns_for(width: int, query: Query, *, worker: bool = False, brief: bool = False) -> tuple[Column, ...]:
+    """The columns that fit, what runs taking what is left.
+
+    Args:
+        width: In cells.
+        query: What is listed.
+        worker: There are several workers.
+        brief: Jobs of one worker, which have not ended: the list stands beside another one.
+    """
     age = "ended" if query.by == "ended" else "age"
     labels = _LABELS_WIDE if width >= _LABELS_WIDE_FROM else _LABELS
-    names = ["mark", "state", "dialect", "runs", "labels", age, "took", "exit", "id"]
+    place = ("worker",) if worker else ()
+    names = ["mark", "state", "dialect", "runs", "labels", *place, age, "took", "exit", "id"]
+    if brief:
+        names = ["mark", "state", "runs", age, "took", "id"]
     widths = {**_WIDTHS, "labels": labels, "runs": 0}
     for falling in _FALLING:
         if _room(width, names, widths) >= _RUNS_LEAST:
             break
         if falling == "state":
             names[names.index("state")] = "sign"
-        else:
+        elif falling in names:
             names.remove(falling)
     widths["runs"] = max(1, _room(width, names, widths))
     return tuple(Column(name, widths[name]) for name in names)
@@ -115,14 +141,22 @@ def head_of(columns: Sequence[Column], query: Query) -> list[Cell]:
     return cells
 
 
-def times_of(job: Job, query: Query, now_us: int) -> Times:
-    """How long ago a job was accepted (ended, in a list by that), and how long it ran or has run."""
+def times_of(job: Job, query: Query, now_us: int, book: Book = NOBODY) -> Times:
+    """How long ago a job was accepted (ended, in a list by that), how long it ran or has run, and what has it."""
     since_us = (job.finished_us or job.created_us) if query.by == "ended" else job.created_us
     took = ""
     if job.started_us is not None:
         took_s = ((job.finished_us or now_us) - job.started_us) / 1e6
         took = _length(took_s) if job.ended else _seconds(took_s)
-    return Times(_seconds((now_us - since_us) / 1e6), took)
+    return Times(_seconds((now_us - since_us) / 1e6), took, _worker(job, book))
+
+
+def _worker(job: Job, book: Book) -> Cell:
+    """The name of a job's worker; the server's own machine goes without saying where there is no other."""
+    worker = book.of(job.place)
+    own = worker is not None and worker.engine == LOCAL
+    name = worker.name if worker is not None else (job.worker or "")[:_ID_CELLS]
+    return Cell(clean_line(name), "dim" if own or worker is None else JobState.STOPPED.value if _cut_off(job) else "")
 
 
 def _seconds(seconds: float) -> str:
@@ -141,16 +175,19 @@ def cells_of(job: Job, columns: Sequence[Column], times: Times, *, marked: bool)
 
 
 def _cell(job: Job, column: Column, times: Times, *, marked: bool) -> Cell:
-    sign = mark(job.state)
+    sign = _CUT_OFF if _cut_off(job) else mark(job.state).sign
+    state = JobState.STOPPED.value if _cut_off(job) else job.state.value
     match column.name:
         case "mark":
             text, ink = MARKED if marked else "", "mark"
         case "state":
-            text, ink = f"{sign.sign} {_standing(job)}", job.state.value
+            text, ink = f"{sign} {_standing(job)}", state
         case "sign":
-            text, ink = sign.sign, job.state.value
+            text, ink = sign, state
         case "runs":
-            return Cell(fitted(_runs(job), column.width), "")
+            return Cell(_runs(job, column.width), "")
+        case "worker":
+            text, ink = times.worker.text, times.worker.ink
         case "labels":
             text, ink = clean_line(" ".join(job.labels)), "label"
         case "age" | "ended":
@@ -167,6 +204,11 @@ def _cell(job: Job, column: Column, times: Times, *, marked: bool) -> Cell:
     return Cell(_filled(text, column), ink)
 
 
+def _cut_off(job: Job) -> bool:
+    """Its worker has not been heard of for too long: what is told of it is as of then."""
+    return job.unreachable and not job.ended
+
+
 def _standing(job: Job) -> str:
     """The state, or what is more than it."""
     if job.stop_requested and not job.ended:
@@ -174,9 +216,16 @@ def _standing(job: Job) -> str:
     return "held" if job.held and not job.ended else job.state.value
 
 
-def _runs(job: Job) -> str:
+def _runs(job: Job, width: int) -> str:
+    """What runs, and what is the matter with it: of a long command so much that there is room for that."""
     command = clean_line(job.command[:_COMMAND_LIMIT_COUNT])
-    return f"{command}  ({clean_line(job.note)})" if job.note else command
+    matter = "; ".join(filter(None, ("unreachable" if _cut_off(job) else "", job.note)))
+    if not matter:
+        return fitted(command, width)
+    note = f"  ({clean_line(matter)})"
+    least = min(cell_len(command), width - min(cell_len(note), width * 2 // 3))
+    room = max(least, width - cell_len(note))
+    return fitted((command if cell_len(command) <= room else fitted(command, room)) + note, width)
 
 
 def _exit(job: Job) -> str:

@@ -22,6 +22,8 @@ from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.paging import Pager
 from jobdeck_tui.console.settings import PAINT_INTERVAL_S
 from jobdeck_tui.console.state import State, apply
+from jobdeck_tui.console.workerbook import WorkerGone
+from jobdeck_tui.console.workerwatch import WorkerWatch, worker_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +60,7 @@ class Deck:
         self.blobs = Pager(
             self.tell, lambda: self.state.blobs, self._page_of_blobs, lambda key: told.BlobGone(hash=key)
         )
+        self.workers = WorkerWatch(client, self.tell, lambda: self.state)
 
     def tell(self, message: told.Message) -> None:
         """Take a message into the state; it is shown soon."""
@@ -70,6 +73,7 @@ class Deck:
         async with trio.open_nursery() as nursery:
             self._jobs.nursery = self.blobs.nursery = nursery
             nursery.start_soon(self._paint)
+            nursery.start_soon(self.workers.run)
             self.load(Place.START)
             while True:
                 try:
@@ -134,6 +138,7 @@ class Deck:
                     self.tell(told.JobTold(job=from_wire(record)))
                 if not more:
                     self.tell(told.Listened())
+                    self.workers.read()
                     await self._refresh_open()
             case wire.Event(event="job", data=data):
                 self.tell(told.JobTold(job=from_wire(data)))
@@ -143,6 +148,10 @@ class Deck:
                 self.tell(told.BlobTold(blob=blob.from_wire(data)))
             case wire.Event(event="blob_removed", data=data):
                 self.tell(told.BlobGone(hash=str(data["hash"])))
+            case wire.Event(event="worker", data=data):
+                self._tell_worker(data)
+            case wire.Event(event="worker_removed", data=data):
+                self.tell(WorkerGone(id=str(data["id"])))
             case wire.Growth() if (message.id, message.stream) in self._watched.values():
                 size = told.LogSize(
                     size_bytes=message.size,
@@ -155,7 +164,8 @@ class Deck:
                 self.tell(told.CountsTold(counts=_counts(states)))
 
     async def _greet(self, store: str) -> None:
-        """A link is up: ask who we are to this server, which may be another one than before."""
+        """A link is up: ask who we are to this server, which may be another one than before, and who works for it."""
+        self.workers.read()
         try:
             info = await self.client.info()
         except ClientError:
@@ -172,6 +182,11 @@ class Deck:
                 self.tell(told.JobGone(id=job_id))
             except ClientError:
                 return
+
+    def _tell_worker(self, data: Mapping[str, object]) -> None:
+        message = worker_of(data)
+        if message is not None:
+            self.tell(message)
 
     def _on_link(self, link: LinkState) -> None:
         self.tell(told.LinkTold(up=link.up, at_us=_now_us(), error=link.error, retry_s=link.retry_s))
@@ -193,6 +208,7 @@ class Deck:
             states=sorted(query.states),
             dialect=query.dialect,
             label=query.label,
+            worker=query.worker,
             text=query.text,
             sort=ask.sort,
             limit=ask.limit_count,

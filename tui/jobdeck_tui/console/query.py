@@ -13,12 +13,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobdeck_protocol.job import ENDED, JobState
+from jobdeck_tui.console.workerbook import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobdeck_protocol.job import Job
     from jobdeck_tui.console.pages import Key
+    from jobdeck_tui.console.workerbook import Book
 
 __all__ = ["SORTS", "Query", "Words", "parse"]
 
@@ -32,11 +34,17 @@ _RANKS: Mapping[JobState, int] = MappingProxyType({state: n for n, state in enum
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which jobs, in which order; as ``Client.jobs`` takes it."""
+    """Which jobs, in which order; as ``Client.jobs`` takes it.
+
+    Attributes:
+        places: How jobs of ``worker`` tell their ``Job.place``; empty without one.
+    """
 
     states: frozenset[JobState] = frozenset()
     dialect: str | None = None
     label: str | None = None
+    worker: str | None = None
+    places: frozenset[str] = frozenset()
     text: str | None = None
     sort: str = "-created"
 
@@ -53,7 +61,7 @@ class Query:
     @property
     def narrow(self) -> bool:
         """Whether it leaves any job out."""
-        return bool(self.states or self.dialect or self.label or self.text)
+        return bool(self.states or self.dialect or self.label or self.worker or self.text)
 
     def matches(self, job: Job) -> bool:
         """Whether a job belongs on the list."""
@@ -70,7 +78,11 @@ class Query:
 
         An event may tell them cut, so they are not looked at again.
         """
-        return (not self.states or job.state in self.states) and (self.by != "ended" or job.finished_us is not None)
+        return (
+            (not self.states or job.state in self.states)
+            and (not self.places or job.place in self.places)
+            and (self.by != "ended" or job.finished_us is not None)
+        )
 
     def key_of(self) -> Callable[[Job], Key]:
         """The function that tells where a job stands in this order."""
@@ -88,7 +100,8 @@ def _searched(job: Job) -> str:
 
 # -- the filter line --
 
-_WORD = re.compile(r'(?:(?P<name>state|dialect|label):)(?:"(?P<quoted>[^"]*)"?|(?P<plain>\S*))', re.IGNORECASE)
+_WORD = re.compile(r'(?:(?P<name>state|dialect|label|worker):)(?:"(?P<quoted>[^"]*)"?|(?P<plain>\S*))', re.IGNORECASE)
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GROUPS: Mapping[str, frozenset[JobState]] = MappingProxyType(
     {"active": frozenset(JobState) - ENDED, "ended": ENDED, "all": frozenset()}
 )
@@ -102,12 +115,12 @@ class Words(Generic[Q]):
     error: str | None = None
 
 
-def parse(line: str, sort: str) -> Words[Query]:
+def parse(line: str, sort: str, book: Book = NOBODY) -> Words[Query]:
     """The query that a filter line asks for.
 
-    ``state:failed,running``, ``dialect:v1`` and ``label:"two words"`` stand anywhere in it; what is left is searched as
-    it is. A state may be shortened (``state:f``), and ``active`` and ``ended`` stand for several. A word that is not
-    finished yet (``label:``) asks for nothing.
+    ``state:failed,running``, ``dialect:v1``, ``label:"two words"`` and ``worker:far`` stand anywhere in it; what is
+    left is searched as it is. A state may be shortened (``state:f``), and so may the name of a worker of the ``book``;
+    ``active`` and ``ended`` stand for several states. A word that is not finished yet (``label:``) asks for nothing.
     """
     found: dict[str, str] = {}
 
@@ -123,7 +136,19 @@ def parse(line: str, sort: str) -> Words[Query]:
         if meant is None:
             return Words(query=query, error=f"no state begins with {word!r}: {', '.join(JobState)}")
         states |= meant
-    return Words(query=replace(query, states=frozenset(states)))
+    query = replace(query, states=frozenset(states))
+    return _with_worker(query, found["worker"], book) if found.get("worker") else Words(query=query)
+
+
+def _with_worker(query: Query, word: str, book: Book) -> Words[Query]:
+    meant = book.called(word)
+    if len(meant) == 1:
+        return Words(query=replace(query, worker=meant[0].id, places=book.places(meant[0].id)))
+    if meant:
+        return Words(query=query, error=f"several workers are meant by {word!r}")
+    if _ID.fullmatch(word):  # of one that the server does not know any more
+        return Words(query=replace(query, worker=word, places=frozenset({word})))
+    return Words(query=query, error=f"no worker is called {word!r}")
 
 
 def _states(word: str) -> frozenset[JobState] | None:

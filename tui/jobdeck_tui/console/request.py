@@ -32,6 +32,8 @@ class Fields:
         labels: Words, between them blanks or commas.
         time_limit: Seconds, or with one of s, m, h, d; empty for none.
         stdin: What the job reads; empty for nothing.
+        worker: Name or id of the worker that is to run it; empty for whichever the server takes.
+        worker_labels: Labels that its worker must have, as ``labels``.
     """
 
     command: str = ""
@@ -41,6 +43,8 @@ class Fields:
     labels: str = ""
     time_limit: str = ""
     stdin: str = ""
+    worker: str = ""
+    worker_labels: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,8 @@ def read(fields: Fields) -> StartRequest | dict[str, str]:
     take("cwd", "cwd", _Wrong("begins with /") if cwd and not cwd.startswith("/") else cwd)
     take("labels", "labels", _labels(fields.labels))
     take("time_limit", "time_limit_s", _time_limit(fields.time_limit))
+    take("worker", "worker", fields.worker.strip())
+    take("worker_labels", "worker_labels", _labels(fields.worker_labels))
     if wrong:
         return wrong
     stdin = fields.stdin.encode("utf-8", "surrogateescape") if fields.stdin else None

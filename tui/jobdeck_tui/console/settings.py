@@ -20,6 +20,12 @@ PREVIEW_WAIT_S = 0.12
 FILTER_LIMIT_LENGTH = 200
 FILTER_WAIT_S = 0.15
 """How long a filter stands before it is asked for while it is typed."""
+WORKERS_EVERY_S = 2.0
+"""How often workers are read anew while they are seen: load and last sign of life are no events."""
+WORKER_JOBS_COUNT = 50
+"""Jobs of one worker that are shown beside the list."""
+SKEW_TOLD_S = 2.0
+"""A clock that is less wrong is not worth a word."""
 EMPTY_PAGES_LIMIT_COUNT = 40
 """Pages without a hit that a text filter follows before it asks whether to go on."""
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from jobdeck_tui.console.bloblist import BlobList
     from jobdeck_tui.console.rowlist import RowList
     from jobdeck_tui.console.state import State
+    from jobdeck_tui.console.workerlist import WorkerList, WorkerQuery
 
-__all__ = ["blob_standing", "blob_words", "empty_words", "standing_of"]
+__all__ = ["blob_standing", "blob_words", "empty_words", "standing_of", "worker_standing", "worker_words"]
 
 
 def standing_of(state: State, at: int, marked_count: int, *, follow: bool) -> Standing:
@@ -26,6 +27,21 @@ def blob_standing(blobs: BlobList, at: int, marked_count: int, *, follow: bool) 
     """The same for the list of blobs, of which nobody counts those that are not held."""
     total = len(blobs.rows) if _whole(blobs) else None
     return _standing(blobs, at, marked_count, total=total, follow=follow)
+
+
+def worker_standing(state: State, shown: WorkerList, at: int, marked_count: int) -> Standing:
+    """The same for the list of workers, all of which are held."""
+    slots = sum(worker.slots_count for worker in shown.rows)
+    used = sum(worker.running_count for worker in shown.rows)
+    return Standing(
+        at=at if shown.rows else None,
+        held_count=len(shown.rows),
+        total=len(shown.rows),
+        marked_count=marked_count,
+        busy="" if shown.known else "… loading",
+        error=state.workers.error,
+        told=f"{used:,} of {slots:,} slots in use" if shown.rows else "",
+    )
 
 
 def _standing(rows: RowList, at: int, marked_count: int, *, total: int | None, follow: bool) -> Standing:
@@ -56,7 +72,8 @@ def _total(state: State) -> int | None:
     jobs, query = state.list, state.list.query
     if _whole(jobs):
         return len(jobs.rows)
-    if query.text is not None or query.dialect is not None or query.label is not None or not state.counts:
+    narrower = (query.text, query.dialect, query.label, query.worker)
+    if any(each is not None for each in narrower) or not state.counts:
         return None
     states = query.states or set(state.counts)
     if query.by == "ended":
@@ -104,6 +121,23 @@ def blob_words(state: State) -> tuple[str, ...]:
     url = clean_line(state.url)
     words += [f"  curl -T data.bin '{url}/v1/blobs?name=data.bin'", "  jobdeck blobs put data.bin"]
     return tuple(words)
+
+
+def worker_words(state: State, query: WorkerQuery) -> tuple[str, ...]:
+    """What stands below the workers, or where there are none."""
+    book, url = state.workers, clean_line(state.url)
+    if not book.known and not book.workers:
+        return ("The list cannot be had:", clean_line(book.error)) if book.error is not None else ("Loading…",)
+    if query.narrow:
+        return ("No worker matches.", "esc shows all of them.")
+    if book.several:
+        return ()
+    return (
+        "Only this machine runs jobs. Another one joins it by",
+        "",
+        f"  jobdeck worker --server {url} \\",
+        "    --token-file FILE",
+    )
 
 
 def _waiting_words(rows: RowList) -> tuple[str, ...] | None:

@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobdeck_protocol.job import JobState
-from jobdeck_tui.console import rowlist
+from jobdeck_tui.console import rowlist, workerbook
 from jobdeck_tui.console.bloblist import BlobList, BlobQuery
 from jobdeck_tui.console.joblist import JobList
 from jobdeck_tui.console.pages import Page, Place
 from jobdeck_tui.console.query import Query
+from jobdeck_tui.console.workerbook import Book, WorkerMessage
 
 if TYPE_CHECKING:
     from jobdeck_protocol.blob import Blob
@@ -226,6 +227,7 @@ Message = (
     | PageAsked
     | PageCame
     | PageFailed
+    | WorkerMessage
 )
 
 
@@ -240,6 +242,7 @@ class State:
         counts: Jobs by state.
         list: The list of jobs, as far as it is held.
         blobs: The list of blobs, as far as it is held; nothing of it before somebody looks.
+        workers: Those that the server knows.
         open: Records of the jobs that panes show, by id; None for one that was removed meanwhile.
         logs: Sizes of the logs that are watched.
         read_only: Nothing may be changed from here, whatever the server would allow.
@@ -251,6 +254,7 @@ class State:
     counts: Mapping[JobState, int] = field(default_factory=lambda: MappingProxyType({}))
     list: JobList = field(default_factory=JobList)
     blobs: BlobList = field(default_factory=BlobList)
+    workers: Book = field(default_factory=Book)
     open: Mapping[str, Job | None] = field(default_factory=lambda: MappingProxyType({}))
     logs: Mapping[LogKey, LogSize] = field(default_factory=lambda: MappingProxyType({}))
     read_only: bool = False
@@ -264,6 +268,11 @@ class State:
     def may_change(self) -> bool:
         """Whether jobs may be started and stopped from here."""
         return not self.read_only and (self.server is None or self.server.role in ("run", "admin"))
+
+    @property
+    def may_administer(self) -> bool:
+        """Whether workers may be changed from here."""
+        return not self.read_only and (self.server is None or self.server.role == "admin")
 
 
 def apply(state: State, message: Message) -> State:
@@ -283,7 +292,8 @@ def apply(state: State, message: Message) -> State:
             return replace(state, logs=_without(state.logs, key))
         case JobTold(job=job):
             known = _with(state.open, job.id, job) if job.id in state.open else state.open
-            return replace(state, open=known, list=rowlist.told(state.list, job))
+            workers = workerbook.job_told(state.workers, job)
+            return replace(state, open=known, list=rowlist.told(state.list, job), workers=workers)
         case JobGone(id=job_id):
             known = _with(state.open, job_id, None) if job_id in state.open else state.open
             return replace(state, open=known, list=rowlist.gone(state.list, job_id))
@@ -301,6 +311,8 @@ def apply(state: State, message: Message) -> State:
             if isinstance(message.query, BlobQuery):
                 return replace(state, blobs=_listed(state.blobs, message))
             return replace(state, list=_listed(state.list, message))
+        case _:
+            return replace(state, workers=workerbook.after(state.workers, message))
 
 
 def _listed(rows: L, message: QueryAsked | PageAsked | PageCame | PageFailed) -> L:

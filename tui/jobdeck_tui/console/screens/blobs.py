@@ -51,6 +51,7 @@ class BlobsScreen(BlobActs):
         # Last, since what stands last falls away first where there is no room.
         _key("p", "pin", "pin", "Pin: keep it from being removed; again to unpin", "Pin", show=True),
         Binding("1", "app.jobs", "Jobs", id="pane.jobs_shown", tooltip="The list of jobs"),
+        Binding("3", "app.workers", "Workers", id="pane.workers_shown", tooltip="The list of workers"),
     ]
 
     def body(self) -> ComposeResult:

@@ -40,6 +40,7 @@ class HelpRow:
 _AREAS = {
     "jobs": "Jobs",
     "blobs": "Blobs",
+    "workers": "Workers",
     "tree": "Files",
     "peek": "File",
     "log": "Output",

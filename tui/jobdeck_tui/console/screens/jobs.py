@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_tui.console.state import State
 
-_FILTER_WORDS = "Filter: text, state:failed, dialect:v1, label:nightly"
+_FILTER_WORDS = "Filter: text, state:failed, dialect:v1, label:nightly, worker:far"
 
 
 _key = partial(key, "jobs")
@@ -53,6 +53,7 @@ class JobsScreen(JobActs):
         _key("escape", "clear", "clear", "No filter; no marks", "Clear"),
         _key("R", "results", "results", "The results of the job: files and values", "Results", show=True),
         Binding("2", "app.blobs", "Blobs", id="pane.blobs_shown", tooltip="The list of blobs"),
+        Binding("3", "app.workers", "Workers", id="pane.workers_shown", tooltip="The list of workers"),
     ]
 
     def body(self) -> ComposeResult:
@@ -78,6 +79,7 @@ class JobsScreen(JobActs):
     def draw(self, state: State) -> None:
         """The list, and the preview if it is seen."""
         self.changeable = state.may_change
+        self.table.book = self.filter.book = state.workers
         self.table.take(state.list)
         self.table.words = empty_words(state)
         self._tell_standing()

@@ -35,8 +35,11 @@ _NAMES = {
     "labels": "Labels",
     "time_limit": "Time limit",
     "stdin": "Input",
+    "worker": "Worker",
+    "worker_labels": "It must have",
 }
-_LINES = ("command", "cwd", "labels", "time_limit")
+_LINES = ("command", "cwd", "labels", "time_limit", "worker", "worker_labels")
+_PLACES = ("worker", "worker_labels")
 _AREAS = ("env", "stdin")
 
 
@@ -63,6 +66,8 @@ class StartScreen(ModalScreen[Job | None]):
     StartScreen Checkbox > .toggle--button { color: $panel; background: $panel; }
     StartScreen Checkbox.-on > .toggle--button { color: $text-success; background: $panel; }
     StartScreen Input:focus { background: $foreground 10%; }
+    StartScreen .place { display: none; }
+    StartScreen.-places .place { display: block; }
     StartScreen .wrong { color: $text-error; padding-left: 13; display: none; height: auto; }
     StartScreen .wrong.-told { display: block; }
     StartScreen #curl { color: $text-muted; height: auto; max-height: 6; margin-top: 1; }
@@ -102,6 +107,9 @@ class StartScreen(ModalScreen[Job | None]):
             yield from self._row("cwd", Input(id="cwd", compact=True, placeholder="the server's own"))
             yield from self._row("labels", Input(id="labels", compact=True, placeholder="none; nightly tests"))
             yield from self._row("time_limit", Input(id="time_limit", compact=True, placeholder="none; 90s, 15m, 2h"))
+            yield from self._row("worker", Input(id="worker", compact=True, placeholder="any; its name or id"))
+            must_have = Input(id="worker_labels", compact=True, placeholder="any labels; gpu linux")
+            yield from self._row("worker_labels", must_have)
             yield from self._row("env", TextArea(id="env", placeholder="NAME=value, one a line", tab_behavior="focus"))
             yield from self._row("stdin", TextArea(id="stdin", placeholder="nothing to read", tab_behavior="focus"))
             yield Static(id="curl")
@@ -112,7 +120,7 @@ class StartScreen(ModalScreen[Job | None]):
         yield KeyBar()
 
     def _row(self, name: str | None, widget: Input | TextArea | Checkbox) -> ComposeResult:
-        with Horizontal(classes="row"):
+        with Horizontal(classes="row place" if name in _PLACES else "row"):
             yield Label(_NAMES.get(name or "", ""))
             yield widget
         if name is not None:
@@ -122,6 +130,10 @@ class StartScreen(ModalScreen[Job | None]):
         """Show what is given."""
         self._put(self._fields)
         self.query_one("#command", Input).focus()
+
+    @property
+    def _several(self) -> bool:
+        return self._app().state.workers.several
 
     # -- fields --
 
@@ -151,6 +163,8 @@ class StartScreen(ModalScreen[Job | None]):
     def _look(self) -> None:
         """Read the form: say what is wrong with what was touched, and show the request if nothing is."""
         self._fields = self._read()
+        # Where there is one machine there is nothing to choose.
+        self.set_class(bool(self._several or self._fields.worker or self._fields.worker_labels), "-places")
         found = read(self._fields)
         wrong = found if isinstance(found, dict) else {}
         for name in _NAMES:

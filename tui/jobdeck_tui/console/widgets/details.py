@@ -15,6 +15,8 @@ from textual.widgets import Static
 from jobdeck_tui.commands.sheet import facts
 from jobdeck_tui.console.settings import TICK_S
 from jobdeck_tui.console.shell import attach_command
+from jobdeck_tui.console.workerbook import NOBODY, Book
+from jobdeck_tui.console.workerfacts import place_words
 from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Details(VerticalScroll, can_focus=True):
     Attributes:
         job: None while it is not known.
         url: Of the server, for the command that attaches.
+        book: The workers that are known.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"details--name"}
@@ -51,6 +54,7 @@ class Details(VerticalScroll, can_focus=True):
 
     job: Reactive[Job | None] = Reactive(None, init=False)
     url: Reactive[str] = Reactive("", init=False)
+    book: Reactive[Book] = Reactive(NOBODY, init=False)
 
     def compose(self) -> ComposeResult:
         """One text, so that it wraps and scrolls as one."""
@@ -93,6 +97,8 @@ class Details(VerticalScroll, can_focus=True):
 
     def _facts(self, job: Job) -> Iterator[tuple[str, str]]:
         for name, value in facts(job, time.time_ns() // 1000, names_limit=_NAMES_LIMIT_COUNT):
-            if name != "output" or not value.startswith("jobdeck "):  # told whole below
+            if name == "runs on":
+                yield name, place_words(job, self.book, time.time_ns() // 1000)
+            elif name != "output" or not value.startswith("jobdeck "):  # told whole below
                 yield name, value
         yield "attach", attach_command(job, self.url)

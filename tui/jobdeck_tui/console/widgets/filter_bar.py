@@ -9,12 +9,15 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.widgets import Input, Label, Static
 
-from jobdeck_tui.console import bloblist, query
+from jobdeck_tui.console import bloblist, query, workerlist
 from jobdeck_tui.console.bloblist import BlobQuery
 from jobdeck_tui.console.query import Query, Words
 from jobdeck_tui.console.settings import FILTER_LIMIT_LENGTH, FILTER_WAIT_S
+from jobdeck_tui.console.workerbook import NOBODY, Book
+from jobdeck_tui.console.workerlist import WorkerQuery
 from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.timer import Timer
 
-__all__ = ["BlobFilterBar", "FilterBar", "JobFilterBar"]
+__all__ = ["BlobFilterBar", "FilterBar", "JobFilterBar", "WorkerFilterBar"]
 
 
 def _keys(area: str, nouns: str) -> list[BindingType]:
@@ -65,7 +68,7 @@ class FilterBar(Horizontal):
         self.sort = self._asked.sort
         self._waiting: Timer | None = None
 
-    def usual(self) -> Query | BlobQuery:
+    def usual(self) -> Query | BlobQuery | WorkerQuery:
         """What is shown before anything was typed."""
         raise NotImplementedError
 
@@ -138,7 +141,20 @@ class JobFilterBar(FilterBar):
     """For the list of jobs."""
 
     BINDINGS: ClassVar[list[BindingType]] = _keys("jobs", "jobs")
-    PLACEHOLDER = "text  state:failed,running  dialect:v1  label:nightly"
+    PLACEHOLDER = "text  state:failed,running  dialect:v1  label:nightly  worker:far"
+
+    book: Reactive[Book] = Reactive(NOBODY, init=False, repaint=False)
+    """The workers that are known."""
+
+    def watch_book(self, former: Book, book: Book) -> None:
+        """A word that meant no worker may mean one now."""
+        if former.workers.keys() != book.workers.keys() and "worker:" in self.input.value:
+            self._ask()
+
+    def show_worker(self, word: str) -> None:
+        """The jobs of one worker."""
+        self.input.value = f'worker:"{word}"' if " " in word else f"worker:{word}"
+        self.action_leave()
 
     def usual(self) -> Query:
         """All jobs, the newest first."""
@@ -146,7 +162,7 @@ class JobFilterBar(FilterBar):
 
     def parse(self, line: str, sort: str) -> Words[Query]:
         """See ``query``."""
-        return query.parse(line, sort)
+        return query.parse(line, sort, self.book)
 
 
 class BlobFilterBar(FilterBar):
@@ -162,3 +178,18 @@ class BlobFilterBar(FilterBar):
     def parse(self, line: str, sort: str) -> Words[BlobQuery]:
         """See ``bloblist``."""
         return bloblist.parse(line, sort)
+
+
+class WorkerFilterBar(FilterBar):
+    """For the list of workers."""
+
+    BINDINGS: ClassVar[list[BindingType]] = _keys("workers", "workers")
+    PLACEHOLDER = "text  state:online,draining  label:gpu  name:far"
+
+    def usual(self) -> WorkerQuery:
+        """All workers, by name."""
+        return WorkerQuery()
+
+    def parse(self, line: str, sort: str) -> Words[WorkerQuery]:
+        """See ``workerlist``."""
+        return workerlist.parse(line, sort)

@@ -6,11 +6,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
+from textual.reactive import Reactive
 
 from jobdeck_protocol.job import Job, JobState
 from jobdeck_tui.console.columns import Cell, Column, Times, cells_of, columns_for, head_of, times_of
 from jobdeck_tui.console.joblist import JobList
 from jobdeck_tui.console.widgets.row_table import RowTable, row_keys
+from jobdeck_tui.console.workerbook import NOBODY, Book
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +45,16 @@ class JobTable(RowTable):
         {"state": "state", "sign": "state", "age": "created", "ended": "ended"}
     )
 
+    book: Reactive[Book] = Reactive(NOBODY, init=False)
+    """The workers that are known."""
+
+    def watch_book(self, former: Book, book: Book) -> None:
+        """Names may have changed; with a second worker there is another column."""
+        if former.several != book.several:
+            self._measure()
+        elif former.workers != book.workers:
+            self._repaint_changes()
+
     @property
     def jobs(self) -> JobList:
         """The list, as it was handed on last."""
@@ -55,15 +67,15 @@ class JobTable(RowTable):
 
     def fit(self, width: int) -> tuple[Column, ...]:
         """See ``columns``."""
-        return columns_for(width, self.jobs.query)
+        return columns_for(width, self.jobs.query, worker=self.book.several)
 
     def head(self) -> list[Cell]:
         """See ``columns``."""
         return head_of(self.columns, self.jobs.query)
 
     def times(self, row: Job, now_us: int) -> Times:
-        """Ages and durations."""
-        return times_of(row, self.jobs.query, now_us)
+        """Ages and durations, and the name of its worker."""
+        return times_of(row, self.jobs.query, now_us, self.book)
 
     def cells(self, row: Job, times: Times, *, marked: bool) -> list[Cell]:
         """See ``columns``."""

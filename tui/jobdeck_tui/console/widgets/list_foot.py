@@ -25,6 +25,7 @@ class Standing:
         unseen_count: New jobs above.
         follow: The cursor stays on the first row.
         busy: What is under way, in words.
+        told: What else there is to say of it.
         error: Why nothing more could be had.
     """
 
@@ -35,6 +36,7 @@ class Standing:
     unseen_count: int = 0
     follow: bool = False
     busy: str = ""
+    told: str = ""
     error: str | None = None
 
     @property
@@ -63,6 +65,8 @@ class ListFoot(Widget):
             parts.append(Content.styled(f"◆ {standing.marked_count:,} marked", "$text-accent"))
         if standing.unseen_count:
             parts.append(Content.styled(f"↑ {standing.unseen_count:,} new", "$text-success"))
+        if standing.told:
+            parts.append(Content(standing.told))
         left, right = Content("   ").join(parts), self._right()
         if right.cell_length + 1 > width - left.cell_length:
             right = right.truncate(max(0, width - left.cell_length - 1), ellipsis=True)

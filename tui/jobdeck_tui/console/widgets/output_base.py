@@ -218,6 +218,7 @@ class OutputBase(Widget):
             if is_first:
                 self.search.resume()
         self.details.url = state.url
+        self.details.book = state.workers
         self._tell()
 
     @property

@@ -43,7 +43,7 @@ class RowWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     Attributes:
         follow: The cursor stays on the first row.
-        words: What stands there while there is no row.
+        words: What stands below the rows, or where there is none.
         listed: The list, as it was handed on last.
         marks: Ids of the rows that are marked.
         columns: Those that fit.
@@ -321,20 +321,21 @@ class RowWindow(ScrollView, can_focus=True, inherit_bindings=False):
         for line in range(max(len(looks), len(self._seen))):
             if looks[line : line + 1] != self._seen[line : line + 1]:
                 self.refresh(Region(0, line + 1, self.size.width, 1))
-        if bool(looks) != bool(self._seen):
+        if len(looks) != len(self._seen) and (self.words or not looks or not self._seen):
             self.refresh()
         self._seen = looks
 
     def render_line(self, y: int) -> Strip:
-        """The titles, a row, or words where there are no rows."""
+        """The titles, a row, or words below the rows."""
         width = self._width
         if y == 0:
             return self._strip(self.head(), self._ink("head"), width)
         row = self.first_seen + y - 1
         if row < len(self.rows):
             return self._row_strip(self.rows[row], row, width)
-        if not self.rows and 2 <= y < 2 + len(self.words):
-            return self._strip([Cell(fitted("  " + self.words[y - 2], width), "dim")], self.rich_style, width)
+        below = row - len(self.rows) - 1
+        if 0 <= below < len(self.words):
+            return self._strip([Cell(fitted("  " + self.words[below], width), "dim")], self.rich_style, width)
         return Strip.blank(width, self.rich_style)
 
     def _row_strip(self, row: Row, at: int, width: int) -> Strip:

@@ -1,0 +1,148 @@
+"""Which workers the list shows, in which order, and the words of its filter line. Pure.
+
+All are held (``workerbook``), so filter and order are the console's own, and the list is always whole.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
+from jobdeck_tui.console.pages import HIGHEST, LOWEST
+from jobdeck_tui.console.query import Words
+from jobdeck_tui.console.rowlist import RowList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from jobdeck_tui.console.pages import Key
+    from jobdeck_tui.console.workerbook import Book
+
+__all__ = ["WORKER_SORTS", "WorkerList", "WorkerQuery", "listed", "parse"]
+
+WORKER_SORTS = ("name", "state", "used", "load", "seen")
+
+_RANKS = {
+    WorkerState.UNREACHABLE: 0,  # what needs care comes first
+    WorkerState.DRAINING: 1,
+    WorkerState.ONLINE: 2,
+    WorkerState.OFFLINE: 3,
+}
+_WORD = re.compile(r'(?:(?P<name>state|label|name):)(?:"(?P<quoted>[^"]*)"?|(?P<plain>\S*))', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerQuery:
+    """Which workers, in which order."""
+
+    states: frozenset[WorkerState] = frozenset()
+    label: str | None = None
+    name: str | None = None
+    text: str | None = None
+    sort: str = "name"
+
+    @property
+    def by(self) -> str:
+        """What it is sorted by, without the direction."""
+        return self.sort.removeprefix("-")
+
+    @property
+    def descending(self) -> bool:
+        """Whether the greatest comes first."""
+        return self.sort.startswith("-")
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it leaves any worker out."""
+        return bool(self.states or self.label or self.name or self.text)
+
+    def matches(self, worker: WorkerInfo) -> bool:
+        """Whether a worker belongs on the list."""
+        return (
+            (not self.states or worker.state in self.states)
+            and (self.label is None or self.label in worker.labels)
+            and (self.name is None or worker.name == self.name)
+            and (self.text is None or self.text.casefold() in _searched(worker))
+        )
+
+    def still_matches(self, worker: WorkerInfo) -> bool:
+        """The same for one that did before."""
+        return self.matches(worker)
+
+    def key_of(self) -> Callable[[WorkerInfo], Key]:
+        """Where a worker stands, as far as numbers tell; see ``listed`` for the rest."""
+        return lambda worker: (_number(self.by, worker), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerList(RowList):
+    """A window that holds all workers that are wanted."""
+
+    query: WorkerQuery = field(default_factory=WorkerQuery)
+    rows: tuple[WorkerInfo, ...] = ()
+
+
+def listed(book: Book, query: WorkerQuery) -> WorkerList:
+    """The list that a query makes of what is known."""
+
+    def key(worker: WorkerInfo) -> tuple[Any, ...]:
+        return _number(query.by, worker), worker.name.casefold(), worker.id
+
+    rows = sorted((worker for worker in book.workers.values() if query.matches(worker)), key=key)
+    if query.descending:
+        rows.reverse()
+    held = {worker.id: LOWEST for worker in rows}
+    known = book.known or bool(book.workers)
+    return WorkerList(
+        query=query, rows=tuple(rows), first=LOWEST, last=HIGHEST, known=known, error=book.error, held=held
+    )
+
+
+def _number(by: str, worker: WorkerInfo) -> float:
+    match by:
+        case "state":
+            return _RANKS[worker.state]
+        case "used":
+            return worker.running_count / max(1, worker.slots_count)
+        case "load":
+            return -1.0 if worker.load is None else worker.load
+        case "seen":
+            return worker.seen_us
+    return 0.0
+
+
+def _searched(worker: WorkerInfo) -> str:
+    return "\n".join((worker.id, worker.name, worker.address, worker.software, *worker.labels)).casefold()
+
+
+def parse(line: str, sort: str) -> Words[WorkerQuery]:
+    """The query that a filter line asks for.
+
+    ``state:online,draining``, ``label:gpu`` and ``name:"two words"`` stand anywhere in it; what is left is searched in
+    names, labels, addresses and ids. A state may be shortened; a word that is not finished yet asks for nothing.
+    """
+    found: dict[str, str] = {}
+
+    def take(match: re.Match[str]) -> str:
+        found[match["name"].lower()] = match["plain"] if match["quoted"] is None else match["quoted"]
+        return " "
+
+    text = re.sub(r"\s+", " ", _WORD.sub(take, line)).strip()
+    states: set[WorkerState] = set()
+    error = None
+    for word in filter(None, found.get("state", "").lower().split(",")):
+        meant = {state for state in WorkerState if state.value.startswith(word)}
+        if not meant:
+            error = f"no state begins with {word!r}: {', '.join(WorkerState)}"
+        states |= meant
+    query = WorkerQuery(
+        states=frozenset(states),
+        label=found.get("label") or None,
+        name=found.get("name") or None,
+        text=text or None,
+        sort=sort,
+    )
+    return Words(query=query, error=error)
