@@ -66,14 +66,14 @@ def write_scripts(folder: Path) -> None:
 
 
 class Deck:
-    """A server of its own worker."""
+    """A server, and one of its workers: its own, unless another is named."""
 
-    def __init__(self, server: Server, scripts: Path) -> None:
+    def __init__(self, server: Server, scripts: Path, *, worker_id: str | None = None) -> None:
         self.server = server
         self.scripts = scripts
         self.port = server.port
         self.url = server.url
-        ((self.worker_id, _),) = json.loads(ask(self.port, "GET", "/workers/list").body).items()
+        self.worker_id = worker_id or next(iter(json.loads(ask(self.port, "GET", "/workers/list").body)))
 
     def call(self, route: str, **fields: object) -> Answer:
         """``/start``, ``/stop`` or ``/query`` on the worker."""
