@@ -216,7 +216,7 @@ class RemoteEngine:
         worker = self._of(launch)
         if worker is None:
             self._report(launch.job_id, self._nobody(launch))
-        else:
+        elif launch.job_id not in worker.host.jobs:
             worker.jobs.start(launch, copies.measure(self.follow(launch.job_id)))
 
     async def stop(self, job_id: str, stop: Stop) -> None:
@@ -245,20 +245,28 @@ class RemoteEngine:
 
     async def status(self, job_ids: Collection[str]) -> Mapping[str, Report | None]:
         """Have each asked about at its worker: what became of it is told later. Jobs without a worker are LOST."""
-        sizes = await trio.to_thread.run_sync(self._measure_all, list(job_ids), limiter=self._limiter)
-        return {job_id: self._ask(job_id, sizes[job_id]) for job_id in job_ids}
+        fresh = [job_id for job_id in job_ids if not self._asked(job_id)]
+        sizes = await trio.to_thread.run_sync(self._measure_all, fresh, limiter=self._limiter)
+        return {job_id: self._ask(job_id, sizes.get(job_id)) for job_id in job_ids}
+
+    def _asked(self, job_id: str) -> bool:
+        """Whether its worker's host has it: then nobody but the mirror touches its files."""
+        worker = self._having(job_id)
+        return worker is not None and job_id in worker.host.jobs
 
     def _measure_all(self, job_ids: list[str]) -> dict[str, Sizes]:
         return {job_id: copies.measure(self.follow(job_id)) for job_id in job_ids}
 
-    def _ask(self, job_id: str, sizes: Sizes) -> Report | None:
+    def _ask(self, job_id: str, sizes: Sizes | None) -> Report:
         launch = None if self._sink is None else self._sink.launch_of(job_id)
         if launch is None or launch.job is None:
             return Noted(note=None)  # it has ended meanwhile
         worker = self._of(launch)
         if worker is None:
             return self._nobody(launch)
-        if launch.job.state is JobState.STARTING:
+        if sizes is None:
+            pass  # it has it
+        elif launch.job.state is JobState.STARTING:
             worker.jobs.start(launch, sizes)
         else:
             worker.jobs.follow(launch.job, sizes)

@@ -12,6 +12,7 @@ from jobdeck_protocol.job import JobState
 from jobdeck_server.core.errors import UnavailableError
 from jobdeck_server.core.live import Live
 from jobdeck_server.core.orders import parse_order
+from jobdeck_server.engines.base import Stop
 from tests.server.remote.deck import deck, until
 from tests.server.remote.hand import Hand
 
@@ -93,17 +94,35 @@ async def test_a_job_waits_for_a_worker_that_is_away_and_may_be_stopped_before(t
 
 async def test_a_stop_that_comes_before_the_order_is_not_lost(tmp_path: Path) -> None:
     hand = Hand()
-    async with deck(tmp_path) as found, found.link(hand), trio.open_nursery() as nursery:
+    async with deck(tmp_path) as found, found.link(hand):
 
         def stop(live: Live) -> None:
-            if live.job.state is JobState.STARTING and not live.job.stop_requested:
-                nursery.start_soon(found.core.stop, live.job.id)
+            """Called while the database is still being told that the job goes to the worker."""
+            if live.job.state is JobState.STARTING:
+                with pytest.raises(StopIteration):
+                    found.remote.stop(live.job.id, Stop(signal=15, grace_s=1)).send(None)
 
         found.core.observers.append(stop)
+        job = await found.ended(await found.submit(hand))
+    assert (job.error, hand.starts) == ("worker w1 has not started it and will not", {})
+
+
+async def test_to_look_at_a_job_anew_leaves_its_files_alone(tmp_path: Path) -> None:
+    hand = Hand()
+    async with deck(tmp_path) as found, found.link(hand):
         job_id = await found.submit(hand)
-        job = await found.ended(job_id)
-        found.core.observers.remove(stop)
-    assert (job.state, hand.starts) == (JobState.STOPPED, {})
+        await found.state(job_id, JobState.RUNNING)
+        task = hand.tasks[job_id]
+        task.write(b"first\n")
+        task.write(b"second\n")
+        hand.agent.jobs.grew(job_id, 0, len(task.runs))  # the records of bytes that are still on their way
+        hand.flush()
+        await until(lambda: len(found.file(job_id, "runs")) == len(task.runs))
+        await found.core.resync()
+        assert len(found.file(job_id, "runs")) == len(task.runs)
+        hand.end(job_id)
+        await found.ended(job_id)
+        assert (found.file(job_id), found.file(job_id, "runs")) == (bytes(task.output), bytes(task.runs))
 
 
 async def test_signals_are_answered_or_said_to_be_impossible(tmp_path: Path) -> None:
