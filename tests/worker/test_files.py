@@ -20,10 +20,12 @@ from jobdeck_server.worker.jobfiles import JobFiles
 from jobdeck_server.worker.lanes import LIMIT_COUNT, Lanes
 from jobdeck_server.worker.lives import Lives
 from jobdeck_server.worker.settings import WorkerSettings
+from jobdeck_server.worker.starts import Starts
 from jobdeck_server.worker.upkeep import keep_up
 from tests.worker.place import place
 
 _DAY_US = 86_400 * 1_000_000
+BOOT = "11111111-2222-3333-4444-555555555555"
 
 
 def make(jobs_dir: Path) -> str:
@@ -67,11 +69,11 @@ def test_files_go_after_a_day_and_the_record_after_thirty(tmp_path: Path) -> Non
 async def test_the_sweep_comes_again(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     del autojump_clock
     files, job_id = JobFiles(tmp_path), make(tmp_path)
+    starts = Starts(tmp_path, files, boot_id=BOOT, keep_s=1e6)
     files.release(job_id, 5)
-
     own = WorkerSettings(server="", token_file=tmp_path, name="", slots_count=1, output_keep_s=0.0, record_keep_s=1e12)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_up, files, own)
+        nursery.start_soon(keep_up, files, starts, own)
         while (tmp_path / job_id / "output").exists():  # noqa: ASYNC110  # a thread does it, and nobody tells
             await trio.sleep(600)
         nursery.cancel_scope.cancel()
@@ -89,10 +91,14 @@ def test_notes_that_cannot_be_read(tmp_path: Path) -> None:
     assert not (tmp_path / nobody).exists()
 
 
-def test_a_lost_job_has_what_is_there(tmp_path: Path) -> None:
+def test_an_end_is_told_with_all_that_is_known(tmp_path: Path) -> None:
     files, job_id = JobFiles(tmp_path), make(tmp_path)
+    died = files.final(job_id, Ended(how="exit", signal=11, core=True, finished_us=1)).end
+    assert (died.signal, died.core) == (11, True)
     end = files.final(job_id, Ended(how="lost", text="t" * 100_000, finished_us=1)).end
-    assert (end.how, end.output_bytes, end.runs_bytes, len(end.text or "")) == (How.LOST, 100, 96, 4096)
+    assert (end.how, end.output_bytes, end.runs_bytes, len(end.text or "")) == (How.LOST, 100, 96, 4096), (
+        "what is there"
+    )
 
 
 def test_pieces_are_read_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -92,11 +92,11 @@ async def test_no_room_for_the_reason(tmp_path: Path, monkeypatch: pytest.Monkey
         files = here.parts.jobs._files
         refuse, tries = files.refuse, []
 
-        def full(job_id: str, text: str) -> None:
+        def full(job_id: str, how: How, text: str) -> None:
             tries.append(job_id)
             if len(tries) < 3:
                 raise OSError(28, "No space left on device")
-            refuse(job_id, text)
+            refuse(job_id, how, text)
 
         monkeypatch.setattr(files, "refuse", full)
         job_id = here.submit(StepRequest(command_line="true", cwd=f"{tmp_path}/nowhere"))

@@ -49,7 +49,7 @@ class Syncer:
                 self._bell = trio.Event()
                 calls, self._waiting = self._waiting, []
                 try:
-                    await trio.to_thread.run_sync(_syncfs, self._folder, limiter=self._limiter, abandon_on_cancel=False)
+                    await trio.to_thread.run_sync(syncfs, self._folder, limiter=self._limiter, abandon_on_cancel=False)
                 finally:
                     for call in calls:
                         call()
@@ -60,7 +60,8 @@ class Syncer:
                 call()
 
 
-def _syncfs(folder: Path) -> None:
+def syncfs(folder: Path) -> None:
+    """Bring all that was written to a folder's file system to its disk. Blocks."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if _libc.syncfs(fd):

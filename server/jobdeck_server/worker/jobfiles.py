@@ -2,7 +2,7 @@
 
 jobs/<id>/record     the claim, for ever; the keeper's (``jobdeck_keeper.records``)
 jobs/<id>/output ... the keeper's too
-jobs/<id>/refused    why the job cannot run here; it holds with a record that says ``never``
+jobs/<id>/refused    why the job does not run here; it holds with a record that says ``never``
 jobs/<id>/released   the server has all of the job: since when, and the final sizes of its files
 
 All of this blocks. Looks at a few files just written (sizes, notes) are short enough to be made without a thread.
@@ -122,8 +122,8 @@ class JobFiles:
     def final(self, job_id: str, ended: EngineEnded) -> Final:
         """How a job ended: what the engine says, and what stands beside its record."""
         how, text = How(ended.how), ended.text
-        if how is How.NEVER and (refusal := self.refusal(job_id)) is not None:
-            how, text = How.ERROR, refusal
+        if how is How.NEVER:
+            how, text = self.refusal(job_id) or (how, text)
         found = self.sizes(job_id)
         note = self.released(job_id)
         sizes = found if note is None else note.sizes
@@ -134,6 +134,7 @@ class JobFiles:
             how=how,
             code=ended.code,
             signal=ended.signal,
+            core=ended.core,
             text=None if text is None else text[:_TEXT_LIMIT_COUNT],
             stop_reason=ended.stop_reason,
             started_us=ended.started_us,
@@ -150,22 +151,28 @@ class JobFiles:
 
     # -- notes --
 
-    def refuse(self, job_id: str, text: str) -> None:
-        """Write down why a job cannot run here, before it is claimed as one that never does.
+    def refuse(self, job_id: str, how: How, text: str) -> None:
+        """Write down why a job does not run here, before it is claimed as one that never does.
+
+        Args:
+            job_id: Its id.
+            how: What is told of it: ERROR or LOST.
+            text: The reason.
 
         Raises:
             OSError: There is no room for it.
         """
         folder = self.folder(job_id)
         folder.mkdir(mode=0o700, exist_ok=True)
-        write_durably(folder / "refused", json.dumps({"text": text[:_TEXT_LIMIT_COUNT]}).encode())
+        write_durably(folder / "refused", json.dumps({"how": how.value, "text": text[:_TEXT_LIMIT_COUNT]}).encode())
 
-    def refusal(self, job_id: str) -> str | None:
-        """Why a job cannot run here, None if nothing was written down."""
+    def refusal(self, job_id: str) -> tuple[How, str] | None:
+        """Why a job does not run here, None if nothing was written down."""
         try:
-            return str(json.loads((self.folder(job_id) / "refused").read_bytes())["text"])
+            found = json.loads((self.folder(job_id) / "refused").read_bytes())
         except FileNotFoundError:
             return None
+        return How(found["how"]), str(found["text"])
 
     def accept(self, job_id: str) -> None:
         """A job is decided about anew: what was written down for a claim that never came holds no more."""

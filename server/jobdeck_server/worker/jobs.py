@@ -20,6 +20,7 @@ from jobdeck_protocol.workerevents import InputJob, StartJob
 from jobdeck_protocol.workerorders import Eof, Forget, Release, Signal, Withdraw
 from jobdeck_protocol.workerorders import Stop as StopOrder
 from jobdeck_protocol.workerreports import State
+from jobdeck_protocol.workerwords import How
 from jobdeck_server.core.errors import JobdeckError
 from jobdeck_server.core.orders import plan_order
 from jobdeck_server.core.stdin import put
@@ -27,13 +28,14 @@ from jobdeck_server.engines.base import BUNDLES, LOCAL, Ended, Launch, Noted, St
 from jobdeck_server.worker.lanes import Lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from jobdeck_protocol.workeragent import WorkerAgent
     from jobdeck_server.core.growth import Growth
     from jobdeck_server.engines.base import Engine, Report
     from jobdeck_server.settings import Settings
     from jobdeck_server.worker.jobfiles import Final, JobFiles
+    from jobdeck_server.worker.starts import Starts
 
 T = TypeVar("T")
 Order = StartJob | Withdraw | StopOrder | Signal | InputJob | Eof | Release | Forget
@@ -67,6 +69,7 @@ class WorkerJobs:
         agent: Whose jobs they are.
         engine: Runs them.
         files: What is on disk of them.
+        starts: Written before each start.
         growth: Tells of their output.
         settings: Of this machine.
         changed: Called when there may be something to say to the server.
@@ -79,6 +82,7 @@ class WorkerJobs:
         agent: WorkerAgent,
         engine: Engine,
         files: JobFiles,
+        starts: Starts,
         growth: Growth,
         settings: Settings,
         *,
@@ -89,6 +93,7 @@ class WorkerJobs:
         self._agent = agent
         self._engine = engine
         self._files = files
+        self._starts = starts
         self._growth = growth
         self._settings = settings
         self._changed = changed
@@ -125,10 +130,10 @@ class WorkerJobs:
                 self._keep_running(job_id)
         ended: dict[str, Ended] = {}
         for job_id, report in (await self._engine.status(found)).items():
-            if isinstance(report, Ended) and job_id not in self._running:
+            if job_id in self._running:
+                self.report(job_id, report or _lost())
+            elif isinstance(report, Ended):
                 ended[job_id] = report
-            elif report is not None:
-                self.report(job_id, report)
         for final in await self._in_thread(self._finals, ended):
             self._keep_ended(final)
         self._changed()
@@ -152,8 +157,7 @@ class WorkerJobs:
     async def resync(self) -> None:
         """See ``engines.base.Ear``."""
         for job_id, report in (await self._engine.status(list(self._running))).items():
-            gone = Ended(how="lost", text="its record is gone from the data directory", finished_us=wall_us())
-            self.report(job_id, gone if report is None else report)
+            self.report(job_id, report or _lost())
 
     def _end(self, job_id: str, report: Ended) -> None:
         final = self._files.final(job_id, report)
@@ -243,8 +247,7 @@ class WorkerJobs:
                 await self._forget(job_id)
 
     async def _start(self, job_id: str, spec: bytes) -> None:
-        if await self._in_thread(self._decided, job_id):
-            await self._tell_again(job_id)
+        if await self._is_decided(job_id):
             return
         reason: str | None = "this worker runs no bundles"
         try:
@@ -255,42 +258,60 @@ class WorkerJobs:
         except JobdeckError as error:
             reason = str(error)
         if reason is not None:
-            await self._refuse(job_id, reason)
+            await self._refuse(job_id, How.ERROR, reason)
 
     async def _submit(self, launch: Launch) -> str | None:
         """Have a job started; returns once it is claimed, or with the reason why it cannot be."""
         decision = self._deciding[launch.job_id] = _Decision()
         try:
+            await self._until_room(partial(self._starts.note, launch.job_id))
             self._engine.submit(launch)
             await decision.answered.wait()
         finally:
             del self._deciding[launch.job_id]
         return decision.refusal
 
-    async def _refuse(self, job_id: str, reason: str) -> None:
+    async def _is_decided(self, job_id: str) -> bool:
+        """Whether a job has a claim; then what holds is told again. One that may have run is claimed as lost."""
+        if not await self._in_thread(self._claimed, job_id):
+            if not self._starts.suspect(job_id):
+                return False
+            await self._refuse(job_id, How.LOST, "the machine was restarted while it was being started")
+            return True
+        report = (await self._engine.status([job_id]))[job_id]
+        self.report(job_id, report or _lost())
+        return True
+
+    async def _refuse(self, job_id: str, how: How, reason: str) -> None:
         """Claim a job as one that never runs, and keep the reason; without room for that it stays undecided."""
-        _log.warning("job %s cannot run here: %s", job_id, reason)
+        _log.warning("job %s does not run here: %s", job_id, reason)
+        await self._until_room(partial(self._in_thread, self._files.refuse, job_id, how, reason))
+        await self._claim_never(job_id)
+
+    async def _claim_never(self, job_id: str) -> None:
+        await self._engine.stop(job_id, _KILL)
+        while not await self._in_thread(self._files.claimed, job_id):  # there was no room for the claim
+            await trio.sleep(self._full_disk_retry_s)
+            await self._engine.stop(job_id, _KILL)
+
+    async def _until_room(self, write: Callable[[], Awaitable[object]]) -> None:
+        """Write something down, again and again while there is no room for it."""
         while True:
             try:
-                await self._in_thread(self._files.refuse, job_id, reason)
-                await self._engine.stop(job_id, _KILL)
-                if await self._in_thread(self._files.claimed, job_id):
-                    return
+                await write()
             except OSError as error:
-                _log.warning("job %s cannot be claimed: %s", job_id, error)
-            await trio.sleep(self._full_disk_retry_s)
+                _log.warning("cannot write to the data directory: %s", error)
+                await trio.sleep(self._full_disk_retry_s)
+            else:
+                return
 
     async def _never(self, job_id: str) -> None:
-        """Claim a job as one that never runs, unless it is claimed; tell what holds."""
-        while not await self._in_thread(self._decided, job_id):
-            await self._engine.stop(job_id, _KILL)
-            if await self._in_thread(self._files.claimed, job_id):
-                return
-            await trio.sleep(self._full_disk_retry_s)
-        await self._tell_again(job_id)
+        """Claim a job as one that never runs, unless it is decided about."""
+        if not await self._is_decided(job_id):
+            await self._claim_never(job_id)
 
     async def _stop(self, job_id: str, stop: Stop) -> None:
-        if await self._in_thread(self._decided, job_id):
+        if await self._in_thread(self._claimed, job_id):
             await self._engine.stop(job_id, stop)
         else:
             await self._never(job_id)
@@ -317,15 +338,9 @@ class WorkerJobs:
         await self._in_thread(self._files.release, job_id, wall_us())
         await self._in_thread(self._files.remove_files, job_id)
 
-    async def _tell_again(self, job_id: str) -> None:
-        """Tell what was decided about a job earlier."""
-        report = (await self._engine.status([job_id]))[job_id]
-        if report is not None:
-            self.report(job_id, report)
-
     # -- what is on record --
 
-    def _decided(self, job_id: str) -> bool:
+    def _claimed(self, job_id: str) -> bool:
         """Whether there is a claim; if not, a reason that was written down for one holds no more. Blocks."""
         if self._files.claimed(job_id):
             return True
@@ -363,3 +378,7 @@ class WorkerJobs:
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         return await trio.to_thread.run_sync(partial(function, *args), limiter=self._limiter)
+
+
+def _lost() -> Ended:
+    return Ended(how="lost", text="its record is gone, or cannot be read", finished_us=wall_us())

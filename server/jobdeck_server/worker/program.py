@@ -4,8 +4,9 @@ server <-> uplink (one WebSocket after the other) <-> WorkerAgent (what is said 
                                                           ^
           keeper <-> LocalEngine <-> WorkerJobs ----------+        JobFiles: what is on disk of the jobs
 
-The worker has no database. What it must not forget is in the folders of its jobs (``jobfiles``), in ``worker.id`` and
-in ``worker.json`` (``lives``). Jobs are children of the keeper and outlive this program, which finds them again.
+The worker has no database. What it must not forget is in the folders of its jobs (``jobfiles``), in ``worker.id``,
+``worker.json`` (``lives``) and ``starts``. Jobs are children of the keeper and outlive this program, which finds them
+again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -31,6 +33,7 @@ from jobdeck_server.worker.bell import Bell
 from jobdeck_server.worker.jobfiles import JobFiles
 from jobdeck_server.worker.jobs import WorkerJobs
 from jobdeck_server.worker.lives import Lives
+from jobdeck_server.worker.starts import Starts
 from jobdeck_server.worker.upkeep import keep_up
 from jobdeck_server.worker.uplink import DismissedError, Uplink
 
@@ -115,8 +118,9 @@ async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, n
         software=f"jobdeck {version('jobdeck')}",
     )
     engine, bell, files = LocalEngine(settings, touch=touch), Bell(), JobFiles(settings.data_dir / "jobs")
+    starts = await trio.to_thread.run_sync(partial(_starts, settings, worker, files))
     jobs = WorkerJobs(
-        agent, engine, files, growth, settings, changed=bell.ring, full_disk_retry_s=worker.full_disk_retry_s
+        agent, engine, files, starts, growth, settings, changed=bell.ring, full_disk_retry_s=worker.full_disk_retry_s
     )
     uplink = Uplink(agent, jobs, files, lives, bell, worker, data_dir=settings.data_dir)
     nursery.start_soon(growth.run)
@@ -124,9 +128,14 @@ async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, n
     await nursery.start(engine.run, jobs)
     await jobs.recover()
     _log.info("worker %s (%s): %s", worker.name, worker_id, _found(jobs.running_count, len(agent.jobs)))
-    nursery.start_soon(keep_up, files, worker)
+    nursery.start_soon(keep_up, files, starts, worker)
     nursery.start_soon(uplink.run)
     return Parts(agent=agent, jobs=jobs, uplink=uplink, bell=bell)
+
+
+def _starts(settings: Settings, worker: WorkerSettings, files: JobFiles) -> Starts:
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return Starts(settings.data_dir, files, boot_id=boot_id, keep_s=worker.record_keep_s)
 
 
 def _found(running_count: int, kept_count: int) -> str:

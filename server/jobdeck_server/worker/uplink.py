@@ -115,10 +115,10 @@ class Uplink:
         """
         while True:
             self._found = None
-            error: ClientError | TokenError | None = None
+            error: ClientError | TokenError | OSError | None = None
             try:
                 await talk_over(self._target(), self._talk)
-            except (ClientError, TokenError) as found:
+            except (ClientError, TokenError, OSError) as found:  # the last: its lives could not be written
                 error = found
             await trio.sleep(self._judge(error))
 
@@ -188,16 +188,24 @@ class Uplink:
 
     async def _say_all(self, link: Link, number: int) -> None:
         """Say what there is to say; who receives hears of the end of the connection, and knows why."""
-        with contextlib.suppress(LinkClosed):
+        with contextlib.suppress(ClientError):
             while True:
                 event = self._bell.event  # taken before the look
-                await self._set_beat()
-                while (item := self._agent.send(number, trio.current_time())) is not None:
+                while (item := await self._next(number)) is not None:
                     data = await self._fill(item) if isinstance(item, Read) else item
                     if data is not None:
                         await link.send(data)
                 self._spoken.set()
                 await event.wait()
+
+    async def _next(self, number: int) -> bytes | Read | None:
+        """What is to be said next; a beat that is due tells how things are now."""
+        due_s = self._agent.due_s()
+        if due_s is not None and due_s <= trio.current_time():
+            load, free_bytes = await trio.to_thread.run_sync(_sample, self._data_dir)
+            running = self._jobs.running_count
+            self._agent.beat = Beat(running=running, load=load, free_bytes=free_bytes, clock_us=_clock_us())
+        return self._agent.send(number, trio.current_time())
 
     async def _fill(self, read: Read) -> bytes | None:
         if read.part.cost_bytes <= self._settings.inline_read_bytes:
@@ -226,16 +234,9 @@ class Uplink:
             if pause.cancelled_caught:
                 self._bell.ring()
 
-    async def _set_beat(self) -> None:
-        due_s = self._agent.due_s()
-        if due_s is not None and due_s <= trio.current_time():
-            load, free_bytes = await trio.to_thread.run_sync(_sample, self._data_dir)
-            running = self._jobs.running_count
-            self._agent.beat = Beat(running=running, load=load, free_bytes=free_bytes, clock_us=_clock_us())
-
     # -- between two --
 
-    def _judge(self, error: ClientError | TokenError | None) -> float:
+    def _judge(self, error: ClientError | TokenError | OSError | None) -> float:
         """Say what has ended a connection, or was in the way of one.
 
         Returns:
@@ -262,7 +263,7 @@ class Uplink:
         if code in (CLOSE_GOING_AWAY, CLOSE_NORMAL):
             self._say("the server has ended the connection; trying again")
         elif error is not None:
-            self._say(f"{error} Trying again.")
+            self._say(f"{str(error).rstrip('.')}. Trying again.")
         return self._next_delay_s()
 
     def _next_delay_s(self) -> float:
