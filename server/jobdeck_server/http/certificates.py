@@ -12,6 +12,7 @@ will say of it: one that has expired is no reason not to start (clients say so t
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class Certificates:
         self._require_client = require_client
         self._check_s = check_s
         self._next_s = 0.0
+        self._limiter = trio.CapacityLimiter(1)
         self._stamp = self._look()
         self._loaded = self._load()
         self.told: Callable[[str], object] | None = None
@@ -112,8 +114,11 @@ class Certificates:
         """For a new connection; now and then it looks first whether the files have changed."""
         now_s = trio.current_time()
         if now_s >= self._next_s:
-            self._next_s = now_s + self._check_s
-            await trio.to_thread.run_sync(self._renew)
+            self._next_s = math.inf  # one looks at a time: where the files' disk hangs, the others go on
+            try:
+                await trio.to_thread.run_sync(self._renew, limiter=self._limiter)
+            finally:
+                self._next_s = now_s + self._check_s
         return self._loaded.context
 
     def _renew(self) -> None:

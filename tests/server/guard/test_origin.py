@@ -158,6 +158,15 @@ def test_own_origin_without_a_port() -> None:
     assert not refused(ask(host="localhost:80", headers=[("origin", "http://localhost")]), rules)
 
 
+def test_with_tls_the_own_origin_is_https_alone() -> None:
+    rules = OriginRules(listeners=[("127.0.0.1", 443)], allowed_origins=["http://console.example"], secure=True)
+    assert not refused(ask(host="localhost", headers=[("origin", "https://localhost")]), rules)
+    assert not refused(ask(host="localhost:443", headers=[("origin", "https://localhost")]), rules)
+    assert refused(ask(host="localhost", headers=[("origin", "http://localhost")]), rules)
+    assert refused(ask(host="localhost:443", headers=[("origin", "http://localhost:443")]), rules)
+    assert not refused(ask(host="localhost", headers=[("origin", "http://console.example")]), rules)
+
+
 @pytest.mark.parametrize(
     ("site", "origin", "served"),
     [
