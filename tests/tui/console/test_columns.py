@@ -18,6 +18,8 @@ from jobdeck_tui.console.pages import Page, Place
 from jobdeck_tui.console.query import SORTS, Query, parse
 from jobdeck_tui.console.standing import empty_words, standing_of
 from jobdeck_tui.console.state import State
+from jobdeck_tui.console.workerbook import Book, WorkersCame, after
+from tests.tui.console.workers import own, worker
 from tests.tui.test_sanitise import PAYLOADS
 
 NOW_US = 1_700_000_000_000_000
@@ -50,12 +52,13 @@ def row(job: Job, width: int = 200, query: Query | None = None) -> dict[str, str
     command=st.text(max_size=50),
     label=st.text(max_size=30),
     state=st.sampled_from(JobState),
+    several=st.booleans(),
 )
 def test_a_row_is_as_wide_as_its_columns_whatever_stands_in_it(
-    width: int, sort: str, command: str, label: str, state: JobState
+    width: int, sort: str, command: str, label: str, state: JobState, several: bool
 ) -> None:
     query = Query(sort=sort)
-    columns = columns_for(width, query)
+    columns = columns_for(width, query, worker=several)
     job = job_of(steps=(Step(command_line=command),), labels=(label,), state=state, dialect=label, note=command)
     for cells in (head_of(columns, query), cells_of(job, columns, TIMES, marked=True)):
         assert [cell_len(cell.text) for cell in cells] == [column.width for column in columns]
@@ -106,6 +109,33 @@ def test_a_row_tells_how_a_job_stands_and_ended() -> None:
     never = job_of(state=JobState.STOPPED, started_us=None, finished_us=NOW_US)
     assert (row(never)["exit"], row(never)["took"]) == ("never", "")
     assert row(job_of(note="starting (slow)"))["runs"] == "make all  (starting (slow))"
+
+
+def test_where_there_are_several_workers_each_job_tells_its_own() -> None:
+    far = worker(2, "far-away-in-the-cellar")
+    book = after(Book(), WorkersCame(workers=(own(), far)))
+
+    def told(job: Job) -> tuple[str, str]:
+        columns = columns_for(120, Query(), worker=True)
+        cells = cells_of(job, columns, times_of(job, Query(), NOW_US, book), marked=False)
+        at = [column.name for column in columns].index("worker")
+        return cells[at].text.strip(), cells[at].ink
+
+    assert told(job_of()) == ("deck", "dim")
+    assert told(job_of(worker=far.id)) == ("far-away-in…", "")
+    assert told(job_of(worker=far.id, unreachable=True)) == ("far-away-in…", "stopped")
+    assert told(job_of(worker="outside-1")) == ("outside-", "dim")
+    assert told(job_of(state=JobState.QUEUED)) == ("", "dim")
+    assert "worker" not in [column.name for column in columns_for(60, Query(), worker=True)]
+
+
+def test_what_is_the_matter_has_room_beside_a_long_command() -> None:
+    long = job_of(steps=(Step(command_line="x" * 200),), note="waits for a worker with labels gpu", worker="f")
+    assert "x…  (waits for a" in row(long, 100)["runs"]
+    assert row(job_of(unreachable=True))["state"] == "! running"
+    assert row(job_of(unreachable=True))["runs"] == "make all  (unreachable)"
+    ended = job_of(unreachable=True, state=JobState.LOST, finished_us=NOW_US)
+    assert row(ended)["state"] == "? lost"
 
 
 def test_a_list_by_end_tells_how_long_ago_that_was() -> None:

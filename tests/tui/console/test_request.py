@@ -25,6 +25,16 @@ def body(**fields: str | bool) -> dict[str, object]:
     return dict(found.body)
 
 
+def test_where_it_is_to_run() -> None:
+    assert body(command="x", worker=" far ", worker_labels="gpu, linux gpu") == {
+        "command": "x",
+        "worker": "far",
+        "worker_labels": ["gpu", "linux"],
+    }
+    job = Job(id="i", dialect="v1", steps=(Step(command_line="x"),), worker="f", worker_labels=("gpu",))
+    assert '"worker_labels": ["gpu"]' in curl_of_job("http://h", job, token=False)
+
+
 def test_a_command_alone_is_a_request() -> None:
     assert body(command=" make test ") == {"command": "make test"}
     assert body(command="echo 'a b' c", plain=True) == {"argv": ["echo", "a b", "c"]}

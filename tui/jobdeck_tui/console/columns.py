@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 
 from jobdeck_protocol.job import JobState
-from jobdeck_tui.console.marks import mark
+from jobdeck_tui.console.marks import cut_off, mark_of
 from jobdeck_tui.console.workerbook import LOCAL, NOBODY
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import ending, span
@@ -63,7 +63,6 @@ _WIDTHS = {
     "exit": 7,
     "id": _ID_CELLS,
 }
-_CUT_OFF = "!"
 _RIGHT = frozenset({"age", "ended", "took"})
 _SORTED = {"created": "age", "ended": "ended", "state": "state"}
 _FALLING = ("labels", "dialect", "id", "worker", "took", "exit", "state")
@@ -156,7 +155,7 @@ def _worker(job: Job, book: Book) -> Cell:
     worker = book.of(job.place)
     own = worker is not None and worker.engine == LOCAL
     name = worker.name if worker is not None else (job.worker or "")[:_ID_CELLS]
-    return Cell(clean_line(name), "dim" if own or worker is None else JobState.STOPPED.value if _cut_off(job) else "")
+    return Cell(clean_line(name), "dim" if own or worker is None else JobState.STOPPED.value if cut_off(job) else "")
 
 
 def _seconds(seconds: float) -> str:
@@ -175,8 +174,8 @@ def cells_of(job: Job, columns: Sequence[Column], times: Times, *, marked: bool)
 
 
 def _cell(job: Job, column: Column, times: Times, *, marked: bool) -> Cell:
-    sign = _CUT_OFF if _cut_off(job) else mark(job.state).sign
-    state = JobState.STOPPED.value if _cut_off(job) else job.state.value
+    sign = mark_of(job).sign
+    state = JobState.STOPPED.value if cut_off(job) else job.state.value
     match column.name:
         case "mark":
             text, ink = MARKED if marked else "", "mark"
@@ -204,11 +203,6 @@ def _cell(job: Job, column: Column, times: Times, *, marked: bool) -> Cell:
     return Cell(_filled(text, column), ink)
 
 
-def _cut_off(job: Job) -> bool:
-    """Its worker has not been heard of for too long: what is told of it is as of then."""
-    return job.unreachable and not job.ended
-
-
 def _standing(job: Job) -> str:
     """The state, or what is more than it."""
     if job.stop_requested and not job.ended:
@@ -219,7 +213,7 @@ def _standing(job: Job) -> str:
 def _runs(job: Job, width: int) -> str:
     """What runs, and what is the matter with it: of a long command so much that there is room for that."""
     command = clean_line(job.command[:_COMMAND_LIMIT_COUNT])
-    matter = "; ".join(filter(None, ("unreachable" if _cut_off(job) else "", job.note)))
+    matter = "; ".join(filter(None, ("unreachable" if cut_off(job) else "", job.note)))
     if not matter:
         return fitted(command, width)
     note = f"  ({clean_line(matter)})"

@@ -40,6 +40,8 @@ def curl_of_job(url: str, job: Job, *, token: bool) -> str:
         body["steps"] = [_step(step) for step in job.steps]
     if job.labels:
         body["labels"] = list(job.labels)
+    if job.worker_labels:
+        body["worker_labels"] = list(job.worker_labels)
     for name, usual in (("time_limit_s", None), ("linger_s", 10.0), ("grace_s", 5.0), ("stdin", False)):
         if getattr(job, name) != usual:
             body[name] = getattr(job, name)

@@ -11,7 +11,9 @@ from jobdeck_protocol.job import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MARKS", "Mark", "mark"]
+    from jobdeck_protocol.job import Job
+
+__all__ = ["CUT_OFF", "MARKS", "Mark", "cut_off", "mark", "mark_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +40,17 @@ MARKS: Mapping[JobState, Mark] = MappingProxyType(
 def mark(state: JobState) -> Mark:
     """The mark of a state."""
     return MARKS[state]
+
+
+CUT_OFF = Mark("!", "text-warning")
+"""Of a job whose worker has not been heard of for too long: what is told of it is as of then."""
+
+
+def cut_off(job: Job) -> bool:
+    """Whether that is so of a job."""
+    return job.unreachable and not job.ended
+
+
+def mark_of(job: Job) -> Mark:
+    """The mark of a job as it stands."""
+    return CUT_OFF if cut_off(job) else mark(job.state)

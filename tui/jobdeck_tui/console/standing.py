@@ -133,10 +133,11 @@ def worker_words(state: State, query: WorkerQuery) -> tuple[str, ...]:
     if book.several:
         return ()
     return (
-        "Only this machine runs jobs. Another one joins it by",
+        "Only this machine runs jobs. For another one:",
         "",
-        f"  jobdeck worker --server {url} \\",
-        "    --token-file FILE",
+        "  here   jobdeck token create --role worker --output FILE",
+        f"  there  jobdeck worker --server {url} \\",
+        "           --token-file FILE",
     )
 
 

@@ -10,7 +10,7 @@ from textual.reactive import Reactive
 from textual.widget import Widget
 
 from jobdeck_protocol.job import JobState
-from jobdeck_tui.console.marks import mark
+from jobdeck_tui.console.marks import cut_off, mark_of
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import bytes_text, ending
 
@@ -45,8 +45,10 @@ class Head(Widget):
         if self.job is None:
             return Content("")
         job, width = self.job, self.content_size.width
-        sign = mark(job.state)
-        state = Content.styled(f"{sign.sign} {_standing(job)}", f"${sign.colour}")
+        sign = mark_of(job)
+        matter = clean_line("; ".join(filter(None, ("unreachable" if cut_off(job) else "", job.note))))
+        told = f"{sign.sign} {_standing(job)}" + (f" ({matter})" if matter else "")
+        state = Content.styled(told, f"${sign.colour}").truncate(max(_LEAST_ROOM, width // 2), ellipsis=True)
         words = [self.brief] if self.brief else []
         words += [f"only {self.stream}"] if self.stream is not None else []
         words.append(job.id[:_ID_CELLS])
