@@ -105,6 +105,8 @@ def test_pieces_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
     files, job_id = JobFiles(tmp_path), make(tmp_path)
     assert files.read(job_id, Range(Sizes(90, 64), 32, 10)) == (bytes(32), b"x" * 10)
     assert files.read(job_id, Range(Sizes(90, 64), 32, 11)) is None
+    assert files.read(job_id, Range(Sizes(90, 64), 32, 11), wait=False) is None
+    assert files.read(job_id, Range(Sizes(90, 64), 32, 10), wait=False) in (None, (bytes(32), b"x" * 10))
     (tmp_path / job_id / "output").unlink()
     assert files.read(job_id, Range(Sizes(0, 0), 32, 0)) == (bytes(32), b"")
     assert files.read(job_id, Range(Sizes(0, 0), 0, 1)) is None

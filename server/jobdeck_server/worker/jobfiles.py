@@ -109,12 +109,19 @@ class JobFiles:
         """How much of standard input is kept."""
         return _size(self.folder(job_id) / "input")
 
-    def read(self, job_id: str, part: Range) -> tuple[bytes, bytes] | None:
-        """What of ``runs`` and ``output`` is to go into a piece; None if it cannot be read any more."""
-        folder = self.folder(job_id)
+    def read(self, job_id: str, part: Range, *, wait: bool = True) -> tuple[bytes, bytes] | None:
+        """What of ``runs`` and ``output`` is to go into a piece; None if it cannot be read any more.
+
+        Args:
+            job_id: Whose files.
+            part: What of them.
+            wait: Also from the disk; otherwise only what is in memory, as that is which was just written: a thread
+                for each piece would cost more than all else that is done for it.
+        """
+        folder, flags = self.folder(job_id), 0 if wait else os.RWF_NOWAIT
         try:
-            runs = _read(folder / "runs", part.at.runs, part.runs_bytes)
-            output = _read(folder / "output", part.at.output, part.output_bytes)
+            runs = _read(folder / "runs", part.at.runs, part.runs_bytes, flags)
+            output = _read(folder / "output", part.at.output, part.output_bytes, flags)
         except OSError:
             return None
         return (runs, output) if (len(runs), len(output)) == (part.runs_bytes, part.output_bytes) else None
@@ -228,11 +235,12 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _read(path: Path, offset: int, length: int) -> bytes:
+def _read(path: Path, offset: int, length: int, flags: int) -> bytes:
     if not length:
         return b""
+    buffer = bytearray(length)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.pread(fd, length, offset)
+        return bytes(memoryview(buffer)[: os.preadv(fd, [buffer], offset, flags)])
     finally:
         os.close(fd)

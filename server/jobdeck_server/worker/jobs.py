@@ -273,7 +273,7 @@ class WorkerJobs:
 
     async def _is_decided(self, job_id: str) -> bool:
         """Whether a job has a claim; then what holds is told again. One that may have run is claimed as lost."""
-        if not await self._in_thread(self._claimed, job_id):
+        if not self._claimed(job_id):
             if not self._starts.suspect(job_id):
                 return False
             await self._refuse(job_id, How.LOST, "the machine was restarted while it was being started")
@@ -290,7 +290,7 @@ class WorkerJobs:
 
     async def _claim_never(self, job_id: str) -> None:
         await self._engine.stop(job_id, _KILL)
-        while not await self._in_thread(self._files.claimed, job_id):  # there was no room for the claim
+        while not self._files.claimed(job_id):  # there was no room for the claim
             await trio.sleep(self._full_disk_retry_s)
             await self._engine.stop(job_id, _KILL)
 
@@ -311,7 +311,7 @@ class WorkerJobs:
             await self._claim_never(job_id)
 
     async def _stop(self, job_id: str, stop: Stop) -> None:
-        if await self._in_thread(self._claimed, job_id):
+        if self._claimed(job_id):
             await self._engine.stop(job_id, stop)
         else:
             await self._never(job_id)
@@ -341,7 +341,7 @@ class WorkerJobs:
     # -- what is on record --
 
     def _claimed(self, job_id: str) -> bool:
-        """Whether there is a claim; if not, a reason that was written down for one holds no more. Blocks."""
+        """Whether there is a claim; if not, a reason that was written down for one holds no more."""
         if self._files.claimed(job_id):
             return True
         self._files.accept(job_id)

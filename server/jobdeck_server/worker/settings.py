@@ -50,4 +50,3 @@ class WorkerSettings:
     record_keep_s: float = 30 * 86_400.0
     sweep_s: float = 600.0
     full_disk_retry_s: float = 1.0
-    inline_read_bytes: int = 16 * 1024  # such a piece was written a moment ago: read without a thread

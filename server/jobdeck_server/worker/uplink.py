@@ -208,9 +208,8 @@ class Uplink:
         return self._agent.send(number, trio.current_time())
 
     async def _fill(self, read: Read) -> bytes | None:
-        if read.part.cost_bytes <= self._settings.inline_read_bytes:
-            found = self._files.read(read.job_id, read.part)
-        else:
+        found = self._files.read(read.job_id, read.part, wait=False)
+        if found is None:
             found = await trio.to_thread.run_sync(self._files.read, read.job_id, read.part)
         if found is None:
             _log.warning("job %s: its files, or the end of them, do not exist any more", read.job_id)
