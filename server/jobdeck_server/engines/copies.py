@@ -2,7 +2,7 @@
 
 A copy is the two files of a local job, in the same place (``jobs/<id>/output`` and ``runs``), byte for byte but for one
 field: the clock in the header of ``runs``, where the worker's clock is wrong (``corrected``). So everybody who reads
-output finds a remote job's like any other. ``input`` and, here alone, ``input.end`` are its standard input.
+output finds a remote job's like any other. ``input`` and ``input.end`` are its standard input.
 
 ``runs`` is written before ``output``. After a power cut either may be torn: ``measure`` cuts it to what holds, and the
 worker sends the rest again.
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobdeck_keeper import records
+from jobdeck_keeper.feeder import END_FILE, known_end
 from jobdeck_keeper.indexfile import cut_to_valid
 from jobdeck_protocol.workermirror import NOTHING, Sizes
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 _CLOCK = struct.Struct("<Q")
 _CLOCK_AT = 32  # in the header of ``runs``; whole records of 32 bytes come, so the field is never cut in two
+_CLOCK_LIMIT_US = (1 << 63) - 1
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
-_INPUT, _INPUT_END = "input", "input.end"
+_INPUT = "input"
 
 
 class _File:
@@ -129,7 +131,7 @@ def corrected(at_runs: int, runs: bytes, skew_us: int) -> bytes:
     place = _CLOCK_AT - at_runs
     if not skew_us or not 0 <= place < len(runs):
         return runs
-    clock_us = max(0, _CLOCK.unpack_from(runs, place)[0] - skew_us)
+    clock_us = min(max(0, _CLOCK.unpack_from(runs, place)[0] - skew_us), _CLOCK_LIMIT_US)
     return runs[:place] + _CLOCK.pack(clock_us) + runs[place + _CLOCK.size :]
 
 
@@ -158,7 +160,7 @@ def sync(jobs_dir: Path, job_ids: Iterable[str]) -> tuple[list[str], Fault | Non
 
 def remove(folder: Path) -> None:
     """Remove what was copied for a job that nobody knows."""
-    for name in ("runs", "output", _INPUT, _INPUT_END):
+    for name in ("runs", "output", _INPUT, END_FILE):
         (folder / name).unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
@@ -186,16 +188,4 @@ def read_input(folder: Path, offset: int, length: int) -> bytes:
 
 def input_end(folder: Path) -> int | None:
     """Where a job's standard input ends, None while it is open."""
-    try:
-        return int((folder / _INPUT_END).read_text("ascii"))
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def end_input(folder: Path, size: int) -> None:
-    """Write down where a job's standard input ends: a server that comes after this one has to tell it again."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    fresh = folder / (_INPUT_END + ".new")
-    fresh.write_text(str(size), "ascii")
-    fresh.chmod(0o600)
-    fresh.replace(folder / _INPUT_END)
+    return known_end(str(folder))

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -232,13 +231,10 @@ class RemoteEngine:
             UnavailableError: The worker cannot be reached.
         """
         worker = self._having(job_id)
-        return False if worker is None else await worker.jobs.signal(job_id, signum)
+        return False if worker is None else await worker.jobs.signals.send(job_id, signum)
 
     async def input(self, job_id: str, *, eof_bytes: int | None) -> None:
         """Its ``input`` file has grown, or is complete: what the worker lacks is sent as it takes it."""
-        if eof_bytes is not None:
-            work = partial(copies.end_input, self.follow(job_id), eof_bytes)
-            await trio.to_thread.run_sync(work, limiter=self._limiter)
         worker = self._having(job_id)
         if worker is not None:
             worker.jobs.input(job_id)

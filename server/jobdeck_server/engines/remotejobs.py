@@ -18,19 +18,20 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_protocol.errors import WireError
+from jobdeck_protocol.errors import CLOSE_TOO_BIG, RemoteWireError, WireError
 from jobdeck_protocol.job import JobState
 from jobdeck_protocol.workerevents import Append, Gap, HostEvent, Missing, SignalDone, Stranger, Unreachable
 from jobdeck_protocol.workermirror import Sizes
 from jobdeck_protocol.workerreports import Ended as EndedThere
 from jobdeck_protocol.workerreports import State
-from jobdeck_server.core.errors import TooLargeError, UnavailableError
+from jobdeck_server.core.errors import TooLargeError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.orders import order_of
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.engines import copies, remotereports
 from jobdeck_server.engines.base import Ended, Noted
 from jobdeck_server.engines.mirror import Mirror
+from jobdeck_server.engines.remotesignals import RemoteSignals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,17 +40,11 @@ if TYPE_CHECKING:
     from jobdeck_protocol.worker import Kept
     from jobdeck_protocol.workerhost import WorkerHost
     from jobdeck_server.engines.base import Launch, Records, Stop
+    from jobdeck_server.engines.remoteclock import WorkerClock
 
 _log = logging.getLogger("jobdeck.workers")
 _RETRY_S = 1.0
-
-
-class _Answer:
-    """What became of a signal, once ``come`` is set."""
-
-    def __init__(self) -> None:
-        self.come = trio.Event()
-        self.done: bool | None = None
+_SAID_COUNT = 100
 
 
 class RemoteJobs:
@@ -61,10 +56,12 @@ class RemoteJobs:
         jobs_dir: Where the folders of jobs are.
         name: What the worker is called now.
         ring: Has what there is to say to the worker said.
+        clock: The worker's.
         place: Has a job that waits given to a worker: a restored server does not know that it was.
+        strange_limit_count: Jobs that the worker may tell of on one connection and that were not given to it.
 
     Attributes:
-        skew_us: The worker's clock less ours, 0 if that is too little to be corrected.
+        signals: To them.
     """
 
     def __init__(
@@ -75,7 +72,9 @@ class RemoteJobs:
         jobs_dir: Path,
         name: Callable[[], str],
         ring: Callable[[], None],
+        clock: WorkerClock,
         place: Callable[[str, str], Awaitable[None]],
+        strange_limit_count: int,
     ) -> None:
         self._host = host
         self._ledger = host.jobs
@@ -83,11 +82,13 @@ class RemoteJobs:
         self._jobs_dir = jobs_dir
         self._name = name
         self._ring = ring
+        self._clock = clock
         self._place = place
-        self.skew_us = 0
+        self._strange_limit_count = strange_limit_count
         self._given: set[str] = set()  # that the core thinks are there
         self._halts: dict[str, Stop] = {}  # stops of jobs that were not given yet
-        self._signals: dict[int, _Answer] = {}
+        self._strange_count = 0  # told on this connection
+        self.signals = RemoteSignals(host, name=name, ring=ring)
         self._states: dict[str, State] = {}  # that stand in the line, the newest of each job
         self._stalled: frozenset[str] = frozenset()
         self._limiter = trio.CapacityLimiter(1)
@@ -148,28 +149,6 @@ class RemoteJobs:
         else:
             self._halts[job_id] = stop
 
-    async def signal(self, job_id: str, signum: int) -> bool:
-        """Have a job sent a signal.
-
-        Returns:
-            False if it has ended.
-
-        Raises:
-            UnavailableError: The worker cannot be reached, or went away before it said what became of it.
-        """
-        number = self._ledger.signal(job_id, signum) if self._host.reachable else None
-        if number is None:
-            raise UnavailableError(f"Worker {self._name()} is unreachable.")
-        answer = self._signals[number] = _Answer()
-        self._ring()
-        try:
-            await answer.come.wait()
-        finally:
-            self._signals.pop(number, None)
-        if answer.done is None:
-            raise UnavailableError(f"Worker {self._name()} is unreachable: the signal may have been sent.")
-        return answer.done
-
     def input(self, job_id: str) -> None:
         """A job's standard input has grown, or has ended."""
         folder = self._jobs_dir / job_id
@@ -193,8 +172,16 @@ class RemoteJobs:
 
     # -- what the worker tells --
 
+    def begin(self) -> None:
+        """A new connection has come."""
+        self._strange_count = 0
+
     async def take(self, event: HostEvent) -> None:
-        """Do what an event asks for; what can wait for the database is waited for, so that a worker cannot flood it."""
+        """Do what an event asks for; what can wait for the database is waited for, so that a worker cannot flood it.
+
+        Raises:
+            RemoteWireError: The worker tells of more jobs than anybody can have given to it.
+        """
         if isinstance(event, Stranger):
             await self._stranger(event.kept)
         else:
@@ -204,28 +191,21 @@ class RemoteJobs:
         """Do what an event about jobs asks for, any but ``Stranger``; what is not about jobs is none of this."""
         match event:
             case Append():
-                self._mirror.put(event, skew_us=self.skew_us)
+                self._mirror.put(event, skew_us=self._clock.correction_us)
             case State():
                 self._state(event)
             case Missing():
                 self._later(partial(self._missing, event.job_id))
             case SignalDone():
-                self._signalled(event.number, done=event.done)
+                self.signals.answered(event.number, done=event.done)
             case Unreachable():
-                for number in list(self._signals):
-                    self._signalled(number, done=None)
+                self.signals.give_up()
 
     def ended(self, end: EndedThere, gap: Gap | None) -> None:
         """A job has ended, and all of its output has come; ``gap`` is what of it does not exist any more."""
         if self._own(end.job_id) is not None:
             self._mirror.make(end.job_id)
-        self._mirror.after(partial(self._later, partial(self._end, end, gap, self._clock())))
-
-    def _signalled(self, number: int, *, done: bool | None) -> None:
-        answer = self._signals.get(number)
-        if answer is not None:
-            answer.done = done
-            answer.come.set()
+        self._mirror.after(partial(self._later, partial(self._end, end, gap, self._times())))
 
     def _own(self, job_id: str) -> Job | None:
         """A job's record, if it is this worker's and has not ended."""
@@ -233,8 +213,8 @@ class RemoteJobs:
         job = None if launch is None else launch.job
         return job if job is not None and job.worker == self._host.worker else None
 
-    def _clock(self) -> remotereports.Clock:
-        return remotereports.Clock(skew_us=self.skew_us, now_us=now_us())
+    def _times(self) -> remotereports.Clock:
+        return remotereports.Clock(skew_us=self._clock.correction_us, now_us=now_us())
 
     def _state(self, state: State) -> None:
         if self._own(state.job_id) is None:
@@ -247,7 +227,7 @@ class RemoteJobs:
     def _tell_state(self, job_id: str) -> None:
         state, job = self._states.pop(job_id), self._own(job_id)
         if job is not None:
-            for report in remotereports.reports(job, state, self._clock()):
+            for report in remotereports.reports(job, state, self._times()):
                 self._sink.report(job_id, report)
 
     def _later(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -325,10 +305,13 @@ class RemoteJobs:
     async def _stranger(self, kept: Kept) -> None:
         """Follow, release or forget a job that the worker has and that was not given to it by this server's life."""
         job_id = kept.job_id
+        self._strange_count += 1
+        if self._strange_count > self._strange_limit_count:
+            raise RemoteWireError("too many jobs that are not known here", close_code=CLOSE_TOO_BIG)
         try:
             job = await self._sink.find(job_id)
             if job is None and self._host.restored:
-                _log.warning("job %s of worker %s has no record: taken in", job_id, self._name())
+                self._complain("job %s of worker %s has no record: taken in", job_id)
                 await self._sink.import_job(job_id, worker=self._host.worker)
                 job = await self._sink.find(job_id)
             await self._judge(kept, job)
@@ -349,16 +332,21 @@ class RemoteJobs:
         elif self._host.restored:
             await self._older(job_id, job)
         else:
-            _log.warning("worker %s has job %s, which is not its own: it is to forget it", self._name(), job_id)
+            self._complain("job %s of worker %s is not its own: it is to forget it", job_id)
             self._ledger.forget(job_id)
 
     async def _older(self, job_id: str, job: Job | None) -> None:
         """A job that was given to the worker after the backup was made: what is on record of it is out of date."""
         if job is not None and job.state is JobState.QUEUED:
-            _log.warning("job %s waits, but worker %s was given it: it is its own", job_id, self._name())
+            self._complain("job %s waits, but worker %s was given it: it is its own", job_id)
             await self._place(job_id, self._host.worker)
         else:
-            _log.warning("worker %s has job %s, which is on record elsewhere: left alone", self._name(), job_id)
+            self._complain("job %s of worker %s is on record elsewhere: left alone", job_id)
+
+    def _complain(self, text: str, job_id: str) -> None:
+        """Log something about a strange job; of very many the first ones will do."""
+        if self._strange_count <= _SAID_COUNT:
+            _log.warning(text, job_id, self._name())
 
     # -- what the mirror tells --
 

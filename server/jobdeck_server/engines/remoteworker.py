@@ -25,6 +25,7 @@ from jobdeck_server.core import workerrows
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.engines.base import WORKER
+from jobdeck_server.engines.remoteclock import WorkerClock
 from jobdeck_server.engines.remotejobs import RemoteJobs
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from jobdeck_server.engines.remotecommon import Session, Surroundings
 
 _log = logging.getLogger("jobdeck.workers")
-_SKEW_LEAST_US = 2_000_000
 _FORGOTTEN = "an admin has forgotten this worker"
 _SEEN_S = 60.0  # so seldom is written down when it was last heard of
 _PAUSE_S = 0.05  # the least between two looks at what is due
@@ -73,13 +73,16 @@ class RemoteWorker:
         )
         self.host.draining = row.draining
         self.bell = trio.Event()
+        self._clock = WorkerClock(settings.worker_beat_s)
         self.jobs = RemoteJobs(
             self.host,
             around.sink,
             jobs_dir=settings.data_dir / "jobs",
             name=lambda: self.name,
             ring=self._ring,
+            clock=self._clock,
             place=around.place,
+            strange_limit_count=settings.worker_strange_limit_count,
         )
         self.joined = False
         self._forgotten = False
@@ -87,7 +90,6 @@ class RemoteWorker:
         self._gap: Gap | None = None
         self._sessions: dict[int, Session] = {}
         self._beat = Beat()
-        self._skew_us = 0
         self._started_us = row.created_us
         self._lost = False
         self._saved_s = trio.current_time()
@@ -130,7 +132,7 @@ class RemoteWorker:
             load=self._beat.load,
             free_bytes=self._beat.free_bytes,
             software=row.software,
-            clock_skew_us=self._skew_us,
+            clock_skew_us=self._clock.skew_us,
         )
 
     @property
@@ -307,7 +309,7 @@ class RemoteWorker:
                 self.jobs.ended(event, gap)
             case Beat():
                 self._beat = event
-                self._measure(event.clock_us)
+                self._clock.beat(event.clock_us, self.name)
             case Drain():
                 self._around.registry.changed(self)
             case Bye():
@@ -321,8 +323,8 @@ class RemoteWorker:
     async def _greet(self, greeted: Greeted) -> None:
         """Write down the life that it came with, then welcome it."""
         hello = greeted.hello
-        self._skew_us = hello.clock_us - now_us()
-        self._tell_skew()
+        self.jobs.begin()
+        self._clock.hello(hello.clock_us, self.name)
         if greeted.restored:
             await self._around.found_restored(self.name)
         await self._keep(
@@ -343,24 +345,12 @@ class RemoteWorker:
         self._ring()
 
     async def _leave(self, bye: Bye) -> None:
+        if self.row.gone:
+            return
         _log.info("worker %s has left: %s", self.name, bye.text or "it did not say why")
         self.row = replace(self.row, gone=True)
         self._keep_soon()
         self._reach(unreachable=True)
-
-    def _measure(self, clock_us: int) -> None:
-        """Compare clocks; a beat may be some seconds old when it comes, so only a clock that was set is news."""
-        skew_us = clock_us - now_us()
-        if clock_us and abs(skew_us - self._skew_us) > max(_SKEW_LEAST_US, self._around.settings.worker_beat_s * 2e6):
-            self._skew_us = skew_us
-            self._tell_skew()
-
-    def _tell_skew(self) -> None:
-        much = abs(self._skew_us) > _SKEW_LEAST_US
-        before, self.jobs.skew_us = self.jobs.skew_us, self._skew_us if much else 0
-        if much and abs(self._skew_us - before) > _SKEW_LEAST_US:
-            text = "worker %s: its clock is %+.1f s beside this one; times of its jobs are corrected"
-            _log.warning(text, self.name, self._skew_us / 1e6)
 
     def _reach(self, *, unreachable: bool) -> None:
         """Say on the records of its jobs, and to all who list workers, whether it can be reached."""

@@ -17,6 +17,7 @@ import trio
 from jobdeck_keeper import records
 from jobdeck_protocol.workerevents import Append
 from jobdeck_protocol.workermirror import NOTHING, Sizes
+from jobdeck_server.core import stdin
 from jobdeck_server.engines import copies
 from jobdeck_server.engines.mirror import Mirror
 from tests.server.core.harness import BOOT
@@ -163,12 +164,16 @@ def test_the_clock_of_an_index_is_corrected_wherever_its_header_comes_in_two() -
         assert records.unpack_header(found).wall_us == there_us - 5_000_000
         assert (found[:32], found[40:64]) == (header[:32], header[40:])
     assert copies.corrected(64, bytes(64), 5_000_000) == bytes(64)
+    for nonsense in (b"\xff" * 64, bytes(64)):
+        assert len(copies.corrected(0, nonsense, -5_000_000)) == len(copies.corrected(0, nonsense, 1 << 60)) == 64
 
 
 def test_standard_input_and_where_it_ends(tmp_path: Path) -> None:
     folder = tmp_path / JOB
     assert (copies.input_size(folder), copies.input_end(folder), copies.read_input(folder, 0, 5)) == (0, None, b"")
-    copies.end_input(folder, 7)
+    folder.mkdir()
+    stdin.end(folder, 7)
+    stdin.end(folder, 9)  # the first word holds
     (folder / "input").write_bytes(b"0123456")
     assert (copies.input_size(folder), copies.input_end(folder)) == (7, 7)
     assert copies.read_input(folder, 2, 3) == b"234"

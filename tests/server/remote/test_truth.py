@@ -103,6 +103,15 @@ async def test_jobs_that_nobody_gave_it_are_forgotten_and_known_ends_are_release
         assert found.file(theirs) == b""
 
 
+async def test_more_strange_jobs_than_anybody_can_have_given_it(tmp_path: Path) -> None:
+    hand = Hand()
+    for number in range(5):
+        ended_there(hand, uid(number))
+    async with deck(tmp_path, worker_strange_limit_count=4) as found, found.link(hand, ready=False) as socket:
+        await socket.closed.wait()
+        assert socket.said == (1009, "too many jobs that are not known here")
+
+
 async def test_a_worker_that_says_the_same_twice_or_of_others_changes_nothing(tmp_path: Path) -> None:
     hand, other = Hand(), Hand(2, name="w2")
     async with deck(tmp_path) as found, found.link(hand), found.link(other) as theirs_socket:
