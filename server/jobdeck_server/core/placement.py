@@ -77,24 +77,27 @@ class Site:
         id: Of the worker.
         jobs: What it has, or is about to have.
         labels: What jobs may ask of it.
+        online: It takes jobs.
     """
 
     def __init__(self, worker_id: str) -> None:
         self.id = worker_id
         self.jobs: set[str] = set()
         self.labels: frozenset[str] = frozenset()
+        self.online = False
         self._slots_count = 0
 
     def learn(self, worker: WorkerInfo | None) -> None:
         """Take over what is told of it; None if it is known no more."""
-        self._slots_count = 0 if worker is None or worker.state is not WorkerState.ONLINE else worker.slots_count
+        self.online = worker is not None and worker.state is WorkerState.ONLINE
         if worker is not None:
+            self._slots_count = worker.slots_count
             self.labels = frozenset((*worker.labels, _OWN + self.id))
 
     @property
     def free_count(self) -> int:
         """Jobs that it can be given now."""
-        return max(0, self._slots_count - len(self.jobs))
+        return max(0, self._slots_count - len(self.jobs)) if self.online else 0
 
 
 class Placement:
@@ -276,8 +279,8 @@ class Placement:
         if job.worker is not None:
             return self._why_named(job.worker, job.worker_labels)
         wanted = frozenset(job.worker_labels)
-        known = (worker for worker in self._workers.all() if worker.state is WorkerState.ONLINE)
-        if not wanted or any(wanted.issubset(worker.labels) for worker in known):
+        here = wanted <= self._here and DRAIN not in self._core.admission.pauses
+        if not wanted or here or any(site.online and wanted <= site.labels for site in self._sites.values()):
             return None
         return f"waits for a worker with labels {', '.join(job.worker_labels)}"
 
