@@ -2,15 +2,25 @@
 
 Bytes move by splice from an open file that keeper and shim share, so the kernel keeps the position: whoever feeds
 next goes on at the exact byte. The end of the input is a slot in the record; the job sees it when all holders of the
-pipe's write end have closed it.
+pipe's write end have closed it. An input that is complete before its job is claimed has its size in a file beside it.
 """
 
 from __future__ import annotations
 
 import os
 
+END_FILE = "input.end"
 _PIECE_BYTES = 64 << 10
 _SPLICE_NONBLOCK = 2
+
+
+def known_end(folder: str) -> int | None:
+    """Where a job's input ends, if that was written down before there was a record; else None."""
+    try:
+        with open(f"{folder}/{END_FILE}", encoding="ascii") as file:
+            return int(file.read())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 class Feeder:

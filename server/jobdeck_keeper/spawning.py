@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobdeck_keeper import life, pipes, records
 from jobdeck_keeper.child import Plan
-from jobdeck_keeper.feeder import Feeder
+from jobdeck_keeper.feeder import Feeder, known_end
 from jobdeck_keeper.shim import Commission
 
 if TYPE_CHECKING:
@@ -199,6 +199,9 @@ def commission(job: Job, steps: list[Step], spare: Spare, *, touch: bool) -> Non
     if job.claim["stdin"]:
         source = os.open(f"{job.folder}/input", os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         job.feeder = Feeder(source, *pipes.open_stdin(job.folder))
+        size_bytes = known_end(job.folder)
+        if size_bytes is not None:
+            job.write_eof(size_bytes)
     exact, stdin = job.claim["order"] == "exact", job.claim["stdin"]
     plan = _write_plan(Plan(path=job.folder, exact=exact, stdin=stdin, steps=steps))
     files = tuple(job.feeder.descriptors if job.feeder is not None else ())

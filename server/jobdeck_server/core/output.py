@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_server.core.errors import OffsetError, OutputGoneError
-from jobdeck_server.core.runs import Kind, Run, RunIndex
+from jobdeck_server.core.runs import Kind, Run, RunIndex, open_runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -239,9 +239,8 @@ class OutputReader(AbstractContextManager["OutputReader"]):
 
     def _runs(self) -> RunIndex | None:
         if self._index is None:
-            try:
-                fd = os.open(self._folder / "runs", os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
+            fd = open_runs(self._folder / "runs")
+            if fd is None:
                 return None
             self._stack.callback(os.close, fd)
             self._index = RunIndex(fd)

@@ -19,6 +19,7 @@ from jobdeck_keeper import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _FIRST_BATCH_COUNT = 8
 _BATCH_COUNT = 512
@@ -61,6 +62,22 @@ class _Record(NamedTuple):
     flags: int
     zero: int
     checksum: int
+
+
+def open_runs(path: Path) -> int | None:
+    """Open a job's ``runs``; None if it is not there yet, or only the name of it: a copy's header comes like any byte.
+
+    Returns:
+        A descriptor, which the caller closes.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    if os.fstat(fd).st_size >= records.HEADER.size:
+        return fd
+    os.close(fd)
+    return None
 
 
 class RunIndex:

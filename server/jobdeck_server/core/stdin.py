@@ -1,7 +1,8 @@
 """Standard input of jobs that asked for it: bytes at explicit offsets in a file that the job's shim reads from.
 
 Writing the same piece twice is harmless, so a client that lost its link sends again what was not acknowledged. What was
-stored survives the server; the disk is the buffer, up to ``stdin_limit_bytes``.
+stored survives the server; the disk is the buffer, up to ``stdin_limit_bytes``. So does the end of it, in a file of its
+own: it may come while the job still waits, and nobody has it yet who could be told.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from jobdeck_keeper.feeder import END_FILE
 from jobdeck_server.core.errors import BusyError, ConflictError, TooLargeError
 
 if TYPE_CHECKING:
@@ -73,6 +75,9 @@ class Stdin:
             ConflictError: The job has ended, or bytes before ``offset`` are missing.
         """
         await self._store(job_id, offset, b"")
+        folder = self._engine.follow(job_id)
+        # first: who starts the job meanwhile finds it there, who had it before is told
+        await trio.to_thread.run_sync(end, folder, offset, limiter=self._limiter)
         await self._engine.input(job_id, eof_bytes=offset)
 
     async def _store(self, job_id: str, offset: int, data: bytes) -> int:
@@ -103,3 +108,13 @@ def put(path: Path, offset: int, data: bytes) -> int:
         while rest:
             rest = rest[file.write(rest) :]
         return file.seek(0, 2)
+
+
+def end(folder: Path, size: int) -> None:
+    """Write down where a job's standard input ends; the first word holds. Blocks."""
+    path = folder / END_FILE
+    if not path.exists():
+        fresh = folder / f"{END_FILE}.new"
+        fresh.write_text(str(size), "ascii")
+        fresh.chmod(0o600)
+        fresh.replace(path)

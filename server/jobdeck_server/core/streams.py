@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core.runs import Kind, RunIndex
+from jobdeck_server.core.runs import Kind, RunIndex, open_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +31,8 @@ def write_stream(job: Path, kind: Kind, output_bytes: int, target: int) -> int:
         source = os.open(job / "output", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return 0
-    try:
-        runs = os.open(job / "runs", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    runs = open_runs(job / "runs")
+    if runs is None:
         os.close(source)
         return 0
     try:

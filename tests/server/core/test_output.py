@@ -159,6 +159,22 @@ async def test_one_stream_counts_its_own_bytes(tmp_path: Path, growth: Growth) -
     watched.reader.close()
 
 
+@pytest.mark.parametrize("header_bytes", [0, 32])
+async def test_an_index_that_has_only_begun_to_come(tmp_path: Path, growth: Growth, header_bytes: int) -> None:
+    """As of a job on another machine: its copy's files are there before their first bytes."""
+    folder = tmp_path / "job"
+    pump = Pump(folder)
+    (folder / "runs").write_bytes(records.pack_header(BOOT)[:header_bytes])
+    watched = Watched(folder, growth)
+    with watched.reader as reader:
+        assert reader.start_of(0, Kind.STDOUT) == 0
+        (folder / "runs").write_bytes(records.pack_header(BOOT))
+        pump.write(1, b"first")
+        watched.end(5)
+        async with aclosing(reader.extents(0, 100, stream=Kind.STDOUT)) as extents:
+            assert b"".join([reader.read(extent.offset, extent.length) async for extent in extents]) == b"first"
+
+
 def test_this_kernel_is_asked_whether_inotify_hears_splice(tmp_path: Path) -> None:
     assert hears_splice(tmp_path) in (True, False)
     assert list(tmp_path.iterdir()) == []
