@@ -141,7 +141,7 @@ async def test_a_token_that_is_not_known_is_read_anew(tmp_path: Path, caplog: py
         here.host.status = None
         assert (await here.host.ended(here.submit("true"))).code == 0
         assert here.host.tokens[-1] == "Bearer another"
-        assert caplog.text.count("the server does not know this token: not you") == 1
+        assert caplog.text.count("the server does not know this token: not you; trying again every 0.05 s") == 1
 
 
 @pytest.mark.parametrize("code", [CLOSE_UNAUTHORIZED, CLOSE_FORGOTTEN, 1001, 1011])

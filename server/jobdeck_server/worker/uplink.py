@@ -251,8 +251,9 @@ class Uplink:
         if status == _FORBIDDEN:
             raise DismissedError(_sentence("the server refuses this token: it must be one of the role worker", error))
         if status == _UNAUTHORIZED or code == CLOSE_UNAUTHORIZED:
-            self._say(f"the server does not know this token: {error}")
-            return self._settings.refused_retry_s
+            again_s = self._settings.refused_retry_s
+            self._say(f"{_sentence('the server does not know this token', error)}; trying again every {again_s:g} s")
+            return again_s
         if code == CLOSE_FORGOTTEN:
             self._say("the server has forgotten this worker; it will join as a new one")
             return self._settings.forgotten_retry_s
