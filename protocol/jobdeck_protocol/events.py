@@ -1,6 +1,6 @@
 """The messages of the events channel, ``jobdeck.events.v1``, and its two small state machines.
 
-A server numbers every change of its jobs and blobs (later also of workers) without end; this channel tells them live,
+A server numbers every change of its jobs, blobs and workers without end; this channel tells them live,
 each once. The client says first from where on (``since``), the server answers ``hello``, and then:
 
     event       one change and its number
