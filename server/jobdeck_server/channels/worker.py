@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jobdeck_server.http.upgrade import Socket
     from jobdeck_server.settings import Settings
 
-_BATCH_BYTES = 256 * 1024  # that leave together
+_BATCH_COUNT = 64  # messages that leave together
 
 
 class WorkerChannel:
@@ -143,10 +143,8 @@ class WorkerConnection:
             while True:
                 bell = worker.bell
                 batch: list[bytes] = []
-                size_bytes = 0
-                while size_bytes < _BATCH_BYTES and (message := await worker.send(link)) is not None:
+                while len(batch) < _BATCH_COUNT and (message := await worker.send(link)) is not None:
                     batch.append(message)
-                    size_bytes += len(message)
                 if batch:
                     await socket.send_many(batch)
                 else:

@@ -263,6 +263,8 @@ class RemoteJobs:
         while True:
             try:
                 job = await self._sink.find(end.job_id)
+                if job is None or job.output_removed:
+                    await self._clear(end.job_id)
                 if job is None or job.worker != self._host.worker:
                     return False
                 if job.state is JobState.LOST:
@@ -274,6 +276,10 @@ class RemoteJobs:
             except StoreError as error:
                 _log.error("job %s: its end could not be saved: %s", end.job_id, error)
                 await trio.sleep(_RETRY_S)
+
+    async def _clear(self, job_id: str) -> None:
+        """Remove what has come for a job whose output is not kept any more: it was removed while it was LOST."""
+        await trio.to_thread.run_sync(copies.remove, self._jobs_dir / job_id, limiter=self._limiter)
 
     def _settle(self, job_id: str, sizes: Sizes) -> None:
         """The end of a job, and all of its files, are safe here."""

@@ -15,6 +15,7 @@ from jobdeck_server.core.orders import parse_order
 from jobdeck_server.engines.base import Stop
 from tests.server.remote.deck import deck, until
 from tests.server.remote.hand import Hand
+from tests.server.remote.test_mirror import small_disk
 
 BOOT_2 = "99999999-2222-3333-4444-555555555555"
 
@@ -195,3 +196,20 @@ async def test_a_worker_whose_clock_is_wrong(tmp_path: Path, shift_s: int) -> No
             assert reader is not None
         header = found.file(job_id, "runs")[32:40]
         assert abs(int.from_bytes(header, "little") - job.created_us) < 60_000_000
+
+
+async def test_a_full_disk_is_waited_for_and_said(tmp_path: Path) -> None:
+    hand = Hand()
+    with small_disk(tmp_path, "512k") as disk:
+        (tmp_path / "jobs").symlink_to(disk)
+        async with deck(tmp_path) as found, found.link(hand):
+            job_id = await found.submit(hand)
+            await found.state(job_id, JobState.RUNNING)
+            (disk / "ballast").write_bytes(bytes(300 * 1024))
+            hand.write(job_id, bytes(range(256)) * 1200)
+            hand.end(job_id)
+            await until(lambda: found.core.active()[0].note == "waiting for disk space")
+            (disk / "ballast").unlink()
+            job = await found.ended(job_id)
+            assert (job.state, job.note) == (JobState.SUCCEEDED, None)
+            assert found.file(job_id) == bytes(hand.tasks[job_id].output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,22 @@ async def test_a_lost_job_is_corrected_by_another_life_of_the_server(tmp_path: P
         hand.end(job_id, 7)
         job = await found.state(job_id, JobState.FAILED)
         assert (job.exit_code, found.file(job_id)) == (7, b"first\nsecond\n")
+
+
+async def test_a_lost_job_that_was_removed_leaves_nothing_behind(tmp_path: Path) -> None:
+    hand = Hand()
+    async with deck(tmp_path, **SILENT) as found:
+        async with found.link(hand):
+            job_id = await found.submit(hand)
+            await found.state(job_id, JobState.RUNNING)
+        await found.ended(job_id)
+        await found.core.remove(job_id)
+        shutil.rmtree(tmp_path / "jobs" / job_id)
+        hand.write(job_id, b"nobody reads this\n")
+        hand.end(job_id)
+        async with found.link(hand):
+            await until(lambda: hand.forgotten == [job_id])
+        assert not (tmp_path / "jobs" / job_id).exists()
 
 
 async def test_a_worker_that_knows_nothing_of_its_job(tmp_path: Path) -> None:
