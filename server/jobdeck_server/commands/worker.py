@@ -39,7 +39,7 @@ On the server:   jobdeck token create --role worker --output worker.token
 Here:            jobdeck worker --server https://build.example.org:8080 --token-file worker.token
 
 Ctrl-C takes no new jobs and waits for those that run; a second one leaves them running, and the next jobdeck worker
-finds them. To see the workers of a server: jobdeck workers.
+finds them. To see the workers of a server: jobdeck workers ls.
 
 Each flag is also read from the environment (JOBDECK_WORKER_SERVER, JOBDECK_WORKER_TOKEN_FILE, ...) and from the TOML
 file of --config, its dashes as underscores.
