@@ -23,19 +23,20 @@ from tests.e2e.crash_kinds import End, Plan, Writes
 NAME = re.compile(r"jdt-\d+")
 _STREAMS = {"stdout": 1, "stderr": 2}
 SPARE = "jd-spare"
-_FILES = frozenset({"record", "output", "runs", "lines", "input", "released"})
+_FILES = frozenset({"record", "output", "runs", "lines", "input", "input.end", "released"})
 _DISPLACED_LIMIT_COUNT = 8  # lines at one take-over: one packet of each pipe, and a line cut by a packet's end
 Row = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Sent:
-    """One plan, what was answered, and how it was stopped."""
+    """One plan, what was answered, and how it was stopped; ``refused``: it was not taken, and rightly so."""
 
     plan: Plan
     ids: set[str] = field(default_factory=set)
     sends_count: int = 0
     halting: bool = False
+    refused: bool = False
 
 
 @dataclass(slots=True)
@@ -132,7 +133,8 @@ class Judge:
         counts, name = self._verdict.counts, sent.plan.name
         counts["sent"] += 1
         counts["acknowledged"] += bool(sent.ids)
-        if len(rows) > 1 or len(sent.ids) > 1 or not sent.ids <= {row["id"] for row in rows}:
+        counts["refused"] += sent.refused
+        if len(rows) > (not sent.refused) or len(sent.ids) > 1 or not sent.ids <= {row["id"] for row in rows}:
             text = f"{name}: answered {sent.ids} in {sent.sends_count} sends, rows {[row['id'] for row in rows]}"
             self._verdict.fault("database", text)
         if not rows:

@@ -17,6 +17,7 @@ from tests.e2e.crash_kinds import Halt, Plan
 _ROOM_LIMIT_S = 5.0
 _PAGE_COUNT = 200
 _FRESH_COUNT = 10  # attachers follow one of so many newest jobs
+_AWAY = b'{"error":"worker unreachable"}\n'  # the scheduler API's jobs do not wait for their worker
 _ID_FIELDS = {"/": "ID", "/start": "job_id"}
 
 
@@ -30,6 +31,7 @@ class Load:
         feed: Gives a job its standard input, to the end of it; needed where a plan has some.
         jobs_limit_count: No more jobs than these.
         pause_s: Longest pause of a submitter between two.
+        follow_pause_s: Longest pause of an attacher between two.
         open_limit_count: Submitters wait while more jobs are open.
     """
 
@@ -40,6 +42,7 @@ class Load:
     attachers_count: int = 4
     jobs_limit_count: int | None = None
     pause_s: float = 0.04
+    follow_pause_s: float = 0.0
     open_limit_count: int = 30
 
 
@@ -105,6 +108,9 @@ class Traffic:
                 if plan.keyed:
                     continue
                 return
+            if plan.path == "/start" and (status, body) == (500, _AWAY):
+                sent.refused = True
+                return
             if status not in (200, 201):
                 self.verdict.fault("answers", f"{plan.name}: {status} {body!r}")
                 return
@@ -125,7 +131,11 @@ class Traffic:
             if b"ready" in body or self.events.ended(job_id):
                 break
             await trio.sleep(0.05)
-        status, body = await self.link.insist(*_halting(halt, sent.plan, job_id))
+        while True:
+            status, body = await self.link.insist(*_halting(halt, sent.plan, job_id))
+            if halt.how != "scheduler" or (status, body) != (500, _AWAY):
+                break
+            await trio.sleep(0.2)
         if status not in (200, 202):
             self.verdict.fault("answers", f"{sent.plan.name}: stop: {status} {body!r}")
 
@@ -142,6 +152,7 @@ class Traffic:
                 self.verdict.fault("attach", text)
             else:
                 self.followers.append(each)
+            await trio.sleep(self.rnd.random() * self.load.follow_pause_s)
 
     # When it is over
 

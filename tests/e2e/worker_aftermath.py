@@ -31,8 +31,8 @@ def places(fleet: Fleet, sent: Mapping[str, Sent], rows: Sequence[Row], verdict:
         where = by_id.get(row["worker"])
         ran_at = [worker for worker in fleet.workers if _claimed(worker, row["id"])]
         wrong = named not in (None, row["worker"]) or any(worker is not where for worker in ran_at)
-        if labels:
-            wrong = wrong or where is None or not labels <= {where.name, "any"}
+        if labels and where is not None:  # nowhere: it was stopped before there was room for it
+            wrong = wrong or not labels <= {where.name, "any"}
         if wrong or len(ran_at) > 1:
             text = f"meant for {named or sorted(labels)}, told at {row['worker']}, on record at {ran_at}"
             verdict.fault("places", f"{found[0]} {row['id']}: {text}")
@@ -81,7 +81,7 @@ async def _idle(name: str, data_dir: Path, process: subprocess.Popen[bytes] | No
 async def goodbye(fleet: Fleet, mark: str, verdict: Verdict) -> None:
     """Ask all to go, and see that nothing is left."""
     for worker in fleet.workers:
-        if code := await trio.to_thread.run_sync(worker.stop):
+        if (code := await trio.to_thread.run_sync(worker.stop)) != 0:
             verdict.fault("left behind", f"{worker.name} ended with {code}")
     if code := await trio.to_thread.run_sync(fleet.server.stop):
         verdict.fault("left behind", f"the server ended with {code}")
@@ -97,7 +97,7 @@ async def goodbye(fleet: Fleet, mark: str, verdict: Verdict) -> None:
         verdict.fault("left behind", text)
     for data in folders:
         for path in data.rglob("*"):
-            if path.is_fifo() or path.name.endswith(_TEMPORARY):
+            if (path.is_fifo() and path.parent != data) or path.name.endswith(_TEMPORARY):
                 verdict.fault("left behind", str(path))
     _logs(fleet, folders, verdict)
 

@@ -40,6 +40,7 @@ from tests.e2e.worker_proxy import Proxy
 
 _QUIET_LIMIT_S = 120.0
 _TOLD_LIMIT_S = 10.0
+_FOLLOW_PAUSE_S = 1.0
 _LOCAL_LIMIT_COUNT = 4
 
 
@@ -178,6 +179,7 @@ class Campaign:
             submitters_count=config.submitters_count,
             attachers_count=config.attachers_count,
             jobs_limit_count=config.jobs_count,
+            follow_pause_s=_FOLLOW_PAUSE_S,
             pause_s=1.6 * config.limit_s * config.submitters_count / config.jobs_count,
         )
         return Traffic(link=self._link, events=self._events, rnd=self._rnd, verdict=self._verdict, load=load)
