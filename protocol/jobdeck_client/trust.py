@@ -27,6 +27,15 @@ __all__ = ["BadTrustError", "Trust", "told_certificates", "unreachable"]
 _EXPIRED, _NOT_YET = 10, 9
 _OTHER_NAME = frozenset({62, 64})  # of a host, of an address
 _UNKNOWN_SIGNER = frozenset({2, 18, 19, 20, 21})
+# Errors of the libraries that say nothing but their names
+_WORDS = {
+    "ReadError": "the connection broke",
+    "WriteError": "the connection broke",
+    "BrokenResourceError": "the connection broke",
+    "ReadTimeout": "it took too long",
+    "WriteTimeout": "it took too long",
+    "ConnectTimeout": "it took too long",
+}
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"})
 _CERTIFICATE_REFUSED = ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_EXPIRED", "CERTIFICATE_REVOKED")
 
@@ -138,7 +147,7 @@ def unreachable(url: str, error: BaseException) -> UnreachableError:
     """The error to raise for one of a connection: ``TlsError`` where TLS is the reason."""
     fault = _tls_fault(error)
     if fault is None:
-        return UnreachableError(url, str(error) or type(error).__name__)
+        return UnreachableError(url, str(error) or _WORDS.get(type(error).__name__) or type(error).__name__)
     return TlsError(url, _words(fault))
 
 

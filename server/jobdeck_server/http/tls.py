@@ -215,13 +215,13 @@ class TlsWire(Wire):
 
     # sending
 
-    def _flush_now(self, flags: int = 0) -> bool:
+    def _flush_now(self) -> bool:
         """Send what was encrypted, as far as that goes; whether that was all."""
         while self._left or self._outgoing.pending:
             if not self._left:
                 self._left = memoryview(self._outgoing.read())
             try:
-                self._left = self._left[self.sock.send(self._left, flags) :]
+                self._left = self._left[self.sock.send(self._left) :]
             except BlockingIOError:
                 return False
         return True
