@@ -22,6 +22,11 @@ _IN_THE_OUTPUT = (
     *("C-f", "C-b", "C-d", "C-u", "Home", "End", "g", "G", "Left", "Right", "h", "l", "m", "[", "]", "v", "j", "y"),
     *("o", "o", "o", "i", "i", "Y"),
 )
+_IN_THE_WORKERS = (
+    *("Down", "j", "Up", "k", "PageDown", "PageUp", "C-f", "C-b", "End", "Home", "G", "g"),
+    *("Space", "*", "u", "C-a", "u", "y", "p", "p", "C-r", "N", "N", "S", "U", "L", "A", "N"),
+    *("Tab", "BTab"),
+)
 
 
 def fits(tmux: Tmux, columns: int, rows: int) -> None:
@@ -86,6 +91,30 @@ def test_every_key(server: Server, columns: int, rows: int) -> None:
         tmux.press("n", "N")
         fits(tmux, columns, rows)
         tmux.press("1")
+        tmux.wait_for("AGE")
+        # the workers
+        tmux.press("3")
+        tmux.wait_for("SLOTS")
+        press_each(tmux, _IN_THE_WORKERS, columns, rows)
+        tmux.press("d")
+        tmux.until(lambda: "◐" in tmux.lines()[2], "it is not drained")
+        tmux.press("d")
+        tmux.until(lambda: "●" in tmux.lines()[2], "it is not in use again")
+        tmux.press("/")
+        tmux.type("label:nobody")
+        tmux.wait_for("No worker matches.")
+        tmux.press("Escape")
+        tmux.wait_gone("No worker matches.")
+        for key, words in (("x", "Forget this worker?"), ("r", "Rename the worker")):
+            tmux.press(key)
+            tmux.wait_for(words)
+            tmux.press("Escape")
+            tmux.wait_gone(words)
+        tmux.press("Enter")
+        tmux.wait_for("/worker:")
+        tmux.wait_for("seq 3000")
+        tmux.press("Escape")
+        tmux.wait_gone("/worker:")
         tmux.wait_for("AGE")
         # and the end of the job
         tmux.press("g", "X")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -62,6 +63,31 @@ async def test_a_widget_that_goes_with_its_key_holds_up_none() -> None:
         await until(pilot, lambda: len(app.query(Input)) == 1)
         send(app, "b", "f5", "c", "f5")
         await until(pilot, lambda: app.noted == ["b", "bc"])
+
+
+class _SlowInput(Input):
+    """What comes after ``s`` is meant for the second field, and that takes a while."""
+
+    async def on_key(self, event: events.Key) -> None:
+        if event.key == "s":
+            await asyncio.sleep(0.7)
+            self.screen.query_one("#second", Input).focus()
+
+
+class _Slow(KeyOrder[None]):
+    """Two fields."""
+
+    def compose(self) -> ComposeResult:
+        yield _SlowInput(id="first")
+        yield Input(id="second")
+
+
+@ui
+async def test_a_key_that_takes_long_is_waited_for() -> None:
+    app = _Slow()
+    async with app.run_test() as pilot:
+        send(app, "s", "b", "c")
+        await until(pilot, lambda: [each.value for each in app.query(Input)] == ["s", "bc"])
 
 
 @ui

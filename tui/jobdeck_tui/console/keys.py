@@ -12,6 +12,7 @@ when it arrives here, the key is done.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from textual import events, on
@@ -19,11 +20,13 @@ from textual.app import App
 from textual.message import Message
 
 if TYPE_CHECKING:
+    from textual.dom import DOMNode
     from textual.timer import Timer
 
 __all__ = ["KeyOrder"]
 
 _LOST_S = 0.25  # a mark whose widget has gone meanwhile does not come
+_LATE_COUNT = 20  # times that long a widget which is there may take: the machine is busy
 _KEYS_LIMIT_COUNT = 4096
 
 R = TypeVar("R")
@@ -61,8 +64,17 @@ class KeyOrder(App[R]):
             await super().on_event(self._pressed.popleft())
             self._key_number += 1
             if target.post_message(self.Done(self._key_number)):
-                number = self._key_number
-                self._under_way = self.set_timer(_LOST_S, lambda number=number: self._key_done(number))
+                self._wait_for(self._key_number, target, _LATE_COUNT)
+
+    def _wait_for(self, number: int, target: DOMNode, left: int) -> None:
+        """Go on without a mark, if it is lost."""
+        self._under_way = self.set_timer(_LOST_S, partial(self._late, number, target, left))
+
+    async def _late(self, number: int, target: DOMNode, left: int) -> None:
+        if left and number == self._key_number and target.is_attached:
+            self._wait_for(number, target, left - 1)
+        else:
+            await self._key_done(number)
 
     @on(Done)
     async def _mark_came(self, event: Done) -> None:
