@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from jobdeck_protocol.workerwords import How
 from jobdeck_server.core.requests import StepRequest
 from jobdeck_server.engines.base import BUNDLES
 from jobdeck_server.worker.uplink import DismissedError, TokenError, read_token, url_of
-from tests.worker.place import order, place
+from tests.worker.place import Place, order, place
 
 
 async def test_what_cannot_run_is_told_the_same_for_ever(tmp_path: Path) -> None:
@@ -104,30 +105,21 @@ async def test_no_room_for_the_reason(tmp_path: Path, monkeypatch: pytest.Monkey
         assert len(tries) == 3
 
 
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (CLOSE_VERSION, "another version of the worker channel: told so"),
-        (CLOSE_IDENTITY, "the server refuses this worker: told so"),
-        (CLOSE_REPLACED, "another program has joined as this very worker: told so"),
-    ],
-)
-async def test_a_final_close(tmp_path: Path, code: int, words: str) -> None:
+async def test_servers_that_will_never_have_it(tmp_path: Path) -> None:
+    final = {
+        CLOSE_VERSION: "the server speaks another version of the worker channel: told so",
+        CLOSE_IDENTITY: "the server refuses this worker: told so",
+        CLOSE_REPLACED: "another program has joined as this very worker: told so",
+        403: "the server refuses this token: it must be one of the role worker: not you",
+    }
     async with place(tmp_path, boot=False) as here:
-        here.host.close = (code, "told so")
-        await here.boot()
-        error = await here.dismissed()
-        assert isinstance(error, DismissedError)
-        assert words in str(error)
-
-
-async def test_a_token_of_another_role(tmp_path: Path) -> None:
-    async with place(tmp_path, boot=False) as here:
-        here.host.status = 403
-        await here.boot()
-        error = await here.dismissed()
-        assert isinstance(error, DismissedError)
-        assert str(error) == "the server refuses this token: it must be one of the role worker: not you"
+        for code, words in final.items():
+            here.host.close = (code, "told so")
+            here.host.status = code if code < 1000 else None
+            await here.boot()
+            error = await here.dismissed()
+            assert isinstance(error, DismissedError)
+            assert str(error) == words
 
 
 async def test_a_token_that_is_not_known_is_read_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -144,14 +136,18 @@ async def test_a_token_that_is_not_known_is_read_anew(tmp_path: Path, caplog: py
         assert caplog.text.count("the server does not know this token: not you; trying again every 0.05 s") == 1
 
 
-@pytest.mark.parametrize("code", [CLOSE_UNAUTHORIZED, CLOSE_FORGOTTEN, 1001, 1011])
-async def test_a_close_after_which_it_dials_again(tmp_path: Path, code: int) -> None:
-    async with place(tmp_path, boot=False) as here:
-        here.host.close = (code, "told so")
-        await here.boot()
-        await here.host.until(lambda: here.relay.count > 2)
-        here.host.close = None
-        assert (await here.host.ended(here.submit("true"))).code == 0
+def dialled(here: Place, count: int) -> bool:
+    return here.relay.count > count
+
+
+async def test_closes_after_which_it_dials_again(tmp_path: Path) -> None:
+    async with place(tmp_path) as here:
+        for code in (CLOSE_UNAUTHORIZED, CLOSE_FORGOTTEN, 1001, 1011):
+            here.host.close = (code, "told so")
+            await here.relay.cut()
+            await here.host.until(partial(dialled, here, here.relay.count + 2))
+            here.host.close = None
+            assert (await here.host.ended(here.submit("true"))).code == 0
 
 
 def test_addresses_and_tokens(tmp_path: Path) -> None:

@@ -111,26 +111,27 @@ def test_old_lines_and_such_as_cannot_be_read(tmp_path: Path) -> None:
     assert [starts.suspect(name) for name in "abcd"] == [False, False, False, True]
 
 
-@pytest.mark.parametrize("withdrawn", [False, True])
-async def test_a_suspect_is_lost_and_never_runs(tmp_path: Path, *, withdrawn: bool) -> None:
+async def test_a_suspect_is_lost_and_never_runs(tmp_path: Path) -> None:
     async with place(tmp_path, boot=False) as here:
-        job_id = str(uuid.uuid4())
+        started, withdrawn = str(uuid.uuid4()), str(uuid.uuid4())
         here.data_dir.mkdir()
-        (here.data_dir / "starts").write_text(f"{job_id} {OTHER} {time.time_ns() // 1000}\n")
+        lines = [f"{job_id} {OTHER} {time.time_ns() // 1000}\n" for job_id in (started, withdrawn)]
+        (here.data_dir / "starts").write_text("".join(lines))
         here.host.keep = True
-        here.host.start(job_id, order(f"touch {tmp_path}/ran"))
-        if withdrawn:
-            here.host.say(lambda host: host.jobs.withdraw(job_id))
+        for job_id in (started, withdrawn):
+            here.host.start(job_id, order(f"touch {tmp_path}/ran"))
+        here.host.say(lambda host: host.jobs.withdraw(withdrawn))
         await here.boot()
-        first = await here.host.ended(job_id)
+        first = await here.host.ended(started)
         assert (first.how, first.text) == (How.LOST, "the machine was restarted while it was being started")
+        assert (await here.host.ended(withdrawn)).how is How.LOST
         await here.end()
         await here.boot()
         here.host.keep = False
-        here.host.say(lambda host: host.jobs.recorded(job_id))
-        await here.host.until(here.job_file(job_id, "released").exists)
-        here.host.start(job_id, order("true"))
-        assert await here.host.ended(job_id) == first
+        here.host.say(lambda host: host.jobs.recorded(started))
+        await here.host.until(here.job_file(started, "released").exists)
+        here.host.start(started, order("true"))
+        assert await here.host.ended(started) == first
         assert not (tmp_path / "ran").exists()
 
 
