@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
 
 from jobdeck_protocol.workeragent import Stage
 from jobdeck_protocol.workerwords import How
 from jobdeck_server.commands.keeperlink import KeeperLink
+from jobdeck_server.commands.stopall import stop_all
+from jobdeck_server.core.orders import plan_order
+from jobdeck_server.settings import Settings
 from tests.worker.hostend import HostEnd
-from tests.worker.place import Place, place
+from tests.worker.place import Place, order, place
 
 _LINES = "for i in $(seq 1 {count}); do echo line $i of many, some on each stream >&$((1 + i % 2)); done"
 
@@ -139,3 +147,31 @@ async def test_two_hosts_in_a_row(tmp_path: Path) -> None:
         await new.until(lambda: new.copy(job_id).output == b"begun\n")
         assert new.hellos[0].server_life == old.lives[-1]
         assert new.faults == []
+
+
+async def test_stop_all_ends_its_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with place(tmp_path) as here:
+        job_id = here.submit("echo begun; sleep 1000")
+        await here.host.until(lambda: here.host.copy(job_id).output == b"begun\n")
+        assert await trio.to_thread.run_sync(stop_all, str(here.data_dir), 5.0) == 0
+        assert capsys.readouterr().out == f"{job_id}  ended by SIGTERM\n"
+        assert (await here.host.ended(job_id)).signal == signal.SIGTERM
+        here.check(job_id)
+
+
+async def test_an_order_that_nobody_foresaw_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with place(tmp_path) as here:
+
+        def plan(data: bytes, settings: Settings, *, job_id: str) -> dict[str, Any]:
+            if job_id == bad:
+                raise ZeroDivisionError
+            return plan_order(data, settings, job_id=job_id)
+
+        monkeypatch.setattr("jobdeck_server.worker.jobs.plan_order", plan)
+        bad = str(uuid.uuid4())
+        here.host.start(bad, order("true"))
+        await here.host.until(lambda: "ZeroDivisionError" in caplog.text)
+        assert (await here.host.ended(here.submit("true"))).code == 0
+        assert not here.job_file(bad, "record").exists()

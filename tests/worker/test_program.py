@@ -124,21 +124,3 @@ async def test_refusals_are_one_line_and_code_2(tmp_path: Path) -> None:
         assert here.log.read_text().splitlines()[-1] == (
             "jobdeck: the server speaks another version of the worker channel: this end speaks version 2"
         )
-        here.host.close = None
-        here.start()
-        await here.host.until(lambda: here.host.hellos)
-        first = here.process
-        here.start()
-        assert await here.code() == 2
-        assert f"another server (process {first.pid if first else 0}) holds" in here.log.read_text()
-        here.process = first
-
-
-async def test_stop_all_ends_its_jobs(tmp_path: Path) -> None:
-    async with program(tmp_path) as here:
-        here.start()
-        job_id = await here.submit("sleep 1000")
-        command = [JOBDECK, "stop", "--all", "--data-dir", str(here.data_dir)]
-        ended = await trio.run_process(command, capture_stdout=True)
-        assert ended.stdout.decode() == f"{job_id}  ended by SIGTERM\n"
-        assert (await here.host.ended(job_id)).signal == signal.SIGTERM

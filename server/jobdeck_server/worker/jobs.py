@@ -223,6 +223,8 @@ class WorkerJobs:
             await self._carry_out(order)
         except (OSError, JobdeckError) as error:
             _log.error("job %s: %s: %s", order.job_id, type(order).__name__, error)
+        except Exception:  # noqa: BLE001  # a bug: one order is not carried out, and all others are
+            _log.exception("job %s: %s", order.job_id, type(order).__name__)
         self._changed()
 
     async def _carry_out(self, order: Order) -> None:
