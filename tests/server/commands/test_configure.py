@@ -104,6 +104,8 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "only_scripts": ("1", "true", True),
         "commands": ("bash,python3", '["bash", "python3"]', ("bash", "python3")),
         "worker_name": ("deck", '"deck"', "deck"),
+        "worker_lost_after": ("2h", '"2h"', 7200.0),
+        "restored": ("1", "true", True),
         "stop_jobs": ("on", "true", True),
         "log_format": ("json", '"json"', "json"),
     }
