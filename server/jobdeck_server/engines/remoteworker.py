@@ -374,7 +374,8 @@ class RemoteWorker:
     async def _look(self) -> None:
         now_s = trio.current_time()
         for event in self.host.tick(now_s):
-            _log.warning("worker %s is unreachable", self.name)
+            if not self.row.gone:
+                _log.warning("worker %s is unreachable", self.name)
             await self._heed(event)
         limit_s = self._around.settings.worker_lost_s
         if limit_s is not None and not self.host.reachable and not self._lost and now_s >= self.host.heard_s + limit_s:
