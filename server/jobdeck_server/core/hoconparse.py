@@ -132,7 +132,7 @@ def _as_json(text: str) -> Tree | None:
     """The tree if this is JSON and means the same as JSON; else None."""
     if not text[:64].lstrip(" \t\r\n").startswith("{"):
         return None
-    numbers = {"parse_int": _int, "parse_float": _float} if _LARGE_NUMBER.search(text) else {}
+    numbers: Any = {"parse_int": _int, "parse_float": _float} if _LARGE_NUMBER.search(text) else {}
     try:
         tree = json.loads(text, object_pairs_hook=_no_twice, parse_constant=_no_constant, **numbers)
     except (ValueError, RecursionError):

@@ -1,0 +1,449 @@
+"""One job, from its plan to its end: what the program ``jobdeck_package_runner`` does.
+
+The plan is a JSON file (``jobdeck_server.packages.plan`` writes it). Standard output and error are the job's own. What
+the server must know goes into files of the job's private folder, each complete once it has its name:
+
+    validated.json   {"ok": true} or {"problems": [...]}, as soon as ``validate`` has returned
+    progress.json    {"fraction": 0.5, "text": "..."}, whenever the job says so, some times a second at most
+    result           the result's bytes
+    outcome.json     the last; {"kind": ..., "error": {...}, "problems": [...], "result": {"kind": ..., "bytes": ...}}
+
+``kind`` is one of ``EXIT_CODES``; the process ends with that code, which is the original's. An ``error`` is the
+exception: its message, its class, and where it came from.
+
+The job is code of its owner in this very process and may do what it likes: change the folder, close files, fork. So
+nothing is kept open, paths are absolute, and a child that a job has forked and let run into this writes nothing.
+"""
+
+# Values of any kind go through here; whatever a job's code raises is its end; contextlib would be for this alone.
+# ruff: noqa: ANN401, BLE001, SIM105
+from __future__ import annotations
+
+import json
+import os
+import sys
+from time import monotonic
+
+from . import api
+from ._results import NONE, ResultError, result_pieces
+from .config import ConfigTree
+
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+    from typing import Any
+
+__all__ = ["EXIT_CODES", "main"]
+
+# What may come of a job, and the exit code of each: the original's, as far as it told them apart.
+EXIT_CODES = {
+    "finished": 0,
+    "validation": 1,  # validate has found problems
+    "class_missing": 1,  # there is no such module or class
+    "load_error": 1,  # importing the module or making the object raised
+    "context_error": 2,  # the context is of a kind that is not known, or could not be made
+    "validate_raised": 3,
+    "run_raised": 4,
+    "result_error": 4,  # the result cannot be told as JSON, or not be kept
+    "package_error": 5,  # a package cannot be put on the path
+}
+_NO_PLAN = 70
+_MESSAGE_CHARS = 16 * 1024
+_STACK_CHARS = 64 * 1024
+_PROBLEM_COUNT, _PROBLEM_CHARS = 100, 4 * 1024
+_PROGRESS_S = 0.1
+_PROGRESS_CHARS = 1024
+_PATH = list(sys.path)
+
+
+class _JobError(Exception):
+    """The job ends here, as one of ``EXIT_CODES``; ``cause`` is what was raised, if something was."""
+
+    def __init__(self, kind: str, message: str, cause: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.cause = cause
+
+
+def main(plan_path: str) -> int:
+    """Run the job of a plan.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        with open(plan_path, "rb") as file:
+            plan = json.load(file)
+        with open(plan["config"], "rb") as file:
+            config = json.loads(file.read(), object_pairs_hook=ConfigTree.of_pairs)
+        run = _Run(plan, config)
+    except Exception as error:  # there is no one else to tell it
+        sys.stderr.write(f"The job's plan cannot be read: {error!r}\n")
+        return _NO_PLAN
+    _set_streams()
+    sys.argv = [run.main_class]
+    code = run.go()
+    _flush_streams()
+    return code
+
+
+class _Run:
+    """A job and its plan."""
+
+    def __init__(self, plan: dict[str, Any], config: ConfigTree) -> None:
+        self.main_class: str = plan["main_class"]
+        self._job_id: str = plan["job_id"]
+        self._folder: str = plan["folder"]
+        self._package: str = plan["package"]
+        self._wheels: list[str] = plan["wheels"]
+        self._context_kind: str = plan["context"]["kind"]
+        self._context_name: str = plan["context"]["name"]
+        self._settings = ConfigTree(plan["context"]["settings"])
+        self._result_bytes: int = plan["result_bytes"]
+        self._config = config
+        self._pid = os.getpid()
+        self._told_s = float("-inf")
+        self._untold: bytes | None = None
+
+    def go(self) -> int:
+        """Do it, and tell what came of it."""
+        outcome: dict[str, Any] = {}
+        try:
+            outcome = {"kind": "finished", "result": self._run()}
+        except _JobError as error:
+            outcome = {"kind": error.kind, "error": _told(error)}
+            if error.kind == "validation":
+                outcome["problems"] = error.args[1:]
+        except BaseException as error:  # a signal, a full disk, or a text of the job's that is none
+            outcome = {"kind": "run_raised", "error": _told(_raised("run_job", error))}
+        if os.getpid() != self._pid:
+            os._exit(_NO_PLAN)
+        try:
+            if self._untold is not None:
+                self._put("progress.json", [self._untold], durable=False)
+            self._put("outcome.json", [json.dumps(outcome).encode()])
+        except OSError as error:
+            sys.stderr.write(f"What came of the job cannot be told: {error}\n")
+            return _NO_PLAN
+        return EXIT_CODES[outcome["kind"]]
+
+    def _run(self) -> dict[str, Any]:
+        """All of it.
+
+        Returns:
+            What the result is.
+
+        Raises:
+            _JobError: It came to another end.
+        """
+        self._add_packages()
+        job = _make_job(self.main_class)
+        context, finish = self._make_context()
+        data = _call("validate", job, context, None, self._config)
+        problems = _problems(data)
+        if problems is not None:
+            self._put("validated.json", [json.dumps({"problems": problems}).encode()])
+            refused = _JobError("validation", "; ".join(problems)[:_MESSAGE_CHARS])
+            refused.args = (*refused.args, *problems)
+            raise refused
+        self._put("validated.json", [b'{"ok": true}'])
+        runtime = api.JobEnvironment(self._job_id, self._settings, self._tell_progress)
+        told = self._keep(_call("run_job", job, context, runtime, data))
+        finish()
+        return told
+
+    def _add_packages(self) -> None:
+        """Put the packages on the path, the job's own first."""
+        from zipimport import ZipImportError, zipimporter
+
+        packages = [self._package, *self._wheels]
+        for package in packages:
+            try:
+                if not os.path.isdir(package):
+                    zipimporter(package)
+            except (ZipImportError, OSError) as error:
+                name = os.path.basename(package)
+                raise _JobError("package_error", f"{name} is no package that can be loaded: {error}", error) from None
+        sys.path[0:0] = packages
+
+    def _make_context(self) -> tuple[Any, Callable[[], None]]:
+        maker = CONTEXTS.get(self._context_kind)
+        if maker is None:
+            raise _JobError("context_error", f"Contexts of the kind {self._context_kind} are not known here.")
+        try:
+            return maker(self._context_name, self._settings, self._job_id)
+        except Exception as error:
+            raise _JobError("context_error", f"The context could not be made: {error}", error) from None
+
+    def _keep(self, result: Any) -> dict[str, Any]:
+        """Write the result down."""
+        size_bytes = 0
+        try:
+            kind, pieces = result_pieces(result)
+            if kind != NONE:
+                size_bytes = self._put("result", self._limited(pieces))
+        except (ResultError, MemoryError) as error:
+            raise _JobError(
+                "result_error", str(error) or "The result takes more memory than there is.", error
+            ) from None
+        except _DiskError as error:
+            raise _JobError("result_error", f"The result cannot be kept: {error}", error) from None
+        except BaseException as error:  # the job's own iterators and values may raise whatever they like
+            raise _raised("run_job", error) from None
+        return {"kind": kind if size_bytes else NONE, "bytes": size_bytes}
+
+    def _limited(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
+        """The same pieces, as far as there may be."""
+        left = self._result_bytes
+        several = iter(pieces)
+        while True:
+            try:
+                piece = next(several, None)
+            except ResultError:
+                raise
+            except BaseException as error:  # the job's own iterators and values may raise whatever they like
+                raise _raised("run_job", error) from None
+            if piece is None:
+                return
+            left -= len(piece)
+            if left < 0:
+                raise ResultError(f"The result has more than {self._result_bytes} bytes.")
+            yield piece
+
+    def _tell_progress(self, fraction: float | None, text: str) -> None:
+        """What ``JobEnvironment.progress`` does. What comes too soon is told with the next, or at the end."""
+        share = None if fraction is None else min(1.0, max(0.0, float(fraction)))
+        said = json.dumps({"fraction": share if share == share else None, "text": str(text)[:_PROGRESS_CHARS]}).encode()
+        now_s = monotonic()
+        if now_s - self._told_s < _PROGRESS_S:
+            self._untold = said
+            return
+        self._told_s, self._untold = now_s, None
+        try:
+            self._put("progress.json", [said], durable=False)
+        except OSError:
+            self._untold = said
+
+    def _put(self, name: str, pieces: Iterable[bytes], *, durable: bool = True) -> int:
+        """Write a file: under another name first, so that it is never seen in part.
+
+        Returns:
+            Its size in bytes.
+
+        Raises:
+            _DiskError: It cannot be written.
+        """
+        if os.getpid() != self._pid:  # a child that the job has forked; what it says is not asked for
+            os._exit(_NO_PLAN)
+        path = os.path.join(self._folder, name)
+        new = f"{path}.new"
+        size_bytes = 0
+        try:
+            fd = _new_file(self._folder, new)
+            try:
+                for piece in pieces:
+                    size_bytes += len(piece)
+                    _write(fd, piece)
+                if durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.replace(new, path)
+        except _DiskError:
+            _remove(new)
+            raise
+        except OSError as error:
+            _remove(new)
+            raise _DiskError(*error.args) from error
+        except BaseException:
+            _remove(new)
+            raise
+        return size_bytes
+
+
+class _DiskError(OSError):
+    """A file in the job's folder cannot be written."""
+
+
+def _new_file(folder: str, path: str) -> int:
+    os.makedirs(folder, 0o700, exist_ok=True)  # the job may have removed it
+    _remove(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def _write(fd: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+# -- the context: a table of makers, so that other kinds come in here --
+
+
+def _plain_context(name: str, settings: ConfigTree, job_id: str) -> tuple[Any, Callable[[], None]]:
+    del job_id
+    return api.PlainContext(name, settings), _nothing
+
+
+def _nothing() -> None:
+    pass
+
+
+# The kind of a context, and what makes it: from its name, its settings and the job's id the context for the job, and
+# what is to be done once the result is kept.
+CONTEXTS: dict[str, Callable[[str, ConfigTree, str], tuple[Any, Callable[[], None]]]] = {"plain": _plain_context}
+
+
+# -- the job's class --
+
+
+def _make_job(main_class: str) -> Any:
+    """Import the class and make the object."""
+    found = _find_class(main_class)
+    if not callable(found):
+        raise _JobError("class_missing", f"{main_class} is no class.")
+    try:
+        return found()
+    except BaseException as error:
+        raise _JobError("load_error", f"{main_class} could not be made: {_text_of(error)}", error) from None
+
+
+def _find_class(main_class: str) -> Any:
+    """What the dotted name stands for; the part before its last dot is a module, or a class in a module."""
+    parts = main_class.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise _JobError("class_missing", f"{main_class} is no name of a class: package.module.Class is wanted.")
+    for count in range(len(parts) - 1, 0, -1):
+        name = ".".join(parts[:count])
+        try:
+            __import__(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+                continue
+            raise _JobError("load_error", f"{name} could not be imported: {error}", error) from None
+        except BaseException as error:
+            raise _JobError("load_error", f"{name} could not be imported: {_text_of(error)}", error) from None
+        found = sys.modules[name]
+        for part in parts[count:]:
+            if not hasattr(found, part):
+                raise _JobError("class_missing", f"There is no class {main_class}: {name} has no {part}.")
+            found = getattr(found, part)
+        return found
+    raise _JobError("class_missing", f"There is no class {main_class}: there is no module {parts[0]}.")
+
+
+def _call(method: str, job: Any, *arguments: Any) -> Any:
+    try:
+        return getattr(job, method)(*arguments)
+    except BaseException as error:  # sys.exit, too, is no result
+        raise _raised(method, error) from None
+
+
+def _raised(method: str, error: BaseException) -> _JobError:
+    kind = "validate_raised" if method == "validate" else "run_raised"
+    _say(f"Error while calling '{method}': {_repr_of(error)}\n{_stack_of(error)}")
+    return _JobError(kind, _text_of(error), error)
+
+
+def _problems(data: Any) -> list[str] | None:
+    """The texts of the problems, if that is what ``validate`` has returned; else it is data."""
+    if not isinstance(data, list) or not data or not all(map(_is_problem, data)):
+        return None
+    return [str(each.problem)[:_PROBLEM_CHARS] for each in data[:_PROBLEM_COUNT]]
+
+
+def _is_problem(value: Any) -> bool:
+    """A package may bring its own copy of the contract."""
+    named = type(value).__name__ == "ValidationProblem" and hasattr(value, "problem")
+    return isinstance(value, api.ValidationProblem) or named
+
+
+# -- telling of exceptions --
+
+
+def _told(error: _JobError) -> dict[str, str]:
+    cause = error.cause
+    if cause is None:
+        return {"message": str(error.args[0])[:_MESSAGE_CHARS], "errorClass": _ERRORS[error.kind], "stack": ""}
+    kind = type(cause)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    message = str(error.args[0])[:_MESSAGE_CHARS]
+    return {"message": message, "errorClass": name[:_PROBLEM_CHARS], "stack": _stack_of(cause)}
+
+
+_ERRORS = {"validation": "sparkjobserver.api.ValidationProblem", "class_missing": "ModuleNotFoundError"}
+_ERRORS.update(dict.fromkeys(("context_error", "load_error", "package_error"), "ImportError"))
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # the job's own __str__
+        text = ""
+    return text or type(error).__name__
+
+
+def _repr_of(error: BaseException) -> str:
+    try:
+        return repr(error)
+    except Exception:  # the job's own __repr__
+        return type(error).__name__
+
+
+def _stack_of(error: BaseException) -> str:
+    """The traceback, without what lies before the job's own code."""
+    begin = error.__traceback__
+    while begin is not None and begin.tb_next is not None and _is_ours(begin.tb_frame.f_code.co_filename):
+        begin = begin.tb_next
+    try:
+        return _formatted(error, begin)[-_STACK_CHARS:]
+    except Exception:  # the job's own modules or exceptions in the way
+        return f"{type(error).__name__}\n"
+
+
+def _is_ours(filename: str) -> bool:
+    return filename == __file__ or filename.startswith("<frozen ")
+
+
+def _formatted(error: BaseException, begin: TracebackType | None) -> str:
+    """By the standard library's own module, whatever the job has put on the path."""
+    path, sys.path = sys.path, _PATH
+    try:
+        from traceback import format_exception
+    finally:
+        sys.path = path
+    return "".join(format_exception(type(error), error, begin))
+
+
+# -- standard output and error --
+
+
+def _set_streams() -> None:
+    """Lines are seen as soon as they are said, and no character ends a job."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]  # is no other at a start
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+    except Exception:  # it is the job's to close or to replace
+        pass
+
+
+def _flush_streams() -> None:
+    """What cannot be written any more must not change the exit code, as it would when Python tries it at the end."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except Exception:  # closed, or replaced by something else
+            setattr(sys, name, None)
