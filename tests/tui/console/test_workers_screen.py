@@ -14,6 +14,7 @@ from jobdeck_tui.console.screens.help import rows_of
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.output import OutputScreen
 from jobdeck_tui.console.screens.rename import RenameScreen
+from jobdeck_tui.console.screens.workers import WorkersScreen
 from jobdeck_tui.console.workerbook import Book, WorkersFailed
 from tests.tui.console.harness import screen_text, ui, until
 from tests.tui.console.lists import with_jobs
@@ -38,11 +39,13 @@ async def test_rows_are_live() -> None:
         it.tell(worker(78, "aaa"))
         await it.see("aaa", "7 / 7")
         assert it.screen.table.cursor.name == "mac-mini"
+        it.app.fake.tell(told.LinkTold(up=False, at_us=0, error="gone"))
+        await it.see("NO LINK since", "gpu-a")
 
 
 @ui
 async def test_it_is_read_again_only_while_it_is_seen() -> None:
-    async with stage(some(), size=(200, 50)) as it:
+    async with stage(some(), size=(150, 24)) as it:
         looks = it.app.watch_over.looks
         await until(it.pilot, lambda: looks[-1] == (uid(6), True))
         await it.press("down")
@@ -63,6 +66,11 @@ async def test_it_is_read_again_only_while_it_is_seen() -> None:
 @ui
 async def test_a_filter_and_each_order() -> None:
     async with stage(some()) as it:
+        x = screen_text(it.app).splitlines()[1].index("SLOTS")
+        await it.pilot.click(it.screen.table, offset=(x, 0))
+        await until(it.pilot, lambda: it.names[0] == "gpu-a")
+        await it.press("N")
+        await until(it.pilot, lambda: it.names[0] == "arm-builder")
         await it.press("slash", *"state:online linux", "enter")
         await until(it.pilot, lambda: it.names == ["arm-builder", "gpu-a"])
         await until(it.pilot, lambda: it.screen.table.has_focus)
@@ -78,14 +86,6 @@ async def test_a_filter_and_each_order() -> None:
         await until(it.pilot, lambda: it.names[0] == "old-box")
         await it.press("slash", *"nothing like it", "enter")
         await it.see("No worker matches.")
-
-
-@ui
-async def test_titles_sort() -> None:
-    async with stage(some()) as it:
-        x = screen_text(it.app).splitlines()[1].index("SLOTS")
-        await it.pilot.click(it.screen.table, offset=(x, 0))
-        await until(it.pilot, lambda: it.names[0] == "gpu-a")
 
 
 @ui
@@ -106,7 +106,7 @@ async def test_enter_shows_the_jobs_of_a_worker() -> None:
 async def test_the_details_tell_all_and_lead_to_jobs() -> None:
     workers = some()
     jobs = [job_on(workers[1], 1, "train one"), job_on(workers[1], 2, "train two")]
-    async with stage(workers, jobs, size=(200, 40)) as it:
+    async with stage(workers, jobs, size=(150, 24)) as it:
         await it.press("down", "down")
         await it.see("Worker gpu-a", "4 waiting for it", "gpu linux big", "train one", "train two", "10.0.0.12:51234")
         it.app.fake.tell(told.JobTold(job=replace(jobs[0], state=JobState.SUCCEEDED, exit_code=0)))
@@ -119,9 +119,6 @@ async def test_the_details_tell_all_and_lead_to_jobs() -> None:
         await until(it.pilot, lambda: it.app.screen is it.screen)
         await it.press("p")
         await it.unseen("Worker gpu-a")
-    async with stage(workers, jobs, size=(60, 16)) as it:
-        await it.press("down", "down", "p")
-        await it.see("Worker gpu-a", "train one")
 
 
 @ui
@@ -135,11 +132,19 @@ async def test_draining_and_back() -> None:
         it.app.acts.failure = RefusedError(409, "no", "It is\x1b[2J not.")
         await it.press("d")
         await until(it.pilot, lambda: it.app.toasts[-1] == "Draining failed: It is␛[2J not.")
+        # who may start jobs, and no more, has no keys for this
+        it.app.fake.tell(told.ServerTold(version="", role="run", store=""))
+        await until(it.pilot, lambda: not it.screen.changeable)
+        keys = {row.action for row in rows_of(it.app.screen)}
+        assert {"copy_id", "open"} <= keys
+        assert not {"drain", "rename", "forget"} & keys
 
 
 @ui
-async def test_renaming() -> None:
+async def test_renaming_and_copying() -> None:
     async with stage(some()) as it:
+        await it.press("space", "space", "y", "u", "g")
+        await until(it.pilot, lambda: it.app.clipboard == f"{uid(6)}\n{uid(1)}")
         await it.press("r")
         await it.on(RenameScreen)
         await it.press(*"new name", "enter")
@@ -172,29 +177,18 @@ async def test_forgetting_says_what_becomes_of_its_jobs() -> None:
 
 
 @ui
-async def test_ids_are_copied() -> None:
-    async with stage(some()) as it:
-        await it.press("space", "space", "y")
-        await until(it.pilot, lambda: it.app.clipboard == f"{uid(6)}\n{uid(1)}")
-
-
-@ui
-async def test_who_may_only_look_or_start_jobs_has_no_keys_that_change() -> None:
-    async with stage(some()) as it:
-        it.app.fake.tell(told.ServerTold(version="", role="run", store=""))
-        await until(it.pilot, lambda: not it.screen.changeable)
-        keys = {row.action for row in rows_of(it.app.screen)}
-        assert {"copy_id", "open"} <= keys
-        assert not {"drain", "rename", "forget"} & keys
-
-
-@ui
 async def test_one_machine_alone_says_how_another_joins() -> None:
-    for size in ((100, 24), (60, 16)):
-        async with stage([own()], size=size) as it:
-            await it.see("Only this machine", "jobdeck worker --server http://127.0.0.1:8080", "--token-file")
-            it.tell(worker(2, "far"))
-            await it.unseen("Only this machine")
+    async with stage([own()], size=(60, 16)) as it:
+        await it.see("Only this machine", "jobdeck worker --server http://127.0.0.1:8080", "--token-file")
+        await it.press("1", "n")
+        await it.see("Time limit")
+        assert "It must have" not in it.text  # where there is nothing to choose
+        await it.press("escape", "3")
+        await it.on(WorkersScreen)
+        it.tell(worker(2, "far"))
+        await it.unseen("Only this machine")
+        await it.press("p")
+        await it.see("Worker deck")
 
 
 @ui
@@ -205,13 +199,6 @@ async def test_a_server_that_knows_no_workers() -> None:
         await it.see("The list cannot be had:", "No such page.")
         await it.press("enter", "d", "r", "x", "y", "space")
         assert it.app.acts.asked == []
-
-
-@ui
-async def test_without_a_link_it_says_since_when() -> None:
-    async with stage(some()) as it:
-        it.app.fake.tell(told.LinkTold(up=False, at_us=0, error="gone"))
-        await it.see("NO LINK since", "gpu-a")
 
 
 @ui
@@ -237,9 +224,6 @@ async def test_jobs_tell_their_worker_where_there_are_several() -> None:
         await it.see("WORKER", "! running", "gpu-b", "(unreachable)", "(waits for a worker")
         it.tell(replace(workers[2], name="renamed"))
         await it.see("renamed")
-    async with stage(workers[:1], server=server, size=(110, 30), pane="1") as it:
-        await it.see("make part-1")
-        assert "WORKER" not in it.text
 
 
 @ui
@@ -270,7 +254,3 @@ async def test_a_start_may_choose_where() -> None:
         await it.press(*"make", "tab", "tab", "tab", "tab", "tab", *"gpu-a", "tab", *"gpu linux", "ctrl+s")
         wanted = {"command": "make", "worker": "gpu-a", "worker_labels": ["gpu", "linux"]}
         await until(it.pilot, lambda: it.app.asking.asked[-1:] == [("submit", wanted)])
-    async with stage(workers[:1], pane="1") as it:
-        await it.press("n")
-        await it.see("Time limit")
-        assert "It must have" not in it.text
