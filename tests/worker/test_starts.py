@@ -137,16 +137,19 @@ async def test_a_suspect_is_lost_and_never_runs(tmp_path: Path) -> None:
 
 async def test_a_record_that_the_power_cut_has_emptied(tmp_path: Path) -> None:
     async with place(tmp_path, boot=False) as here:
-        found, asked = str(uuid.uuid4()), str(uuid.uuid4())
-        for job_id in (found, asked):
+        found, asked, stopped = (str(uuid.uuid4()) for _ in range(3))
+        for job_id in (found, asked, stopped):
             (here.data_dir / "jobs" / job_id).mkdir(parents=True)
             here.job_file(job_id, "record").write_bytes(b"")
             here.job_file(job_id, "output").write_bytes(b"left")
         note = {"t_us": time.time_ns() // 1000, "sizes": [4, 0]}
-        here.job_file(asked, "released").write_text(json.dumps(note))
+        for job_id in (asked, stopped):
+            here.job_file(job_id, "released").write_text(json.dumps(note))
         await here.boot()
-        here.host.start(asked, order(f"touch {tmp_path}/ran"))
-        for job_id in (found, asked):
+        for job_id in (asked, stopped):
+            here.host.start(job_id, order(f"touch {tmp_path}/ran"))
+        here.host.say(lambda host: host.jobs.stop(stopped, 15, 5.0))
+        for job_id in (found, asked, stopped):
             end = await here.host.ended(job_id)
             assert (end.how, bytes(here.host.copy(job_id).output)) == (How.LOST, b"left")
         assert not (tmp_path / "ran").exists()

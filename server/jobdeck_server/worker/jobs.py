@@ -8,6 +8,7 @@ is claimed as a job that never does, with the reason beside the record, so that 
 from __future__ import annotations
 
 import logging
+import math
 import signal
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -195,7 +196,7 @@ class WorkerJobs:
         path = self._files.folder(job_id) / "output"
         with self._growth.watch(job_id) as watch:
             while not running.ended.is_set():
-                event, limit_s = watch.event, float("inf")  # taken before the look
+                event, limit_s = watch.event, math.inf  # taken before the look
                 try:
                     self._growth.attach(watch, path)
                 except OSError:
@@ -313,10 +314,12 @@ class WorkerJobs:
             await self._claim_never(job_id)
 
     async def _stop(self, job_id: str, stop: Stop) -> None:
-        if self._claimed(job_id):
-            await self._engine.stop(job_id, stop)
-        else:
+        if not self._claimed(job_id):
             await self._never(job_id)
+            return
+        await self._engine.stop(job_id, stop)
+        if job_id not in self._running:  # it was over, and the server asks what became of it
+            await self._is_decided(job_id)
 
     async def _input(self, order: InputJob) -> None:
         path = self._files.folder(order.job_id) / "input"

@@ -46,12 +46,6 @@ class Lanes(Generic[T]):
         else:
             lane.append(order)
 
-    def clear(self, name: str) -> None:
-        """Drop what waits in a lane; what is being carried out goes on."""
-        lane = self._lanes.get(name)
-        if lane is not None:
-            lane.clear()
-
     async def _run(self, name: str) -> None:
         lane = self._lanes[name]
         while lane:
