@@ -11,6 +11,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,31 @@ from tests.contract import test_scheduler as here
 from tests.contract import test_scheduler_examples as examples
 from tests.contract.scheduling import Deck, write_scripts
 from tests.contract.test_scheduler import refused
-from tests.e2e.program import server
+from tests.e2e.program import Server, server
 from tests.e2e.wire import ask
-from tests.e2e.worker_fleet import Fleet, Worker, make_token
+from tests.e2e.worker_fleet import Worker, make_token
 
 _LIMIT_S = 30.0
+
+
+@dataclass
+class Fleet:
+    """A server, and the workers that were started for it."""
+
+    folder: Path
+    server: Server
+    workers: list[Worker] = field(default_factory=list)
+
+    def wait_state(self, name: str, state: str) -> str:
+        """The id of a worker once it is in a state."""
+        limit = time.monotonic() + _LIMIT_S
+        while True:
+            items = json.loads(ask(self.server.port, "GET", "/v1/workers").body)["items"]
+            found = [each["id"] for each in items if (each["name"], each["state"]) == (name, state)]
+            if found:
+                return str(found[0])
+            assert time.monotonic() < limit, (items, [worker.log.read_text()[-2000:] for worker in self.workers])
+            time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +55,7 @@ def fleet() -> Iterator[tuple[Fleet, Deck]]:
         scripts = folder / "scripts"
         write_scripts(scripts)
         with server(folder / "data", "--worker-name", "deck") as running:
-            found = Fleet(folder=folder, server=running, ca=folder / "none", tokens={})
+            found = Fleet(folder, running)
             try:
                 far = start(found, "far", "--scripts", str(scripts))
                 yield found, Deck(running, scripts, worker_id=far.id)
@@ -52,7 +73,7 @@ def start(found: Fleet, name: str, *flags: str) -> Worker:
     worker.url = found.server.url
     found.workers.append(worker)
     worker.launch()
-    found.wait_state([name])
+    worker.id = found.wait_state(name, "online")
     return worker
 
 
@@ -166,6 +187,7 @@ def test_how_an_exit_is_told(far: Deck, path: str, text: str) -> None:
 # -- what the worker allows, and whether it is there --
 
 
+@pytest.mark.slow
 def test_a_worker_has_rules_of_its_own(strict: Deck) -> None:
     (strict.scripts.parent / "outside.sh").write_text("echo outside\n")
     allowed = "is not allowed: this server runs bash, sh"
@@ -176,6 +198,7 @@ def test_a_worker_has_rules_of_its_own(strict: Deck) -> None:
     assert strict.end(strict.start("bash", "exit42.sh")).endswith('"exit status 42"}\n')
 
 
+@pytest.mark.slow
 def test_a_job_beyond_its_slots_is_accepted_and_waits(strict: Deck) -> None:
     first = strict.start("bash", "sleep.sh")
     second, third = (strict.start("bash", "exit1.sh") for _ in range(2))
@@ -208,13 +231,14 @@ def test_a_frozen_worker_holds_up_nobody(fleet: tuple[Fleet, Deck]) -> None:
     assert far.end(slow, _LIMIT_S) == '{"done":true,"error":true,"error_text":"signal: killed"}\n'
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_left_is_told(fleet: tuple[Fleet, Deck], strict: Deck) -> None:
     found, _ = fleet
     (worker,) = [each for each in found.workers if each.id == strict.worker_id]
     job_id = strict.start("bash", "exit0.sh")
     strict.end(job_id)
     assert worker.stop() == 0
-    found.wait_state([worker.name], "offline")
+    found.wait_state(worker.name, "offline")
     refused(strict.call("/start", command="bash"), "worker unreachable")
     for route in ("/stop", "/query"):
         refused(strict.call(route, job_id=job_id), "worker unreachable")
