@@ -152,6 +152,7 @@ async def test_standard_input_goes_to_the_worker_over_restarts(tmp_path: Path) -
     async with deck(tmp_path) as found:
         async with found.link(hand):
             job_id = await found.submit(hand, stdin=True)
+            await found.state(job_id, JobState.RUNNING)
             await found.core.stdin.write(job_id, 0, data[:1000])
             await until(lambda: bytes(hand.tasks[job_id].input) == data[:1000])
         await found.core.stdin.write(job_id, 1000, data[1000:])
