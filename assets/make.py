@@ -50,6 +50,7 @@ def main() -> None:
     """Make all pictures."""
     here = Path(__file__).parent
     (here / "console.svg").write_text(asyncio.run(picture(_CONSOLE_SIZE)))
+    (here / "workers.svg").write_text(asyncio.run(picture(_CONSOLE_SIZE, workers=True)))
     command = [str(Path(sys.executable).with_name("jobdeck")), "demo", "--no-console"]
     screen, code = run(command)
     if code != 0:

@@ -7,17 +7,20 @@ are told as spans until now, so they are the same whenever it is drawn.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from jobdeck_client.lines import Line, LinePage
 from jobdeck_protocol.job import Job, JobState, Step
+from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_tui.console.app import ConsoleApp
 from jobdeck_tui.console.joblist import JobList
 from jobdeck_tui.console.pages import Page, Place
 from jobdeck_tui.console.picture import svg_of
 from jobdeck_tui.console.rowlist import asked, came
 from jobdeck_tui.console.state import LinkTold, LogSize, ServerTold, State
+from jobdeck_tui.console.workerbook import Book, WorkerJobsCame, WorkersCame, after
 
 if TYPE_CHECKING:
     from jobdeck_tui.console.api import Api
@@ -41,6 +44,16 @@ _JOBS: tuple[tuple[JobState, str, str, tuple[str, ...], float, float | None, int
     (_S.SUCCEEDED, "v1", "python report.py --month 10", ("nightly",), 40000, 17.5, 0, None),
     (_S.SUCCEEDED, "v1", "terraform plan -no-color", ("release",), 52000, 9.7, 0, None),
 )
+# name, state, labels, slots in use, slots, load, GiB free, seconds since it was heard of
+_W = WorkerState
+_WORKERS: tuple[tuple[str, WorkerState, tuple[str, ...], int, int, float, float, float], ...] = (
+    ("build", _W.ONLINE, (), 3, 64, 2.1, 212, 0.4),
+    ("gpu-1", _W.ONLINE, ("gpu", "linux"), 2, 8, 5.93, 804, 1.4),
+    ("gpu-2", _W.UNREACHABLE, ("gpu", "linux"), 1, 8, 3.2, 790, 754),
+    ("mac-mini", _W.DRAINING, ("mac",), 1, 4, 0.8, 61, 1.4),
+    ("arm", _W.ONLINE, ("arm", "linux"), 0, 4, 0.08, 38, 0.4),
+)
+_LOOKED_AT = 1
 _LOG: tuple[tuple[str, str], ...] = (
     ("stdout", "\x1b[1mtest session starts\x1b[0m"),
     ("stdout", "collected 1287 items"),
@@ -56,16 +69,53 @@ _LOG: tuple[tuple[str, str], ...] = (
 )
 
 
-async def picture(size: tuple[int, int], *, theme: str = "textual-dark") -> str:
-    """The console as SVG."""
+async def picture(size: tuple[int, int], *, theme: str = "textual-dark", workers: bool = False) -> str:
+    """The console as SVG: its list of jobs, or that of workers."""
     app = ConsoleApp(_NAME)
     app.theme = theme
-    state = _state()
+    state = replace(_state(), workers=_book()) if workers else _state()
     app.connect(cast("Deck", _Deck(state)), cast("Api", _Api()))
     async with app.run_test(size=size, notifications=True) as pilot:
-        await pilot.press("down")
+        await pilot.press(*(("3", "down", "down") if workers else ("down",)))
         await pilot.pause(0.5)
         return svg_of(app)
+
+
+def _book() -> Book:
+    """Workers, and the jobs of one of them."""
+    now_us = time.time_ns() // 1000
+    found = tuple(_worker(number, now_us, *row) for number, row in enumerate(_WORKERS))
+    far = found[_LOOKED_AT]
+    jobs = tuple(replace(job, worker=far.id, engine="worker") for job in _jobs() if job.state is _S.RUNNING)
+    return after(after(Book(), WorkersCame(workers=found)), WorkerJobsCame(id=far.id, jobs=jobs))
+
+
+def _worker(
+    number: int,
+    now_us: int,
+    name: str,
+    state: WorkerState,
+    labels: tuple[str, ...],
+    running_count: int,
+    slots_count: int,
+    load: float,
+    free_gib: float,
+    seen_s: float,
+) -> WorkerInfo:
+    return WorkerInfo(
+        id=f"{(number + 5) * 0x2C9F1A73 & 0xFFFFFFFF:08x}-0000-4000-8000-000000000000",
+        name=name,
+        state=state,
+        engine="worker" if number else "local",
+        labels=labels,
+        slots_count=slots_count,
+        running_count=running_count,
+        load=load,
+        free_bytes=int(free_gib * (1 << 30)),
+        address=f"10.0.0.{number + 10}:{40_000 + number}",
+        software="jobdeck",
+        seen_us=now_us - int(seen_s * 1e6),
+    )
 
 
 def _jobs() -> tuple[Job, ...]:
@@ -141,6 +191,7 @@ class _Deck:
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.workers = self
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # every request is taken, and nothing comes of it
         return lambda *_, **__: None

@@ -41,7 +41,7 @@ def facts(worker: WorkerInfo, now_us: int) -> Iterator[tuple[str, str]]:
         yield "clock", f"{skew_text(worker)} against the server's"
     if worker.started_us:
         yield "since", f"{time_text(worker.started_us)[:19]}Z  ({span((now_us - worker.started_us) / 1e6)} ago)"
-    yield "seen", f"{time_text(worker.seen_us)[:19]}Z  ({seen_text(worker, now_us)} ago)" if worker.seen_us else "never"
+    yield "seen", f"{seen_text(worker, now_us)} ago" if worker.seen_us else "never"
     yield "engine", worker.engine
     yield "id", worker.id
 
