@@ -18,7 +18,7 @@ from tests.server.remote.deck import Deck, deck, until
 from tests.server.remote.hand import Hand, Task, uid
 
 STRANGE = "abcdefab-cdef-4abc-8def-abcdefabcdef"
-SILENT: dict[str, Any] = {"worker_beat_s": 0.1, "worker_lost_s": 0.5}
+SILENT: dict[str, Any] = {"worker_beat_s": 0.5, "worker_lost_s": 2.5}
 
 
 def ended_there(hand: Hand, job_id: str, data: bytes = b"") -> None:
@@ -42,11 +42,11 @@ async def test_jobs_of_a_silent_worker_are_lost_and_corrected_when_it_comes_back
         await until(lambda: found.workers.find(hand.id).state is WorkerState.UNREACHABLE)
         await until(lambda: found.core.live(job_id) is None or found.core.live(job_id).job.unreachable)  # type: ignore[union-attr]
         lost = await found.ended(job_id)
-        assert (lost.state, lost.error) == (JobState.LOST, "worker w1 was not heard of for 0.5 s")
+        assert (lost.state, lost.error) == (JobState.LOST, "worker w1 was not heard of for 2.5 s")
         assert (await found.ended(never)).state is JobState.LOST
         hand.write(job_id, b"still at it\n")
         async with found.link(hand):
-            assert found.workers.find(hand.id).state is WorkerState.ONLINE
+            await until(lambda: found.workers.find(hand.id).state is WorkerState.ONLINE)
             hand.end(job_id, 0)
             true = await found.state(job_id, JobState.SUCCEEDED)
             assert (await found.state(never, JobState.FAILED)).error == "worker w1 has not started it and will not"
