@@ -15,6 +15,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketReque
 
 from jobdeck_client.nursery import helpers
 from jobdeck_protocol import RemoteWireError
+from jobdeck_protocol.errors import CLOSE_REPLACED
 from jobdeck_protocol.worker import SUBPROTOCOL, Beat, Bye, Drain, Hello, hello_of
 from jobdeck_protocol.workerevents import (
     Append,
@@ -127,7 +128,8 @@ class HostEnd:
         try:
             await self._talk(ws)
         except RemoteWireError as error:
-            self.faults.append(error)
+            if error.close_code != CLOSE_REPLACED:  # what an older connection still brings is no fault
+                self.faults.append(error)
             await ws.aclose(error.close_code, str(error)[:100])
         except ConnectionClosed:
             pass

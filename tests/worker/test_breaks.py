@@ -30,11 +30,11 @@ async def restart(here: Place) -> None:
 
 async def test_output_is_whole_over_connections_that_break(tmp_path: Path) -> None:
     async with place(tmp_path) as here:
-        here.relay.limit_bytes = 30_000
+        here.relay.limit_bytes = 20_000
         job_id = here.submit(_LINES.format(count=3000))
         await here.host.ended(job_id)
         here.check(job_id)
-        assert here.relay.count > 5, "it broke many times"
+        assert here.relay.count > 3, "it broke several times"
 
 
 async def test_a_job_goes_on_without_a_connection_and_without_the_program(tmp_path: Path) -> None:
@@ -47,8 +47,8 @@ async def test_a_job_goes_on_without_a_connection_and_without_the_program(tmp_pa
         await here.host.ended(short)
 
         await restart(here)
-        await here.host.until(lambda: len(here.host.hellos) == 2)
-        first, second = here.host.hellos
+        await here.host.until(lambda: len(here.host.hellos) >= 2)
+        first, second = here.host.hellos[:2]
         assert (second.worker, second.lives[:-1]) == (first.worker, (first.life,))
         assert here.parts is not None
         assert here.parts.jobs.running_count == 1
@@ -81,11 +81,12 @@ async def test_the_keeper_is_killed(tmp_path: Path) -> None:
 
 
 async def test_a_connection_on_which_nothing_comes_is_given_up(tmp_path: Path) -> None:
-    async with place(tmp_path, beat_s=0.1) as here:
+    async with place(tmp_path, beat_s=0.5) as here:
         job_id = here.submit("echo begun; sleep 1000")
         await here.host.until(lambda: here.host.copy(job_id).output == b"begun\n")
+        before = len(here.host.hellos)
         here.relay.freeze()
-        await here.host.until(lambda: len(here.host.hellos) == 2)
+        await here.host.until(lambda: len(here.host.hellos) > before)
         await here.host.until(lambda: here.parts is not None and here.parts.agent.stage is Stage.OPEN)
         await here.host.until(lambda: here.host.told)
         beat = here.host.told[-1]
