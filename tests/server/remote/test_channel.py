@@ -61,7 +61,7 @@ async def test_what_is_no_hello_ends_the_connection(tmp_path: Path, data: bytes 
 
 
 async def test_hellos_that_are_refused(tmp_path: Path) -> None:
-    async with deck(tmp_path, worker_limit_count=1, head_timeout_s=0.2) as found:
+    async with deck(tmp_path, worker_limit_count=1, head_timeout_s=1.0) as found:
         hand = Mute()
         assert (await refused(found, hand, hello(hand, version=2)))[0] == 4426
         assert (await refused(found, hand, hello(hand, worker=LOCAL)))[0] == 4423
