@@ -226,9 +226,13 @@ class RemoteJobs:
 
     def _tell_state(self, job_id: str) -> None:
         state, job = self._states.pop(job_id), self._own(job_id)
-        if job is not None:
+        if job is None:
+            return
+        try:
             for report in remotereports.reports(job, state, self._times()):
                 self._sink.report(job_id, report)
+        except Exception:  # noqa: BLE001  # the boundary to what others send
+            _log.exception("bug: a state of worker %s", self._name())
 
     def _later(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something that takes a while, in a task of its own; a bug there must not end the server."""

@@ -80,7 +80,7 @@ def ended(job: Job, end: EndedThere, clock: Clock, *, worker: str, gap: Gap | No
         code=end.code,
         signal=end.signal,
         text=text,
-        stop_reason=end.stop_reason,
+        stop_reason=_stop_reason(job, end),
         started_us=None if end.started_us is None else clock.of(job, end.started_us),
         finished_us=max(clock.of(job, end.finished_us), job.started_us or 0),
         output_bytes=end.output_bytes - missing_bytes,
@@ -89,6 +89,12 @@ def ended(job: Job, end: EndedThere, clock: Clock, *, worker: str, gap: Gap | No
         cut=end.cut or gap is not None,
         results=dict(end.results),
     )
+
+
+def _stop_reason(job: Job, end: EndedThere) -> str | None:
+    """Why it was stopped; of a limit that is not on record (it was imported) nobody can say how long it was."""
+    unknown_limit = end.stop_reason == "time limit" and job.time_limit_s is None
+    return "its time limit" if unknown_limit else end.stop_reason
 
 
 def _step(step: int | None) -> int:
