@@ -183,15 +183,18 @@ class _Run:
             kind, pieces = result_pieces(result)
             if kind != NONE:
                 size_bytes = self._put("result", self._limited(pieces))
-        except (ResultError, MemoryError) as error:
-            raise _JobError(
-                "result_error", str(error) or "The result takes more memory than there is.", error
-            ) from None
+        except _JobError:
+            raise
+        except ResultError as error:
+            raise _JobError("result_error", str(error), error) from None
         except _DiskError as error:
             raise _JobError("result_error", f"The result cannot be kept: {error}", error) from None
-        except BaseException as error:  # the job's own iterators and values may raise whatever they like
+        except BaseException as error:  # the first item of the job's own iterator
             raise _raised("run_job", error) from None
-        return {"kind": kind if size_bytes else NONE, "bytes": size_bytes}
+        if size_bytes == 0:  # a stream of nothing is no result
+            kind = NONE
+            _remove(os.path.join(self._folder, "result"))
+        return {"kind": kind, "bytes": size_bytes}
 
     def _limited(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
         """The same pieces, as far as there may be."""
@@ -213,8 +216,9 @@ class _Run:
 
     def _tell_progress(self, fraction: float | None, text: str) -> None:
         """What ``JobEnvironment.progress`` does. What comes too soon is told with the next, or at the end."""
-        share = None if fraction is None else min(1.0, max(0.0, float(fraction)))
-        said = json.dumps({"fraction": share if share == share else None, "text": str(text)[:_PROGRESS_CHARS]}).encode()
+        known = fraction is not None and fraction == fraction
+        share = min(1.0, max(0.0, float(fraction))) if known else None  # type: ignore[arg-type]  # is known then
+        said = json.dumps({"fraction": share, "text": str(text)[:_PROGRESS_CHARS]}).encode()
         now_s = monotonic()
         if now_s - self._told_s < _PROGRESS_S:
             self._untold = said
