@@ -1,7 +1,7 @@
 # jobdeck: everything is run from here. `make demo` and `make test` need python3, pip and make only.
 PY := .venv/bin/python
 
-.PHONY: help install demo test test-slow test-terminal test-clients lint format bench soak soak-executor pictures lock clean
+.PHONY: help install demo test test-slow test-terminal test-clients lint format bench soak soak-executor soak-workers pictures lock clean
 help:
 	@echo "make demo           set up, start a server, run real jobs, kill and restart it, and tell what happened"
 	@echo "make test           the tests (less than five minutes)"
@@ -11,6 +11,7 @@ help:
 	@echo "make lint           ruff, mypy --strict, import contracts"
 	@echo "make soak           the long crash test: hundreds of kill -9 at random moments"
 	@echo "make soak-executor  the same for bundles and blobs: kill -9 in every stage of a job"
+	@echo "make soak-workers   kill -9 of workers and server while their links break, and jobs go on"
 	@echo "make bench          throughput and latency, each beside a peer or limit of the same run"
 	@echo "make pictures       the pictures of the README, made from runs and fixed data"
 	@echo "make install        a .venv with everything"
@@ -64,6 +65,9 @@ soak: install
 
 soak-executor: install
 	$(PY) -m tests.e2e.executor_soak
+
+soak-workers: install
+	$(PY) -m tests.e2e.worker_soak
 
 lock:
 	uv pip compile --universal --python-version 3.11 --no-annotate --no-header --group dev pyproject.toml -o requirements-dev.txt

@@ -161,6 +161,7 @@ class Attach:
         data: What came.
         links_count: How many links it took.
         end: State, code and signal as the end told them; over ``raw`` the close's words.
+        limit_s: Within which the job must have come to its end.
     """
 
     job_id: str
@@ -169,6 +170,7 @@ class Attach:
     data: bytearray = field(default_factory=bytearray)
     links_count: int = 0
     end: Mapping[str, str] | None = None
+    limit_s: float = ATTACH_LIMIT_S
 
     @property
     def _path(self) -> str:
@@ -182,7 +184,7 @@ class Attach:
             trio.TooSlowError: It never came.
             AssertionError: An answer made no sense.
         """
-        with trio.fail_after(ATTACH_LIMIT_S):
+        with trio.fail_after(self.limit_s):
             while self.end is None:
                 await link.up.wait()
                 self.links_count += 1

@@ -38,6 +38,8 @@ from jobdeck_server.guard.tokens import TokenStore
 from tests.e2e.worker_fleet import Fleet, running_fleet
 from tests.e2e.worker_liar import Liar, ask, blocking, mutated, now_us, output_of, record, token_of
 
+pytestmark = pytest.mark.timeout(180)  # the first test waits for the fleet, too
+
 _BEAT_S = 1.0
 _HELLO_LIMIT_S = 2.0
 _WINDOW_BYTES = 64 * 1024
@@ -124,7 +126,7 @@ async def test_a_token_that_is_revoked_ends_its_connections(liar: Liar) -> None:
         store = TokenStore(liar.fleet.server.data_dir)
         (mine,) = [each for each in store.list() if each.name == "worker-more"]
         assert await blocking(store.revoke, mine.id)
-        code, reason = await liar.closed(2.0)
+        code, reason = await liar.closed()  # 1 s between two looks
         assert (code, "token" in reason) == (CLOSE_UNAUTHORIZED, True)
     with pytest.raises(ConnectionRejected) as caught:
         async with liar.dial(token=token):
@@ -432,7 +434,8 @@ async def test_one_that_only_beats_holds_up_nobody(liar: Liar) -> None:
             await liar.say(Beat())
             await liar.hear(Pulse)
             await unharmed(liar.fleet)
-        assert (await blocking(liar.fleet.listed))[liar.name]["state"] == "online"
+        await liar.say(Beat())
+        await blocking(liar.fleet.wait_state, [liar.name])
         assert (await record(liar.fleet, job["id"]))["state"] in ("queued", "starting")
 
 

@@ -94,7 +94,7 @@ async def campaign(config: Config) -> Report:
         stack.enter_context(subreaper())
         try:
             async with trio.open_nursery() as nursery:
-                proxies = [Proxy(("127.0.0.1", fleet.server.port)) for _ in range(1 if wires else 4)]
+                proxies = [Proxy(("127.0.0.1", fleet.server.port)) for _ in range(1 + (0 if wires else config.workers_count))]
                 for proxy in proxies:
                     await nursery.start(proxy.run)
                 report = await Campaign(config, fleet, proxies, wires).run(began_s)
@@ -153,7 +153,7 @@ class Campaign:
             watching.start_soon(self._reap)
             await self._killers.start()
             watching.start_soon(self._events.run, self._link)
-            trust = Trust(ca=self._fleet.ca)
+            trust = Trust(ca=self._fleet.pki.ca_file)
             async with Client(f"https://127.0.0.1:{self._port}", self._fleet.tokens["run"], trust=trust) as client:
                 traffic = self._traffic(client)
                 rows = await self._work(traffic)
@@ -186,10 +186,10 @@ class Campaign:
 
     def _follower(self, client: Client, job_id: str) -> Follower:
         stream = self._rnd.choice((None, None, "stdout", "stderr"))
+        limit_s = 2 * self._config.limit_s + _QUIET_LIMIT_S
         if self._rnd.random() < 0.7:
-            limit_s = 2 * self._config.limit_s + _QUIET_LIMIT_S
             return ClientFollower(client=client, job_id=job_id, stream=stream, limit_s=limit_s)
-        return Attach(job_id=job_id, over=self._rnd.choice(("http", "raw")), stream=stream)
+        return Attach(job_id=job_id, over=self._rnd.choice(("http", "raw")), stream=stream, limit_s=limit_s)
 
     # While it is broken
 

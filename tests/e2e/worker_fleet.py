@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import ssl
 import subprocess
@@ -15,12 +14,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import trustme
-
 from jobdeck_server.guard.tokens import ROLES, TokenStore
 from tests.e2e.program import JOBDECK, START_LIMIT_S, Server, end_keeper
+from tests.pki import Pki
 
-_LOOK_S = 0.02
+_LOOK_S = 0.1
 
 
 class Worker:
@@ -90,29 +88,29 @@ class Fleet:
         folder: All of it.
         server: Serves with TLS; asked with an admin's token.
         workers: Started by whoever uses this.
-        ca: File of the authority that has signed the server's certificate.
+        pki: The authority that has signed the server's certificate, and signs clients'.
         tokens: A secret of each role, by its word.
     """
 
     folder: Path
     server: Server
     workers: list[Worker] = field(default_factory=list)
-    ca: Path
+    pki: Pki
     tokens: dict[str, str]
 
     @property
     def context(self) -> ssl.SSLContext:
         """By which a client believes the server."""
-        return ssl.create_default_context(cafile=str(self.ca))
+        return self.pki.client()
 
-    def add(self, name: str, *labels: str, slots: int = 4, url: str | None = None) -> Worker:
+    def add(self, name: str, *labels: str, slots: int = 4, role: str = "worker", flags: Sequence[str] = ()) -> Worker:
         """One more worker, with a token of its own; it is not started."""
         token_file = self.folder / f"{name}.token"
-        token_file.write_text(make_token(self.server.data_dir, "worker", name))
+        token_file.write_text(make_token(self.server.data_dir, role, name))
         token_file.chmod(0o600)
-        flags = ("--token-file", str(token_file), "--ca", str(self.ca), "--slots", str(slots))
-        worker = Worker(name, self.folder, *flags, "--labels", ",".join((name, *labels)))
-        worker.url = url or f"wss://127.0.0.1:{self.server.port}"
+        own = ("--token-file", str(token_file), "--ca", str(self.pki.ca_file), "--slots", str(slots))
+        worker = Worker(name, self.folder, *own, "--labels", ",".join((name, *labels)), *flags)
+        worker.url = f"wss://127.0.0.1:{self.server.port}"
         self.workers.append(worker)
         return worker
 
@@ -171,20 +169,17 @@ def make_fleet(
         limits: Further ones of ``Settings``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1", "localhost", *addresses)
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    issued.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    os.chmod(folder / "server.pem", 0o600)
+    pki = Pki(folder)
+    cert = pki.issue("server", "127.0.0.1", "localhost", *addresses)
     lines = [f"{name} = {value}" for name, value in {"worker_beat_s": beat_s, **limits}.items()]
     (folder / "server.toml").write_text("\n".join(["[limits]", *lines, ""]))
     data_dir = folder / "server"
     data_dir.mkdir(mode=0o700, exist_ok=True)
-    tls = ("--tls-cert", str(folder / "server.pem"), "--tls-key", str(folder / "server.pem"))
+    tls = ("--tls-cert", str(cert), "--tls-client-ca", str(pki.ca_file))
     anywhere = ("--allow-host", "127.0.0.1")  # whatever the port: clients and workers come through proxies
     server = Server(data_dir, *tls, *anywhere, "--require-token", "--config", str(folder / "server.toml"), *flags)
     tokens = {role: make_token(data_dir, role, role) for role in ROLES}
-    fleet = Fleet(folder=folder, server=server, ca=folder / "ca.pem", tokens=tokens)
+    fleet = Fleet(folder=folder, server=server, pki=pki, tokens=tokens)
     server.tls = fleet.context
     server.headers = {"Authorization": f"Bearer {tokens['admin']}"}
     return fleet
