@@ -54,8 +54,9 @@ delay another, a worker sends its jobs' bytes in turns, small amounts first, and
 **Beats.** Each end says ``beat`` every ``beat_s`` seconds (told by ``welcome``). Who has heard nothing at all for three
 of them says so: the server calls the worker unreachable, whose jobs keep their state; the worker dials again.
 
-**Leaving.** ``drain``, said by either end, means that the worker is to take no new jobs: a ``start`` is then treated as
-``withdraw``. ``bye`` is a worker's last word; its jobs may go on all the same, and it may come back.
+**Leaving.** ``drain``, said by either end, means that the worker is to be given no new jobs. What was given to it
+before it runs, also if that is under way still. ``bye`` is a worker's last word; its jobs may go on all the same, and
+it may come back.
 """
 
 from __future__ import annotations

@@ -265,7 +265,7 @@ class WorkerAgent:
         known = job_id in self.jobs
         if not self.jobs.ask(job_id) or known:
             return []  # it is being decided, or will be told again
-        return [Withdraw(job_id=job_id) if self.draining else StartJob(job_id, bytes(spec))]
+        return [StartJob(job_id, bytes(spec))]
 
     def _stop(self, stop: Stop) -> list[AgentEvent]:
         task = self.jobs.find(stop.job_id)

@@ -236,7 +236,7 @@ class WorkerHost:
         if self._drain_due:
             self._drain_due = False
             return Drain(on=self.draining)
-        return self.jobs.agenda.next(starting=not (self.restored or self.draining or self.leaving))
+        return self.jobs.agenda.next(starting=not self.restored)
 
     def _welcome(self, now_s: float) -> Welcome:
         assert self.last_life is not None

@@ -158,3 +158,16 @@ def test_addresses_and_tokens(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(TokenError, match="holds no token"):
             read_token(path)
+
+
+async def test_a_server_that_asks_for_no_token_and_one_that_does(tmp_path: Path) -> None:
+    async with place(tmp_path, boot=False, token_file=None) as here:
+        here.host.status = 401
+        await here.boot()
+        error = await here.dismissed()
+        assert isinstance(error, DismissedError)
+        assert str(error) == "the server asks for a token: give the file of one of the role worker (--token-file)"
+        here.host.status = None
+        await here.boot()
+        assert (await here.host.ended(here.submit("true"))).code == 0
+        assert here.host.tokens == []

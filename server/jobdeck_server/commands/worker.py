@@ -91,10 +91,10 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
 @click.option("--server", required=True, metavar="URL", callback=_parsed(_address), help="The server to work for.")
 @click.option(
     "--token-file",
-    required=True,
     metavar="FILE",
     callback=_parsed(text),
-    help="A file with a token of the role worker; it is read anew for each connection.",
+    help="A file with a token of the role worker; it is read anew for each connection. Only a server on loopback that "
+    "asks nobody for one needs none.",
 )
 @click.option("--name", metavar="NAME", callback=_parsed(text), help="What people call it. Default: the host's name.")
 @click.option(
@@ -175,11 +175,9 @@ def _settings(flags: dict[str, Any], start_dir: str) -> tuple[Settings, WorkerSe
         only_scripts=flags["only_scripts"],
         script_commands=flags["commands"],
     )
-    token_file = path("token_file")
-    assert token_file is not None  # it is required
     return settings, WorkerSettings(
         server=flags["server"],
-        token_file=token_file,
+        token_file=path("token_file"),
         name=flags["name"] or socket.gethostname(),
         slots_count=slots_count,
         labels=flags["labels"],

@@ -152,6 +152,7 @@ async def _leave_at(signals: AsyncIterator[int], parts: Parts, worker: WorkerSet
     name = signal.Signals(number).name
     parts.agent.drain(on=True)
     parts.bell.ring()
+    await _settle(parts, worker)
     if parts.jobs.running_count:
         _log.warning(
             "%s: no new jobs; waiting for the end of %s; a second signal leaves %s to the keeper",
@@ -170,6 +171,14 @@ async def _leave_at(signals: AsyncIterator[int], parts: Parts, worker: WorkerSet
     parts.agent.bye(name)
     with trio.move_on_after(worker.bye_limit_s):
         await parts.uplink.spoken()
+
+
+async def _settle(parts: Parts, worker: WorkerSettings) -> None:
+    """Wait a moment for an order that has crossed our word on its way, if there is nothing else to wait for."""
+    if parts.uplink.down_since_s is None:
+        with trio.move_on_after(worker.crossing_s):
+            while not parts.jobs.running_count:
+                await parts.bell.event.wait()
 
 
 async def _second(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

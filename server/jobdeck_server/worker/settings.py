@@ -15,7 +15,7 @@ class WorkerSettings:
 
     Attributes:
         server: ``http://``, ``https://``, ``ws://`` or ``wss://`` and what follows, without ``/v1/worker``.
-        token_file: Holds the token; read anew for each connection.
+        token_file: Holds the token, read anew for each connection; None for a server that needs none.
         name: What people call the worker.
         slots_count: How many jobs it is given at a time.
         labels: Words by which jobs choose it.
@@ -25,7 +25,7 @@ class WorkerSettings:
     """
 
     server: str
-    token_file: Path
+    token_file: Path | None
     name: str
     slots_count: int
     labels: tuple[str, ...] = ()
@@ -44,6 +44,7 @@ class WorkerSettings:
     # leaving
     unlinked_s: float = 10.0  # without a connection, what the server has not taken is left to the next life
     bye_limit_s: float = 2.0
+    crossing_s: float = 0.5  # for an order that was under way when the server was told to give none
 
     # what is kept of jobs of which the server has all
     output_keep_s: float = 86_400.0

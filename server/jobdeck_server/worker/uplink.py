@@ -133,7 +133,7 @@ class Uplink:
         """Where to dial, with the token as it stands in its file now."""
         token, settings = read_token(self._settings.token_file), self._settings
         trust = Trust(ca=settings.ca_file, cert=settings.client_cert, key=settings.client_key)
-        headers = ((b"authorization", b"Bearer " + token),)
+        headers = () if token is None else ((b"authorization", b"Bearer " + token),)
         return Target(url=self._url, subprotocol=SUBPROTOCOL, headers=headers, trust=trust)
 
     # -- one connection --
@@ -250,6 +250,8 @@ class Uplink:
             raise DismissedError(_sentence(_FINAL[code], self._found or error))
         if status == _FORBIDDEN:
             raise DismissedError(_sentence("the server refuses this token: it must be one of the role worker", error))
+        if status == _UNAUTHORIZED and self._settings.token_file is None:
+            raise DismissedError("the server asks for a token: give the file of one of the role worker (--token-file)")
         if status == _UNAUTHORIZED or code == CLOSE_UNAUTHORIZED:
             again_s = self._settings.refused_retry_s
             self._say(f"{_sentence('the server does not know this token', error)}; trying again every {again_s:g} s")
@@ -287,12 +289,14 @@ def url_of(server: str) -> str:
     return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest.rstrip('/')}{_PATH}"
 
 
-def read_token(path: Path) -> bytes:
-    """The token in a file. Blocks, for a moment.
+def read_token(path: Path | None) -> bytes | None:
+    """The token in a file; None without a file. Blocks, for a moment.
 
     Raises:
         TokenError: It cannot be read, or holds none.
     """
+    if path is None:
+        return None
     try:
         token = path.read_bytes().strip()
     except OSError as error:
