@@ -175,16 +175,21 @@ def _as_hocon(text: str, depth_count: int, seal: Callable[[], None] | None = Non
             text, env={}, read_file=_no_file, package_resolver=_no_package, base_dir="/"
         ).to_object()
     except (hocon.ParseError, hocon.ResolveError) as error:
+        if error.line <= 0 and include_line is not None:  # what is wrong is what would have been included
+            raise HoconError(_no_include(include_line)) from None
         where = f"line {error.line}, column {error.col}: " if error.line > 0 else ""
         why = _TOO_DEEP if str(error).startswith("input is nested too deeply") else _clipped(str(error))
         raise HoconError(where + why) from None
     except hocon.ConfigError as error:
         raise HoconError(_clipped(str(error))) from None
     except _RefusedError:
-        where = "" if include_line is None else f"line {include_line}: "
-        raise HoconError(f"{where}include is not allowed here") from None
+        raise HoconError(_no_include(include_line)) from None
     _check_tree(found, depth_count)
     return dict(_whole(found)) if "\\u" in text else found
+
+
+def _no_include(line: int | None) -> str:
+    return ("" if line is None else f"line {line}: ") + "include is not allowed here"
 
 
 def _no_file(_: str) -> NoReturn:
@@ -216,7 +221,7 @@ def _halves(text: str) -> bool:
 def _check_tree(tree: Tree, depth_count: int) -> None:
     """Paths and substitutions make depth that no bracket tells; and what is shared counts each time."""
     level: list[Any] = [tree]
-    for _ in range(depth_count + 1):
+    for _ in range(depth_count):
         level = [inner for value in level for inner in _inner(value) if isinstance(inner, dict | list)]
         if not level:
             return
