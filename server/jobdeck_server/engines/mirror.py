@@ -1,9 +1,10 @@
 """Brings what one worker sends of its jobs' files onto this disk, in order, and tells what is written and what is safe.
 
-All that is to happen in the order of the bytes goes through one line: appends, and calls that come after them (a job
-has ended only when its last byte is written). One task writes: whatever has gathered goes to a thread together, so
-bulk costs few changes of threads and a single line none that it can wait for. Another task syncs, a second after the
-first byte that is not safe or when there are 4 MiB of them. Both have threads of their own, so a disk, or a worker,
+What belongs to one job happens in order: appends, and calls that come after them (a job has ended only when its last
+byte is written). There are two lines with a thread each. Much goes through one of them: whatever has gathered is
+written together, so that bulk costs few changes of threads. A little, of a job that has nothing in that line, goes
+through the other and never stands behind somebody's bulk. Another task syncs, a second after the first byte that is not
+safe or when there are 4 MiB of them, in a thread of its own. All of these are one worker's, so a disk, or a worker,
 that is slow delays nobody else's jobs.
 
 A full disk loses nothing: the bytes stay here, which a window bounds (they are not ``taken``, so the worker's credit
@@ -15,7 +16,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -38,8 +39,38 @@ _RETRY_S = 0.25
 _SYNC_S = 1.0
 _SYNC_BYTES = 4 * 1024 * 1024
 _SAY_AGAIN_S = 60.0
+_LITTLE_BYTES = 8 * 1024
 
 Call = Callable[[], None]
+
+
+class _Line:
+    """What waits to be done, in order, and the thread that writes for it.
+
+    Attributes:
+        pending: How much of each job is not done yet.
+        stalled: The jobs that wait for the disk.
+    """
+
+    def __init__(self) -> None:
+        self.items: deque[tuple[str, Append | Call]] = deque()
+        self.pending: Counter[str] = Counter()
+        self.stalled: frozenset[str] = frozenset()
+        self.bell = trio.Event()
+        self.done_bell = trio.Event()
+        self.limiter = trio.CapacityLimiter(1)
+
+    def put(self, job_id: str, item: Append | Call) -> None:
+        self.items.append((job_id, item))
+        self.pending[job_id] += 1
+        self.bell.set()
+
+    def done(self, job_id: str) -> None:
+        self.pending[job_id] -= 1
+        if not self.pending[job_id]:
+            del self.pending[job_id]
+        self.done_bell.set()
+        self.done_bell = trio.Event()
 
 
 class Mirror:
@@ -67,16 +98,13 @@ class Mirror:
         self._taken = taken
         self._synced = synced
         self._stalled = stalled
-        self._line: deque[Append | Call] = deque()
-        self._bell = trio.Event()
-        self._writing = trio.CapacityLimiter(1)
+        self._quick, self._bulk = _Line(), _Line()
         self._syncing = trio.CapacityLimiter(1)
         self._unsafe: dict[str, Sizes] = {}  # what is written and not synced
         self._unsafe_bytes = 0
         self._unsafe_since_s = 0.0
         self._unsafe_bell = trio.Event()
         self._much_bell = trio.Event()
-        self._stuck = False
         self._said_s = -_SAY_AGAIN_S
 
     def put(self, append: Append, *, skew_us: int = 0) -> None:
@@ -87,15 +115,15 @@ class Mirror:
             skew_us: The worker's clock less ours, if that is worth a correction.
         """
         runs = copies.corrected(append.at.runs, append.runs, skew_us)
-        self._queue(append if runs is append.runs else replace(append, runs=runs))
+        self._queue(append.job_id, append if runs is append.runs else replace(append, runs=runs))
 
     def make(self, job_id: str) -> None:
         """Make a job's files, unless they are there: those who wait for its output look at them."""
-        self._queue(Append(job_id, NOTHING, b"", b"", 0))
+        self._queue(job_id, Append(job_id, NOTHING, b"", b"", 0))
 
-    def after(self, call: Call) -> None:
-        """Call this once all that came before is written."""
-        self._queue(call)
+    def after(self, job_id: str, call: Call) -> None:
+        """Call this once all that came before of a job is written."""
+        self._queue(job_id, call)
 
     def drop(self, job_id: str) -> None:
         """A job's files need not be synced by this any more."""
@@ -114,38 +142,50 @@ class Mirror:
         """Write and sync, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_syncing)
-            while True:
-                await self._bell.wait()
-                self._bell = trio.Event()
-                while self._line:
-                    await self._forward()
+            nursery.start_soon(self._serve, self._quick)
+            nursery.start_soon(self._serve, self._bulk)
 
-    def _queue(self, item: Append | Call) -> None:
-        self._line.append(item)
-        self._bell.set()
+    def _queue(self, job_id: str, item: Append | Call) -> None:
+        much = isinstance(item, Append) and len(item.runs) + len(item.data) > _LITTLE_BYTES
+        (self._bulk if much or job_id in self._bulk.pending else self._quick).put(job_id, item)
 
     # -- writing --
 
-    async def _forward(self) -> None:
-        """Write what stands first in the line, or make the calls that do."""
-        batch: list[Append] = []
-        while self._line and isinstance(self._line[0], Append):
-            batch.append(self._line[0])
-            self._line.popleft()
-        if batch:
-            await self._write(batch)
-        while self._line and not isinstance(self._line[0], Append):
-            self._line[0]()
-            self._line.popleft()
+    async def _serve(self, line: _Line) -> None:
+        while True:
+            await line.bell.wait()
+            line.bell = trio.Event()
+            while line.items:
+                await self._forward(line)
 
-    async def _write(self, batch: list[Append]) -> None:
+    async def _forward(self, line: _Line) -> None:
+        """Write what stands first in a line, or make the calls that do."""
+        batch: list[Append] = []
+        while line.items and isinstance(item := line.items[0][1], Append):
+            batch.append(item)
+            line.items.popleft()
+        if batch:
+            await self._before(line, {append.job_id for append in batch})
+            await self._write(line, batch)
+        while line.items and not isinstance(call := line.items[0][1], Append):
+            call()
+            line.done(line.items.popleft()[0])
+
+    async def _before(self, line: _Line, job_ids: set[str]) -> None:
+        """Wait until what came earlier of these jobs is done: bulk may follow a little, which never follows bulk."""
+        if line is self._bulk:
+            while not job_ids.isdisjoint(self._quick.pending):
+                await self._quick.done_bell.wait()
+
+    async def _write(self, line: _Line, batch: list[Append]) -> None:
         while batch:
             work = partial(copies.write, self._jobs_dir, batch)
-            count, fault = await trio.to_thread.run_sync(work, limiter=self._writing)
+            count, fault = await trio.to_thread.run_sync(work, limiter=line.limiter)
             for append in batch[:count]:
                 self._wrote(append)
+                line.done(append.job_id)
             del batch[:count]
-            self._tell_fault(fault, batch)
+            self._tell_fault(line, fault)
             if fault is not None:
                 await trio.sleep(_RETRY_S)
 
@@ -162,15 +202,14 @@ class Mirror:
                 self._much_bell.set()
         self._taken(append)
 
-    def _tell_fault(self, fault: Fault | None, waiting: Iterable[Append]) -> None:
+    def _tell_fault(self, line: _Line, fault: Fault | None) -> None:
+        """Tell who waits for the disk; one line may while the other does not."""
         if fault is not None:
-            self._stuck = True
             self._complain(fault)
-            queued = (each for each in self._line if isinstance(each, Append))
-            self._stalled(frozenset(each.job_id for each in (*waiting, *queued)), _why(fault.error))
-        elif self._stuck:
-            self._stuck = False
-            self._stalled(frozenset(), "")
+        if fault is not None or line.stalled:
+            line.stalled = frozenset() if fault is None else frozenset(line.pending)
+            stalled = self._quick.stalled | self._bulk.stalled
+            self._stalled(stalled, "" if fault is None else _why(fault.error))
 
     def _complain(self, fault: Fault) -> None:
         if trio.current_time() >= self._said_s + _SAY_AGAIN_S:

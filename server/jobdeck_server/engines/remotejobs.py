@@ -205,7 +205,7 @@ class RemoteJobs:
         """A job has ended, and all of its output has come; ``gap`` is what of it does not exist any more."""
         if self._own(end.job_id) is not None:
             self._mirror.make(end.job_id)
-        self._mirror.after(partial(self._later, partial(self._end, end, gap, self._times())))
+        self._mirror.after(end.job_id, partial(self._later, partial(self._end, end, gap, self._times())))
 
     def _own(self, job_id: str) -> Job | None:
         """A job's record, if it is this worker's and has not ended."""
@@ -221,7 +221,7 @@ class RemoteJobs:
             return
         if state.job_id not in self._states:
             self._mirror.make(state.job_id)
-            self._mirror.after(partial(self._tell_state, state.job_id))
+            self._mirror.after(state.job_id, partial(self._tell_state, state.job_id))
         self._states[state.job_id] = state
 
     def _tell_state(self, job_id: str) -> None:

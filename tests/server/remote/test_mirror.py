@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from jobdeck_keeper import records
 from jobdeck_protocol.workerevents import Append
@@ -25,6 +27,7 @@ from tests.server.remote.deck import until
 from tests.server.remote.hand import Task
 
 JOB = "abcdefab-cdef-4abc-8def-abcdefabcdef"
+OTHER = "abcdefab-cdef-4abc-8def-abcdefabcde0"
 MIB = 1024 * 1024
 
 
@@ -82,11 +85,68 @@ async def test_bytes_stand_where_they_belong_before_what_comes_after_them(tmp_pa
     async with running(tmp_path) as found:
         for append in appends(50, 1000):
             found.mirror.put(append)
-            found.mirror.after(lambda: seen.append((tmp_path / JOB / "output").stat().st_size))
+            found.mirror.after(JOB, lambda: seen.append((tmp_path / JOB / "output").stat().st_size))
         await until(lambda: len(seen) == 50)
     assert all(size >= 1000 * number for number, size in enumerate(seen, start=1))
     assert (tmp_path / JOB / "output").read_bytes() == b"".join(append.data for append in appends(50, 1000))
     assert len(found.taken) == 50
+
+
+class Held:
+    """``copies.write``, which holds back what is to be written of one job until it is let go."""
+
+    def __init__(self, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.job_id = job_id
+        self.began, self.go = threading.Event(), threading.Event()
+        self._write = copies.write
+        monkeypatch.setattr(copies, "write", self.write)
+
+    def write(self, jobs_dir: Path, batch: Sequence[Append]) -> tuple[int, copies.Fault | None]:
+        if any(append.job_id == self.job_id for append in batch):
+            self.began.set()
+            assert self.go.wait(30)
+        return self._write(jobs_dir, batch)
+
+
+async def test_a_little_does_not_stand_behind_the_bulk_of_another_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(JOB, monkeypatch)
+    bulk, little = appends(3, 100_000), [replace(append, job_id=OTHER) for append in appends(2, 10)]
+    tail = replace(appends(4, 100_000)[3], data=b"tail")
+    seen: list[str] = []
+    async with running(tmp_path) as found:
+        for append in (*bulk, tail):
+            found.mirror.put(append)
+        found.mirror.after(JOB, lambda: seen.append(JOB))
+        await until(held.began.is_set)
+        for append in little:
+            found.mirror.put(append)
+        found.mirror.after(OTHER, lambda: seen.append(OTHER))
+        await until(lambda: seen == [OTHER])
+        assert found.taken == little
+        held.go.set()
+        await until(lambda: seen == [OTHER, JOB])
+        assert found.taken == [*little, *bulk, tail]
+    assert (tmp_path / JOB / "output").read_bytes() == b"".join(append.data for append in (*bulk, tail))
+
+
+async def test_the_bulk_of_a_job_waits_for_the_little_that_came_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(JOB, monkeypatch)
+    little = appends(1, 10)[0]
+    bulk = replace(appends(2, 10)[1], data=bytes(100_000))
+    async with running(tmp_path) as found:
+        found.mirror.put(little)
+        await until(held.began.is_set)
+        for append in (bulk, replace(appends(1, 100_000)[0], job_id=OTHER)):
+            found.mirror.put(append)
+        await trio.testing.wait_all_tasks_blocked()
+        assert found.taken == []
+        held.go.set()
+        await until(lambda: len(found.taken) == 3)
+        assert found.taken[:2] == [little, bulk]
 
 
 async def test_a_little_is_safe_after_a_second_and_much_at_once(tmp_path: Path) -> None:
