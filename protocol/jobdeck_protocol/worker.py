@@ -120,6 +120,7 @@ class Hello(Message):
         clock_us: The worker's clock, microseconds since 1970 UTC.
         draining: It takes no new jobs.
         software: Name and version of the program.
+        bundles: It runs bundles (``Start`` with an order that names one), too.
     """
 
     kind: ClassVar[str] = "hello"
@@ -134,6 +135,7 @@ class Hello(Message):
     clock_us: int
     draining: bool = False
     software: str = ""
+    bundles: bool = False
 
     def __post_init__(self) -> None:
         check_number("version", self.version, low=1)
@@ -152,6 +154,7 @@ class Hello(Message):
         check_number("clock_us", self.clock_us)
         check(isinstance(self.draining, bool), "draining must be true or false")
         check_text("software", self.software, limit_count=WORD_LIMIT_COUNT)
+        check(isinstance(self.bundles, bool), "bundles must be true or false")
 
     @property
     def life(self) -> str:

@@ -72,6 +72,7 @@ class WorkerAgent:
         lives: As on disk, the present one last.
         server_life: As on disk: the server's life that was seen last.
         software: Name and version of the program.
+        bundles: It runs bundles, too.
 
     Raises:
         LocalWireError: One of these is over a limit of ``worker.Hello``.
@@ -95,12 +96,14 @@ class WorkerAgent:
         lives: tuple[str, ...],
         server_life: str | None = None,
         software: str = "",
+        bundles: bool = False,
     ) -> None:
         self.worker = worker
         self.name = name
         self.slots = slots
         self.labels = tuple(labels)
         self.software = software
+        self.bundles = bundles
         self.lives = lives
         self.server_life = server_life
         self.jobs = Tasks()
@@ -373,4 +376,5 @@ class WorkerAgent:
             clock_us=self._clock_us,
             draining=self._leaving,
             software=self.software,
+            bundles=self.bundles,
         )

@@ -47,6 +47,7 @@ class WorkerInfo:
         free_bytes: Room on the disk of its data directory, None where that is not known.
         software: Name and version of its program.
         clock_skew_us: Its clock less the server's, in microseconds.
+        bundles: It runs jobs of the executor, too.
     """
 
     id: str
@@ -64,11 +65,12 @@ class WorkerInfo:
     free_bytes: int | None = None
     software: str = ""
     clock_skew_us: int = 0
+    bundles: bool = False
 
 
 _PLAIN = (
     *("id", "name", "engine", "slots_count", "running_count", "queued_count", "address"),
-    *("load", "free_bytes", "software", "clock_skew_us"),
+    *("load", "free_bytes", "software", "clock_skew_us", "bundles"),
 )
 _TIMES = ("started", "seen")
 

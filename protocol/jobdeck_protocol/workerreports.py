@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from jobdeck_protocol.job import Step
 from jobdeck_protocol.message import Message, check, check_number, check_text, wired, word_of
 from jobdeck_protocol.workerwords import (
+    NAME_LIMIT_COUNT,
     PIECE_LIMIT_BYTES,
     RECORD_BYTES,
     RESULT_LIMIT_COUNT,
@@ -81,6 +82,8 @@ class State(Message):
         step: Index of the step that runs.
         note: What is the matter right now, None when nothing is.
         plan: What a bundle has turned out to run; None while that is not known, and for other jobs.
+        segment_lines: A bundle's standard output is to be told in segments of so many lines; 0: not by lines.
+        segment_interval_ms: And a segment of what there is after so long; 0: not by time.
     """
 
     kind: ClassVar[str] = "state"
@@ -89,6 +92,8 @@ class State(Message):
     step: int | None = None
     note: str | None = None
     plan: tuple[Step, ...] | None = field(default=None, metadata=wired(out=steps_list, into=steps_of))
+    segment_lines: int = 0
+    segment_interval_ms: int = 0
 
     def __post_init__(self) -> None:
         check_id("job_id", self.job_id)
@@ -98,6 +103,8 @@ class State(Message):
         plan = self.plan
         fine = plan is None or (isinstance(plan, tuple) and len(plan) <= STEP_LIMIT_COUNT)
         check(fine and all(isinstance(step, Step) for step in plan or ()), "plan must be steps")
+        check_number("segment_lines", self.segment_lines)
+        check_number("segment_interval_ms", self.segment_interval_ms)
 
 
 def _results_of(wire: object) -> dict[str, str]:
@@ -127,6 +134,7 @@ class Ended(Message):
         step: The step that ended it.
         cut: Its last output may be missing.
         results: Name to the hash of a blob, uploaded before.
+        super_set: Hash of the artifact of all results of a bundle, None where there is none.
     """
 
     kind: ClassVar[str] = "ended"
@@ -145,6 +153,7 @@ class Ended(Message):
     step: int | None = None
     cut: bool = False
     results: Mapping[str, str] = field(default_factory=dict, metadata=wired(out=dict, into=_results_of))
+    super_set: str | None = None
 
     def __post_init__(self) -> None:
         check_id("job_id", self.job_id)
@@ -160,12 +169,13 @@ class Ended(Message):
         for name in ("core", "cut"):
             check(isinstance(getattr(self, name), bool), f"{name} must be true or false")
         self._check_results()
+        check_optional_text("super_set", self.super_set, limit_count=WORD_LIMIT_COUNT)
 
     def _check_results(self) -> None:
         fine = isinstance(self.results, Mapping) and len(self.results) <= RESULT_LIMIT_COUNT
         check(fine, f"results must be a map of at most {RESULT_LIMIT_COUNT}")
         for name, blob in self.results.items():
-            check_text("a result's name", name, limit_count=WORD_LIMIT_COUNT)
+            check_text("a result's name", name, limit_count=NAME_LIMIT_COUNT)
             check_text("a result's hash", blob, limit_count=WORD_LIMIT_COUNT)
 
 

@@ -48,6 +48,7 @@ from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.engines.outside import OutsideEngine
 from jobdeck_server.engines.remote import RemoteEngine
 from jobdeck_server.engines.several import Engines
+from jobdeck_server.engines.shelf import StoreShelf
 from jobdeck_server.engines.workshop import Workshop
 from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
 from jobdeck_server.guard.guard import Guard
@@ -192,7 +193,7 @@ async def _start_parts(
     outside = OutsideEngine(settings.data_dir / "jobs")
     workshop = Workshop(
         settings,
-        blobs=blobs,
+        shelf=StoreShelf(blobs),
         folder=settings.data_dir / "work",
         jobs_dir=settings.data_dir / "jobs",
         origin=_url(settings, *address),

@@ -52,7 +52,7 @@ FROM_WORKER: list[Message] = [
     Have(jobs=(Kept(JOB, Phase.CLAIMED, 5, 64, 3), Kept(job_id(2), Phase.ENDED)), more=True),
     Have(jobs=()),
     State(job_id=JOB),
-    State(job_id=JOB, started_us=7, step=1, note="waiting for disk space", plan=STEPS),
+    State(job_id=JOB, started_us=7, step=1, note="waiting for disk space", plan=STEPS, segment_lines=2),
     Ended(job_id=JOB, how=How.EXIT, code=3, finished_us=9, output_bytes=5, runs_bytes=96, results={"all": "ab"}),
     Ended(job_id=JOB, how=How.NEVER, finished_us=0, stop_reason="requested"),
     Piece(job_id=JOB, runs_offset=64, runs=b"r" * 32, offset=3, data=b"\x00\xff"),
@@ -104,7 +104,7 @@ def test_unknown_kinds_words_and_columns_are_passed_over() -> None:
     assert ack == Ack(jobs=(Synced(JOB, 1, 32),))
 
 
-LISTS: list[Any] = [[], {"a": 1}, {1: "a"}, {"x" * 257: "a"}, {str(i): "" for i in range(1025)}]
+LISTS: list[Any] = [[], {"a": 1}, {1: "a"}, {"x" * 1025: "a"}, {str(i): "" for i in range(1025)}]
 ROWS: list[Any] = [{}, [[]], [[JOB, "asked", 1, 33, 0]], [["x", "asked", 1, 32, 0]]]
 PLANS: list[Any] = ["x", [1], [{"argv": "x"}], [{"argv": [1]}], [{"cwd": 1}], [{}] * 65]
 
@@ -126,6 +126,7 @@ def _wrong() -> list[tuple[Any, Message, dict[str, Any]]]:
         (state, {"plan": [{"env_names": None}]}), (state, {"plan": [{"command_line": 5}]}),
         *((state, {name: bad}) for name in ("started_us", "step") for bad in (-1, True, "1")),
         (state, {"note": "x" * 4097}), (state, {"job_id": JOB[:-1]}),
+        (HELLO, {"bundles": 1}), (state, {"segment_lines": -1}), (state, {"segment_interval_ms": None}), (ended, {"super_set": 5}),
         *((ended, {"how": bad}) for bad in ("vanished", None, 3)),
         *((ended, {name: bad}) for name in ("finished_us", "output_bytes") for bad in (-1, None, 1 << 63)),
         *((ended, {"results": bad}) for bad in LISTS), (ended, {"dropped_bytes": 1.0}),

@@ -26,6 +26,7 @@ from jobdeck_server.core.errors import CapacityError, JobdeckError, NoSpaceError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.engines.base import BUNDLES, Ended, Launch, Noted, Planned, Started
+from jobdeck_server.engines.shelf import AwayError
 from jobdeck_server.engines.workfiles import StatusError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jobdeck.executor")
 _RETRY_S = 2.0
+_AWAY_FIRST_S, _AWAY_LIMIT_S = 0.25, 30.0
 _BUSY_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 _SWEEP_S = 30.0
 
@@ -311,21 +313,28 @@ class BuiltinExecutor:
             StatusError: They cannot be kept.
             StoppedError: The server ends.
         """
-        until_s = trio.current_time() + self._patience_s
+        until_s, away_s = trio.current_time() + self._patience_s, _AWAY_FIRST_S
         given_up = self._collecting[job_id]
         while True:
             try:
                 return await self._workshop.collect(job_id, output_bytes, cancelled=lambda: self._ending)
             except (StoppedError, StatusError):
                 raise
+            except AwayError as error:
+                if given_up.is_set():
+                    raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
+                self._tell(job_id, Noted(note=f"results wait for the server: {error}"))
+                pause_s, away_s = away_s, min(2 * away_s, _AWAY_LIMIT_S)
+                until_s = trio.current_time() + self._patience_s
             except (JobdeckError, StoreError, OSError) as error:
+                pause_s = _RETRY_S
                 if given_up.is_set() or trio.current_time() >= until_s or not _may_pass(error):
                     raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
                 self._tell(job_id, Noted(note=f"results wait to be kept: {error}"))
             except Exception as error:  # nor must its results
                 _log.exception("job %s", job_id)
                 raise StatusError("FAILED_TO_SAVE_ARTIFACT", repr(error)) from error
-            with trio.move_on_after(_RETRY_S):
+            with trio.move_on_after(pause_s):
                 await given_up.wait()
 
     async def _sweep(self) -> None:

@@ -14,12 +14,14 @@ import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from jobdeck_protocol.job import Step
 from jobdeck_server.core.bundles.errors import WalkError
 from jobdeck_server.core.streams import Kind, write_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from jobdeck_server.core.bundles.config import BundleConfig
@@ -63,11 +65,19 @@ def remove(place: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is needed after the end; see ``BundleConfig`` for the fields."""
+    """What is needed after the end; see ``BundleConfig`` for the fields.
+
+    Attributes:
+        artifacts: See there.
+        interval_ms: See there.
+        segment_lines: See there.
+        step: What it runs, for its record.
+    """
 
     artifacts: tuple[tuple[str, tuple[str, ...]], ...]
     interval_ms: int
     segment_lines: int
+    step: Step | None = None
 
 
 def read_plain(path: Path, limit_bytes: int) -> bytes:
@@ -84,12 +94,13 @@ def read_plain(path: Path, limit_bytes: int) -> bytes:
         return file.read(limit_bytes)
 
 
-def write_plan(path: Path, config: BundleConfig) -> None:
+def write_plan(path: Path, config: BundleConfig, step: Step) -> None:
     """Put down what ``read_plan`` gives back."""
     plan = {
         "artifacts": [[each.name, list(each.patterns)] for each in config.artifacts],
         "output_interval_ms": config.output_interval_ms,
         "output_segment_lines": config.output_segment_lines,
+        "step": {"argv": step.argv, "env_names": step.env_names, "cwd": step.cwd},
     }
     path.write_text(json.dumps(plan))
 
@@ -106,11 +117,20 @@ def read_plan(path: Path) -> Plan:
             artifacts=tuple((str(name), tuple(map(str, patterns))) for name, patterns in found["artifacts"]),
             interval_ms=int(found["output_interval_ms"]),
             segment_lines=int(found["output_segment_lines"]),
+            step=_step(found.get("step")),
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StatusError(
             "FAILED_TO_SAVE_ARTIFACT", "the job has removed or changed what was beside its files"
         ) from error
+
+
+def _step(found: Mapping[str, Any] | None) -> Step | None:
+    """None of a plan that an older program has put down."""
+    if found is None:
+        return None
+    argv, env_names = (tuple(str(word) for word in found[name]) for name in ("argv", "env_names"))
+    return Step(argv=argv, env_names=env_names, cwd=str(found["cwd"]))
 
 
 def write_streams(job: Path, files: Path, output_bytes: int) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import trio
 
 from jobdeck_protocol.job import Step
-from jobdeck_server.core.blobrecord import file_record, record_of
+from jobdeck_server.core.blobrecord import record_of
 from jobdeck_server.core.blobs import FileTarget
 from jobdeck_server.core.bundles.config import parse_config
 from jobdeck_server.core.bundles.errors import LeftOutError, UnpackError, WalkError
@@ -39,7 +39,6 @@ from jobdeck_server.core.errors import (
     TooLargeError,
     UnknownBlobError,
 )
-from jobdeck_server.core.mime import mime_of
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.engines.segments import Pace, SegmentLedger, tell_segments
 from jobdeck_server.engines.workfiles import (
@@ -57,17 +56,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobdeck_server.core.blobrecord import Record
-    from jobdeck_server.core.blobs import Blobs, Target
+    from jobdeck_server.core.blobs import Target
     from jobdeck_server.core.bundles.config import BundleConfig
     from jobdeck_server.core.bundles.walk import FoundFile
     from jobdeck_server.core.output import OutputReader
     from jobdeck_server.engines.base import Launch
+    from jobdeck_server.engines.shelf import Shelf
     from jobdeck_server.settings import Settings
 
 _CONFIG = "executor_config.json"
 _PLAN = "plan.json"
 _SUPER_SET = "jobInfo_resultSuperSetHash"
-_PIECE_BYTES = 1024 * 1024
 T = TypeVar("T")
 
 _SHELL_WORD = re.compile(r"[\s|&;<>()$`\"'*?~#=%{}\[\]!\\]")
@@ -99,15 +98,15 @@ class Workshop:
 
     Args:
         settings: Those that begin with ``executor_``.
-        blobs: Where bundles come from and results go.
+        shelf: Where bundles come from and results go.
         folder: For the files of jobs; made here.
         jobs_dir: Where the jobs' output is.
         origin: The server's URL, for the jobs.
     """
 
-    def __init__(self, settings: Settings, *, blobs: Blobs, folder: Path, jobs_dir: Path, origin: str) -> None:
+    def __init__(self, settings: Settings, *, shelf: Shelf, folder: Path, jobs_dir: Path, origin: str) -> None:
         self._settings = settings
-        self._blobs = blobs
+        self._shelf = shelf
         self._folder = folder
         self._jobs_dir = jobs_dir
         self._origin = origin
@@ -124,24 +123,25 @@ class Workshop:
             StatusError: It cannot be run.
         """
         job_id, blob_hash = launch.job_id, str(launch.spec["bundle"])
-        target = await self._find(blob_hash)
         files = self._folder / job_id / "files"
         await self._in_thread(partial(make_folder, self._folder / job_id))
-        await self._lay_out(target, files, cancelled)
+        async with AsyncExitStack() as stack:
+            target = await self._find(stack, blob_hash, job_id)
+            await self._lay_out(target, files, cancelled)
         try:
             config = await self._in_thread(partial(self._read_config, files))
         except (ValueError, OSError) as error:  # ConfigError is one
             raise StatusError("FAILED_EXECUTOR_CONFIG", _why(error), was_started=True) from error
-        await self._in_thread(partial(write_plan, self._folder / job_id / _PLAN, config))
         env = standard(job_id, self._settings) | {"ORIGIN_URL": self._origin}
         argv = await self._in_thread(partial(_argv, config, files, env["PATH"]))
         step = {"argv": argv, "executable": None, "env": env, "cwd": str(files)}
         shown = Step(argv=tuple(argv), env_names=tuple(sorted(env)), cwd=str(files))
+        await self._in_thread(partial(write_plan, self._folder / job_id / _PLAN, config, shown))
         return Made(spec={**launch.spec, "steps": [step]}, steps=(shown,))
 
-    async def _find(self, blob_hash: str) -> Target:
+    async def _find(self, stack: AsyncExitStack, blob_hash: str, job_id: str) -> Target:
         try:
-            return await self._blobs.resolve(blob_hash)
+            return await stack.enter_async_context(self._shelf.bundle(blob_hash, job_id=job_id))
         except UnknownBlobError as error:
             raise StatusError("FAILED_TO_GET_SOURCE_METADATA", str(error)) from error
         except (MissingContentError, BlobLinkError, TooLargeError) as error:
@@ -152,10 +152,10 @@ class Workshop:
 
         def lay_out() -> None:
             if isinstance(target, FileTarget):
-                with self._blobs.read(target.content_hash) as source:
+                with self._shelf.read(target.content_hash) as source:
                     unpack(source.fd, files, limits, cancelled)
             else:  # what has the store's own form needs no zip in between
-                unpack_tree(target.entries, self._blobs.read, files, limits, cancelled)
+                unpack_tree(target.entries, self._shelf.read, files, limits, cancelled)
 
         try:
             await self._in_thread(lay_out)
@@ -243,7 +243,7 @@ class Workshop:
             for each in left:
                 try:
                     with suppress(LeftOutError):
-                        kept[each.path] = await self._keep_file(job_id, each)
+                        kept[each.path] = await self._shelf.keep_file(each, job_id=job_id, limiter=self._limiter)
                 except (JobdeckError, StoreError, OSError) as error:  # as it is, and not in a group
                     failed.append(error)
                 if failed:
@@ -256,36 +256,10 @@ class Workshop:
             raise failed[0]
         return kept
 
-    async def _keep_file(self, job_id: str, found: FoundFile) -> tuple[str, int]:
-        """Upload one file as far as it was long when it was found.
-
-        Returns:
-            The hash of its record, and its length in bytes.
-
-        Raises:
-            LeftOutError: It is not what was found.
-        """
-        fd = await self._in_thread(found.open)
-        try:
-            left = found.size_bytes
-            async with self._blobs.upload(expected_bytes=left) as upload:
-                while left:
-                    piece = await self._in_thread(partial(os.read, fd, min(left, _PIECE_BYTES)))
-                    if not piece:
-                        break
-                    await upload.write(piece)
-                    left -= len(piece)
-                content = await upload.commit()
-        finally:
-            os.close(fd)
-        name = found.path.rpartition("/")[2]
-        record = file_record(name, content.size_bytes, mime_of(name), content.hash)
-        return (await self._blobs.put(record, job_id=job_id)).hash, content.size_bytes
-
     async def _keep_artifact(self, job_id: str, name: str, files: dict[str, tuple[str, int]]) -> str:
         """Put the record of an artifact of links to files."""
         record = await self._in_thread(partial(_artifact, name, files))
-        return (await self._blobs.put(record, job_id=job_id)).hash
+        return await self._shelf.keep_record(record, job_id=job_id)
 
     # -- tidying --
 
