@@ -324,11 +324,11 @@ class JobCore:
             case Noted():
                 changed = replace(job, note=report.note)
             case Ended():
-                changed = verdict(job, report)
+                changed = verdict(job, recovery.counted(report, self.engine.follow(job_id)))
         if changed != job:
             self._register.set(live, changed)
-            if changed.ended:  # a bundle durably: its files are removed after that, and results come of nothing else
-                self._saver.save(live, durable=changed.bundle is not None)
+            if changed.ended:  # durably where files are removed after that, here or at a worker
+                self._saver.save(live, durable=changed.bundle is not None or changed.engine == WORKER)
             else:
                 self._saver.save_later(live)
         if changed.ended:

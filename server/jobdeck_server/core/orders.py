@@ -74,10 +74,11 @@ def order_of(job: Job, spec: Mapping[str, Any]) -> bytes:
     Raises:
         TooLargeError: It is longer than an order may be.
     """
-    private = spec.get("steps") or [{"env": {}}] * len(job.steps)
+    private = spec.get("steps") or ()
+    steps = job.steps if private else ()  # what a bundle runs, its worker has told, and needs not be told
     wire = {
         "version": _VERSION,
-        "steps": [_step_map(step, ran["env"]) for step, ran in zip(job.steps, private, strict=True)],
+        "steps": [_step_map(step, ran["env"]) for step, ran in zip(steps, private, strict=True)],
         "bundle": job.bundle,
         "script": job.dialect == _SCRIPTS,
         "standard_env": bool(spec.get("standard_env")),

@@ -26,6 +26,8 @@ from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import LOCAL, WORKER, Ended, Started, Stop
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.journal import Row
 
@@ -98,6 +100,17 @@ def _why_lost(live: Live, boot_id: str) -> str:
 def _live(row: Row) -> Live:
     stop = None if row.stop is None else Stop(signal=row.stop[0], grace_s=row.stop[1])
     return Live(row.job, row.spec, boot_id=row.boot_id, stop=stop)
+
+
+def counted(ended: Ended, folder: Path) -> Ended:
+    """The end of a job that was lost sight of, with the output that is there: nobody has counted it."""
+    if ended.how != "lost":
+        return ended
+    try:
+        size_bytes = (folder / "output").stat().st_size
+    except OSError:
+        return ended
+    return replace(ended, output_bytes=max(size_bytes, ended.output_bytes))
 
 
 async def correct(core: JobCore, job_id: str, ended: Ended) -> bool:

@@ -75,14 +75,19 @@ def ended(job: Job, end: EndedThere, clock: Clock, *, worker: str, gap: Gap | No
     if end.how is How.NEVER and not job.stop_requested:
         how, text = "error", f"worker {worker} has not started it and will not"
     missing_bytes = 0 if gap is None else gap.to - gap.start
+    started_us = None if end.started_us is None else clock.of(job, end.started_us)
+    finished_us = max(clock.of(job, end.finished_us), job.started_us or 0, started_us or 0)
+    if end.how is How.EXIT and started_us is None and job.started_us is None:
+        started_us = finished_us  # what has exited was started
     return Ended(
         how=how,
         code=end.code,
         signal=end.signal,
+        core=end.core,
         text=text,
         stop_reason=_stop_reason(job, end),
-        started_us=None if end.started_us is None else clock.of(job, end.started_us),
-        finished_us=max(clock.of(job, end.finished_us), job.started_us or 0),
+        started_us=started_us,
+        finished_us=finished_us,
         output_bytes=end.output_bytes - missing_bytes,
         dropped_bytes=end.dropped_bytes + missing_bytes,
         step=None if end.step is None else _step(end.step),
