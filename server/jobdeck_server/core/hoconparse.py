@@ -283,13 +283,19 @@ def main(argv: list[str]) -> None:
     sys.path.append(library)
     # The library asks for its own version alone, and loading what could tell takes as long as all of the rest.
     sys.modules["importlib.metadata"] = _NoMetadata("importlib.metadata")
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    def limit(what: int, value: int) -> None:
+        hard = resource.getrlimit(what)[1]  # whoever started the server may have set a lower one
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(what, (value, value))
+
+    limit(resource.RLIMIT_CPU, cpu_s)
+    limit(resource.RLIMIT_AS, memory_bytes)
+    limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_FSIZE, 0)
 
     def seal() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        limit(resource.RLIMIT_NOFILE, 0)
         sys.setrecursionlimit(_RECURSION_LIMIT)
 
     said, text = _answer(sys.stdin.buffer.read(), depth_count, output_bytes, seal)

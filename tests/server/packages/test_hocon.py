@@ -97,7 +97,7 @@ async def test_reads(text: str, expected: Mapping[str, Any]) -> None:
         ("a = " + "[" * 10_000 + "]" * 10_000, "line 1: objects and lists lie more than 100 deep"),
         ('{"a":' * 10_000 + "1" + "}" * 10_000, "line 1: objects and lists lie more than 100 deep"),
         ('{"a":' * 101 + "1" + "}" * 101, "more than 100 deep"),
-        (".".join("a" * 102) + " = 1", "more than 100 deep"),
+        (".".join("a" * 101) + " = 1", "more than 100 deep"),
     ],
 )
 async def test_refuses(text: str, reason: str) -> None:
@@ -167,7 +167,9 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("name", BOMBS)
+@pytest.mark.parametrize(
+    "name", ["lists", *(pytest.param(name, marks=pytest.mark.slow) for name in BOMBS if name != "lists")]
+)
 async def test_bombs_cost_what_they_may(name: str) -> None:
     assert await refusal(BOMBS[name], cpu_s=1, memory_bytes=300 * 1024 * 1024)
 
@@ -203,7 +205,7 @@ def _readers() -> list[str]:
 
 
 async def test_large_bodies() -> None:
-    text = "x" * (20 * 1024 * 1024)
+    text = "x" * (4 * 1024 * 1024)
     config = await ConfigReader().read(b'{"spark":{"cp":"a,b"},"a":"' + text.encode() + b'"}')
     assert len(config.text) > len(text)
     assert config.head == {"spark": {"cp": "a,b"}}
@@ -238,7 +240,7 @@ TREES = st.dictionaries(
 
 
 @given(TREES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_json_means_the_same_on_both_ways(tree: dict[str, Any]) -> None:
     text = json.dumps(tree)
     slow = hoconparse._as_hocon(text, 100)
@@ -247,7 +249,7 @@ def test_json_means_the_same_on_both_ways(tree: dict[str, Any]) -> None:
 
 
 @given(TREES, st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_written_as_people_write_it_it_is_the_same(tree: dict[str, Any], chance: random.Random) -> None:
     assert hoconparse.parse(_people(tree, chance)[1:-1].encode(), 100) == tree
 
