@@ -255,6 +255,8 @@ class Tasks:
             raise RemoteWireError(f"input at {order.offset}, came up to {task.input_at}", close_code=CLOSE_BAD_ORDER)
         data = order.data[task.input_at - order.offset :]
         if not data:
+            task.input_due = True  # who sends it again has not heard that it is kept
+            self._dirty[order.job_id] = None
             return None
         if sum(each.input_at - each.input_kept for each in self._tasks.values()) + len(data) > INPUT_WINDOW_BYTES:
             raise RemoteWireError("more standard input than was allowed", close_code=CLOSE_BAD_ORDER)
