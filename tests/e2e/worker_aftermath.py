@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,7 +62,7 @@ def _kept(worker: Worker) -> list[Path]:
 
 
 async def idle(fleet: Fleet, verdict: Verdict) -> None:
-    """See that server, workers and keepers hold no process of a job."""
+    """See that server, workers and keepers hold no process and no file of a job."""
     await _idle("server", fleet.server.data_dir, fleet.server.process, verdict)
     for worker in fleet.workers:
         await _idle(worker.name, worker.data_dir, worker.process, verdict)
@@ -76,6 +78,20 @@ async def _idle(name: str, data_dir: Path, process: subprocess.Popen[bytes] | No
         verdict.fault("left behind", f"{name}: child {pid} of the keeper, {name_of(pid)!r}")
     for pid in zombies(process.pid):
         verdict.fault("left behind", f"{name} has not reaped {pid}")
+    programs = {name: process.pid, f"{name}'s keeper": keeper}
+    await until(lambda: not any(_job_files(pid) for pid in programs.values()))
+    for each, pid in programs.items():
+        for path in _job_files(pid):
+            verdict.fault("left behind", f"{each} has {path} open")
+
+
+def _job_files(pid: int) -> list[str]:
+    """Files of jobs that a process has open."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(entry))
+    return [path for path in found if "/jobs/" in path]
 
 
 async def goodbye(fleet: Fleet, mark: str, verdict: Verdict) -> None:
