@@ -47,6 +47,7 @@ from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.engines.outside import OutsideEngine
 from jobdeck_server.engines.remote import RemoteEngine
+from jobdeck_server.engines.remotebundles import RemoteBundles
 from jobdeck_server.engines.several import Engines
 from jobdeck_server.engines.shelf import StoreShelf
 from jobdeck_server.engines.workshop import Workshop
@@ -207,6 +208,8 @@ async def _start_parts(
     executor = Executor(core)
     outside.ends = executor.ends
     workshop.ledger, workshop.output = executor.segments, core.output
+    bundles = remote.bundles = RemoteBundles(executor.segments, core.output)
+    core.observers.append(bundles.changed)
     remote.hold = lambda on: core.admission.pause(_RESTORED, on=on)
     await executor.load()
     worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
@@ -216,7 +219,9 @@ async def _start_parts(
     workers = Workers(core, machine)
     workers.restoration = remote
     placement = Placement(core, workers)
+    executor.offer(placement.take)
     nursery.start_soon(workers.run)
+    await nursery.start(bundles.run)
     await nursery.start(placement.run)
     nursery.start_soon(growth.run)
     await nursery.start(core.run)

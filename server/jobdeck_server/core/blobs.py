@@ -189,6 +189,10 @@ class Blobs:
         )
         return from_wire(told[0].data)
 
+    async def renew(self, content: Content) -> bool:
+        """Whether these bytes are here; if so, they stay for a while as if they had come now."""
+        return await trio.to_thread.run_sync(self._files.renew, content, limiter=self._writers)
+
     # -- looking --
 
     async def get(self, blob_hash: str) -> Stored:

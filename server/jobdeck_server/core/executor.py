@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.executorqueue import Entry
     from jobdeck_server.core.executorworkers import Beat, Call, Seen
     from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.live import Live
 
 _log = logging.getLogger("jobdeck.executor")
 _SIGINT = 2
@@ -66,6 +67,10 @@ class Executor:
         core.pools[POOL] = self._desk.take
         core.reruns[DIALECT] = self._rerun
         core.observers.append(self._desk.changed)
+
+    def offer(self, elsewhere: Callable[[Live], None]) -> None:
+        """Have what waits offered to workers elsewhere, too; see ``Desk.elsewhere``."""
+        self._desk.elsewhere = elsewhere
 
     async def load(self) -> None:
         """Read what is stored of jobs that have not ended, and of workers."""

@@ -1,8 +1,9 @@
 """Who runs what: the desk at which jobs of the executor wait and workers ask for them.
 
 A job waits here from the moment it is accepted (it is the core's pool ``executor``) until somebody has it. On each
-change the first that fits gets it: a worker whose request is being held, in the order of their coming; else this
-server's own executor, which takes it as soon as it has a slot. Until then it can still be given to a worker that asks.
+change the first that fits gets it: a worker whose request is being held, in the order of their coming; else whoever
+has a slot for it first, this server's own executor or a worker elsewhere (``elsewhere``). Until then it can still be
+given to a worker that asks.
 
 The hand-out is atomic: a job leaves the queue here and is placed by the core, which commits it, before the worker is
 answered; of two who ask at the same moment one finds it gone. All changes are plain calls on the trio thread.
@@ -29,7 +30,7 @@ from jobdeck_server.core.executorworkers import Beat, Call, Hold, Seen, Worker
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.core.waiting import Queue
-from jobdeck_server.engines.base import BUNDLES, OUTSIDE
+from jobdeck_server.engines.base import BUNDLES, OUTSIDE, WORKER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -56,6 +57,8 @@ class Desk:
         expected: Rows of jobs that are about to be accepted, by key.
         lost: Jobs that were lost and are to be made anew: id -> what is known of it, and why.
         bell: Set when ``lost`` has grown; then replaced by whoever looks.
+        elsewhere: Told of each job that waits and that no program which asks has got, maybe more than once: has it run
+            here or by a worker elsewhere. None: only here.
     """
 
     def __init__(self, core: JobCore, label_jobs: LabelJobs) -> None:
@@ -73,6 +76,7 @@ class Desk:
         self.expected: dict[str, Row] = {}
         self.lost: dict[str, tuple[Entry, str]] = {}
         self.bell = trio.Event()
+        self.elsewhere: Callable[[Live], None] | None = None
 
     # -- coming in --
 
@@ -163,7 +167,9 @@ class Desk:
                 self._queue.discard(entry)
                 worker.hold.give(entry)
                 return
-        if not entry.admitted and self._fits_here(entry):
+        if self.elsewhere is not None:
+            self.elsewhere(entry.live)
+        elif not entry.admitted and self._fits_here(entry):
             entry.admitted = True
             self._core.admit(entry.live)
 
@@ -179,7 +185,7 @@ class Desk:
         if worker is not None and worker.jobs.pop(job.id, None) is not None:
             worker.told.pop(job.id, None)
             worker.release()
-        if job.state is JobState.LOST and job.engine == BUNDLES:
+        if job.state is JobState.LOST and job.engine in (BUNDLES, WORKER):
             self._lose(entry, job.error or "it was lost")
 
     def _lose(self, entry: Entry, why: str) -> None:

@@ -72,6 +72,7 @@ class LocalWorker:
             seen_us=now_us(),
             load=os.getloadavg()[0],
             software=_SOFTWARE,
+            bundles=settings.executor_builtin,
         )
 
     async def drain(self, *, on: bool) -> None:

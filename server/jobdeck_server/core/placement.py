@@ -9,7 +9,9 @@ What may run here stands in this machine's queue as well (``JobCore.admit``): wh
 elsewhere is taken in memory before the database is asked, and so never given twice, however long that takes; placing
 is done by a task for each job, and none waits for another.
 
-A worker's id stands among its labels, in a form that no label can have: jobs that name it ask for that.
+A worker's id stands among its labels, in a form that no label can have: jobs that name it ask for that. So does that
+it runs bundles. Jobs with a bundle are the executor's. They stand at its desk too, where programs that come and ask get
+them (``executordesk``), and are offered here: first this machine, with a free slot and its own executor, then others.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from jobdeck_server.core.localworker import DRAIN
 from jobdeck_server.core.requests import WORKERS_POOL
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.core.waiting import Queue
-from jobdeck_server.engines.base import LOCAL, WORKER, Noted, takes_slot
+from jobdeck_server.engines.base import BUNDLES, LOCAL, WORKER, Noted, takes_slot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,7 @@ POOL = WORKERS_POOL
 
 _log = logging.getLogger("jobdeck.placement")
 _OWN = "\0"  # before a worker's id: labels are printable
+_BUNDLES = _OWN + "~bundles"  # comes after every id in the order of characters: see ``Queue.count``
 _ID_SHOWN = 8
 _NOTED_COUNT = 100  # jobs whose note is looked at when a worker changes: who wonders, looks at the first ones
 
@@ -67,7 +70,13 @@ class Entry:
     @property
     def travels(self) -> bool:
         """Whether it may run elsewhere, as far as its engine goes."""
-        return self.live.job.engine in (LOCAL, WORKER)
+        return self.live.job.engine in (LOCAL, BUNDLES, WORKER)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it was asked for that some worker runs it."""
+        job = self.live.job
+        return job.worker is not None or bool(job.worker_labels)
 
 
 class Site:
@@ -92,7 +101,7 @@ class Site:
         self.online = worker is not None and worker.state is WorkerState.ONLINE
         if worker is not None:
             self._slots_count = worker.slots_count
-            self.labels = frozenset((*worker.labels, _OWN + self.id))
+            self.labels = frozenset((*worker.labels, _OWN + self.id, *((_BUNDLES,) if worker.bundles else ())))
 
     @property
     def free_count(self) -> int:
@@ -106,7 +115,8 @@ class Placement:
     def __init__(self, core: JobCore, workers: Workers) -> None:
         self._core = core
         self._workers = workers
-        self._here = frozenset((*core.settings.executor_labels, _OWN + workers.local_id))
+        bundles = (_BUNDLES,) if core.settings.executor_builtin else ()
+        self._here = frozenset((*core.settings.executor_labels, _OWN + workers.local_id, *bundles))
         self._numbers = count()
         self._queue: Queue[Entry] = Queue()
         self._entries: dict[str, Entry] = {}
@@ -157,9 +167,10 @@ class Placement:
     # -- jobs --
 
     def take(self, live: Live) -> None:
-        """A job has come that waits (the core's pool)."""
-        entry = Entry(live, next(self._numbers))
-        self._entries[live.job.id] = entry
+        """A job has come that waits (the core's pool, and the executor's desk, which may say it more than once)."""
+        entry = self._entries.get(live.job.id)
+        if entry is None:
+            entry = self._entries[live.job.id] = Entry(live, next(self._numbers))
         self._settle(entry)
 
     def _job_changed(self, live: Live) -> None:
@@ -194,7 +205,7 @@ class Placement:
         here = takes_slot(entry.live.job.engine) and entry.labels <= self._here
         room_count = self._core.admission.free_count if here else 0
         best = max(self._fitting(entry), key=lambda site: site.free_count, default=None)
-        if best is not None and best.free_count > room_count and (entry.labels or not room_count):
+        if best is not None and best.free_count > room_count and (entry.chooses or not room_count):
             self._send(entry, best)
             return
         if here:
@@ -296,4 +307,6 @@ class Placement:
 
 
 def _wish(job: Job) -> frozenset[str]:
+    if job.bundle is not None:
+        return frozenset((*job.labels, _BUNDLES))
     return frozenset(job.worker_labels if job.worker is None else (*job.worker_labels, _OWN + job.worker))

@@ -28,6 +28,7 @@ from jobdeck_server.core.errors import ConflictError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.engines import copies
 from jobdeck_server.engines.base import WORKER, Ended, Launch, Noted, Records, Report
+from jobdeck_server.engines.remotebundles import NoBundles
 from jobdeck_server.engines.remotecommon import Surroundings
 from jobdeck_server.engines.remoteworker import RemoteWorker
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.store import Store
     from jobdeck_server.core.workerrows import WorkerRow
     from jobdeck_server.engines.base import Stop
-    from jobdeck_server.engines.remotecommon import Registry, Session
+    from jobdeck_server.engines.remotecommon import Bundles, Registry, Session
     from jobdeck_server.settings import Settings
 
 _log = logging.getLogger("jobdeck.workers")
@@ -53,6 +54,7 @@ class RemoteEngine:
     Attributes:
         restored: The server was restored from a backup, and nobody has agreed yet that it starts jobs.
         hold: Called when that changes, before anything else happens.
+        bundles: What is done for jobs with one; to be set before ``open``.
     """
 
     name = WORKER
@@ -73,6 +75,7 @@ class RemoteEngine:
         self._limiter = trio.CapacityLimiter(1)
         self.restored = False
         self.hold: Callable[[bool], None] = lambda _on: None
+        self.bundles: Bundles = NoBundles()
 
     async def load(self) -> None:
         """Begin a life of the server, durably, and read who is known.
@@ -108,6 +111,7 @@ class RemoteEngine:
             place=place,
             found_restored=self._found_restored,
             agreed=lambda: self._agreed,
+            bundles=self.bundles,
             forgotten=self._forget,
         )
         for row in self._rows:

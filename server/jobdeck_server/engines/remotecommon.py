@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from jobdeck_protocol.job import Job
+    from jobdeck_protocol.workerreports import State
     from jobdeck_server.core.store import Store
     from jobdeck_server.engines.base import Records
     from jobdeck_server.engines.remoteworker import RemoteWorker
@@ -41,6 +43,16 @@ class Registry(Protocol):
         """Something that is told of a worker has changed."""
 
 
+class Bundles(Protocol):
+    """What is done for jobs with a bundle (``remotebundles``)."""
+
+    def told(self, job: Job, state: State) -> None:
+        """A worker has told of a job of its own that has not ended."""
+
+    async def ended(self, job_id: str, super_set: str | None) -> None:
+        """All of a job's output is here, and its end is about to be told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What all workers of a server have in common.
@@ -56,6 +68,7 @@ class Surroundings:
         found_restored: Called when a worker, by this name, knows a life of the server that the server does not.
             Durable when it returns.
         agreed: Whether an admin has agreed that a restored server starts jobs.
+        bundles: What is done for jobs with one.
         forgotten: Called with a worker that is known no more.
     """
 
@@ -68,4 +81,5 @@ class Surroundings:
     place: Callable[[str, str], Awaitable[None]]
     found_restored: Callable[[str], Awaitable[None]]
     agreed: Callable[[], bool]
+    bundles: Bundles
     forgotten: Callable[[RemoteWorker], None]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from jobdeck_protocol.workerhost import WorkerHost
     from jobdeck_server.engines.base import Launch, Records, Stop
     from jobdeck_server.engines.remoteclock import WorkerClock
+    from jobdeck_server.engines.remotecommon import Bundles
 
 _log = logging.getLogger("jobdeck.workers")
 _RETRY_S = 1.0
@@ -58,6 +59,7 @@ class RemoteJobs:
         ring: Has what there is to say to the worker said.
         clock: The worker's.
         place: Has a job that waits given to a worker: a restored server does not know that it was.
+        bundles: What is done for those with a bundle.
         strange_limit_count: Jobs that the worker may tell of on one connection and that were not given to it.
 
     Attributes:
@@ -74,6 +76,7 @@ class RemoteJobs:
         ring: Callable[[], None],
         clock: WorkerClock,
         place: Callable[[str, str], Awaitable[None]],
+        bundles: Bundles,
         strange_limit_count: int,
     ) -> None:
         self._host = host
@@ -84,6 +87,7 @@ class RemoteJobs:
         self._ring = ring
         self._clock = clock
         self._place = place
+        self._bundles = bundles
         self._strange_limit_count = strange_limit_count
         self._given: set[str] = set()  # that the core thinks are there
         self._halts: dict[str, Stop] = {}  # stops of jobs that were not given yet
@@ -231,6 +235,7 @@ class RemoteJobs:
         try:
             for report in remotereports.reports(job, state, self._times()):
                 self._sink.report(job_id, report)
+            self._bundles.told(job, state)
         except Exception:  # noqa: BLE001  # the boundary to what others send
             _log.exception("bug: a state of worker %s", self._name())
 
@@ -249,6 +254,8 @@ class RemoteJobs:
     async def _end(self, end: EndedThere, gap: Gap | None, clock: remotereports.Clock) -> None:
         """Bring an end into the database, then tell the worker."""
         job_id = end.job_id
+        if self._own(job_id) is not None:
+            await self._bundles.ended(job_id, end.super_set)
         job = self._own(job_id)
         if job is not None:
             self._sink.report(job_id, remotereports.ended(job, end, clock, worker=self._name(), gap=gap))
@@ -273,6 +280,7 @@ class RemoteJobs:
                     return False
                 if job.state is JobState.LOST:
                     await self._mirror.sync(end.job_id)
+                    await self._bundles.ended(end.job_id, end.super_set)
                     told = remotereports.ended(job, end, clock, worker=self._name(), gap=gap)
                     if await self._sink.correct(end.job_id, told):
                         _log.info("job %s was lost, and worker %s has told how it ended", end.job_id, self._name())

@@ -82,6 +82,7 @@ class RemoteWorker:
             ring=self._ring,
             clock=self._clock,
             place=around.place,
+            bundles=around.bundles,
             strange_limit_count=settings.worker_strange_limit_count,
         )
         self.joined = False
@@ -89,6 +90,7 @@ class RemoteWorker:
         self._came = False  # it was connected in this life of the server
         self._gap: Gap | None = None
         self._sessions: dict[int, Session] = {}
+        self._bundles = False
         self._beat = Beat()
         self._started_us = row.created_us
         self._lost = False
@@ -133,6 +135,7 @@ class RemoteWorker:
             free_bytes=self._beat.free_bytes,
             software=row.software,
             clock_skew_us=self._clock.skew_us,
+            bundles=self._bundles,
         )
 
     @property
@@ -338,6 +341,7 @@ class RemoteWorker:
         )
         if not self.joined:
             self.join()
+        self._bundles = hello.bundles
         self.host.welcome(greeted.link)
         self._came, self._started_us = True, now_us()
         _log.info("worker %s (%s) has come from %s: %s", self.name, self.id, self.row.address, hello.software)

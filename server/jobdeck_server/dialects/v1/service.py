@@ -12,6 +12,7 @@ from jobdeck_server.dialects.v1.blobs import BlobRoutes
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
 from jobdeck_server.dialects.v1.lines import LogLines
 from jobdeck_server.dialects.v1.problem import failure
+from jobdeck_server.dialects.v1.workerfiles import WorkerFileRoutes
 from jobdeck_server.dialects.v1.workers import WorkerRoutes
 from jobdeck_server.http.message import Answer, Handler, Request, Response, Role
 
@@ -76,6 +77,7 @@ class Service:
                 *Jobs(self._core, self._workers).routes(),
                 *LogLines(self._core).routes(),
                 *BlobRoutes(self._blobs).routes(),
+                *WorkerFileRoutes(self._core, self._blobs).routes(),
                 *WorkerRoutes(self._workers, body_limit_bytes=self._core.settings.body_limit_bytes).routes(),
                 *routes,
             ),

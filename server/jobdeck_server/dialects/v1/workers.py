@@ -32,6 +32,7 @@ _WORKER: Piece = {
         "free_bytes": {"type": ["integer", "null"]},
         "software": STRING,
         "clock_skew_us": {"type": "integer", "description": "Its clock less the server's, in microseconds"},
+        "bundles": {"type": "boolean", "description": "Whether it runs jobs of the executor"},
         "address": STRING,
         "started": _TIME,
         "seen": _TIME,
