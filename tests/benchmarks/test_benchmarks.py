@@ -10,7 +10,7 @@ import pytest
 from benchmarks.__main__ import NAMES, main
 from benchmarks.measure import Figure, Table
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 TABLES_COUNT = {
     "throughput": 2,
@@ -23,6 +23,7 @@ TABLES_COUNT = {
     "blobs": 3,
     "executor": 2,
     "scheduler": 5,
+    "workers": 5,
 }
 
 
