@@ -114,13 +114,15 @@ def ended(code: int) -> Ended:
     return Ended(how="exit", code=code, finished_us=1)
 
 
-def run(tmp_path: Path, source: str, *, python: str = sys.executable, **more: Any) -> Ran:
+def run(
+    tmp_path: Path, source: str, *, python: str = sys.executable, deadline_s: float = DEADLINE_S, **more: Any
+) -> Ran:
     folder = prepared(tmp_path, source, **more)
     done = subprocess.run(
         plan.command(folder, python),
         cwd=plan.working_folder(folder),
         capture_output=True,
-        timeout=DEADLINE_S,
+        timeout=deadline_s,
         check=False,
         env={"PATH": "/usr/bin:/bin", "LANG": "C"},
     )

@@ -108,6 +108,7 @@ def test_tells_every_value_as_the_model_does(value: Any, small: int) -> None:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "_SMALL", small)
+        patch.setattr(results, "_WEIGHT", 2 * small)
         assert paired(read(value)) == model(value)
 
 
@@ -165,6 +166,7 @@ def nested(depth: int, kind: Any) -> Any:
 @pytest.mark.parametrize("small", [1, 4096])
 def test_depth_is_the_same_whatever_the_way(kind: Any, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "_SMALL", small)
+    monkeypatch.setattr(results, "_WEIGHT", 2 * small)
     assert told(nested(results.DEPTH, kind))[1].count(b"{" if kind is dict else b"[") == results.DEPTH
     for depth in (results.DEPTH + 1, 5000):
         with pytest.raises(results.ResultError, match="more than 500"):

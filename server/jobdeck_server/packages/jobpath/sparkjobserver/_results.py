@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 from _collections_abc import Mapping
 from _operator import index
+from itertools import islice
 
 from .api import Stream
 
@@ -34,9 +35,11 @@ __all__ = ["DEPTH", "JSON", "NONE", "STREAM", "ResultError", "result_pieces"]
 JSON, STREAM, NONE = "json", "stream", "none"
 DEPTH = 500
 
-_SMALL = 4096  # values, or 16 characters of text, that are written at once
+_SMALL = 1024  # values in a batch
+_WEIGHT = 16 * _SMALL  # values, or 16 characters of text each, that are written at once
 _PIECE_CHARS = 256 * 1024
 _PLAIN = (str, int, float, bool, type(None))
+_FLAT = frozenset((int, float, bool, type(None)))
 
 
 class ResultError(Exception):
@@ -114,6 +117,23 @@ class _Open:
         self.at = 0  # in the batch, while that is gone through one by one
         self.comma = ""
 
+    def next_batch(self) -> list[Any]:
+        """Some items: as many as are small together, where looping makes them; one at least, if there is one."""
+        if isinstance(self.value, (list, tuple, dict)):
+            return list(islice(self.items, _SMALL))
+        batch = []
+        left = _SMALL
+        for item in self.items:
+            batch.append(item)
+            left -= 1
+            if isinstance(item, (str, bytes)):
+                left -= len(item) // 16
+            elif isinstance(item, (dict, list, tuple)):
+                left -= len(item)
+            if left <= 0:
+                break
+        return batch
+
 
 class _Walk:
     """Goes through one result."""
@@ -131,7 +151,7 @@ class _Walk:
 
     def _some(self, top: _Open) -> str:
         """The next batch; nothing if it is to be gone through one by one; the end if all is told."""
-        top.batch, top.at = _batch(top.items), 0
+        top.batch, top.at = top.next_batch(), 0
         if not top.batch:
             self._open.pop()
             self._ids.discard(id(top.value))
@@ -153,6 +173,8 @@ class _Walk:
 
     def _enter(self, value: Any) -> str:
         """The text of a small value; of a large one the bracket, and then it is open."""
+        if type(value) in _FLAT:
+            return _scalar(value)
         whole = self._whole(value)
         if whole is not None:
             return whole
@@ -185,38 +207,24 @@ class _Walk:
             return None
 
 
-def _batch(items: Iterator[Any]) -> list[Any]:
-    """Some items, as many as are small together; one at least, if there is one."""
-    batch = []
-    left = _SMALL
-    for item in items:
-        batch.append(item)
-        left -= 1
-        if isinstance(item, (str, bytes)):
-            left -= len(item) // 16
-        elif isinstance(item, (dict, list, tuple)):
-            left -= len(item)
-        if left <= 0:
-            break
-    return batch
-
-
 def _is_small(value: Any, depth: int) -> bool:
     """Whether a value has few values in it, none of them too deep; and nothing that can only be looped over once."""
     level = [value]
-    left = _SMALL * 2
+    left = _WEIGHT
     while level:
         deeper: list[Any] = []
         nested = False
         for each in level:
+            if type(each) in _FLAT:
+                continue
             if isinstance(each, (str, bytes, bytearray)):
-                left -= len(each) // 16
+                left -= len(each) >> 4
             elif isinstance(each, (dict, list, tuple)):
                 nested = True
                 left -= len(each)
                 if left > 0:
                     deeper.extend(each.values() if isinstance(each, dict) else each)
-            elif not isinstance(each, (int, float)) and hasattr(each, "__iter__"):
+            elif hasattr(each, "__iter__"):
                 return False
         depth -= nested
         if left <= 0 or depth < 0:
