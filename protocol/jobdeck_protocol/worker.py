@@ -112,7 +112,7 @@ class Hello(Message):
         worker: The worker's UUID.
         name: What people call it.
         slots: How many jobs it runs at a time.
-        labels: Free words by which jobs choose it.
+        labels: Free words by which jobs choose it, printable.
         lives: The last life that a server accepted (none before the first time) and those offered since; the present
             one last.
         server_life: The life of a server that it saw last, None before the first time.
@@ -145,6 +145,7 @@ class Hello(Message):
         check(isinstance(self.labels, tuple) and len(self.labels) <= LABEL_LIMIT_COUNT, "too many labels")
         for label in self.labels:
             check_text("a label", label, limit_count=WORD_LIMIT_COUNT)
+            check(label.isprintable(), "a label must be printable")
         check(isinstance(self.lives, tuple) and 0 < len(self.lives) <= LIFE_LIMIT_COUNT, "lives must be 1 to 1000")
         for life in self.lives:
             check_id("a life", life)

@@ -156,3 +156,10 @@ def test_a_restored_server_asks_for_all_and_starts_nothing() -> None:
     world.host.resume()
     world.flow()
     assert world.worker_disk.starts[new] == 1
+
+
+@pytest.mark.parametrize("label", [f"\0{JOB}", "a\nb", "\x1b[2J", "\x7f"])
+def test_a_worker_cannot_have_a_label_by_which_jobs_choose_another(label: str) -> None:
+    """Whoever places jobs finds a worker by its id in a label that none can have: one that is not printable."""
+    with pytest.raises(LocalWireError):
+        Hello(worker=WORKER, name="w", slots=1, labels=("fine", label), lives=(life(1),), number=1, clock_us=0)
