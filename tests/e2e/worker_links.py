@@ -38,9 +38,11 @@ class ProxyWire:
 
     async def mishap(self, rnd: random.Random, span_s: tuple[float, float]) -> str:
         """Cut it, or have it carry bytes late, later or never."""
-        what = rnd.choice(("reset", "reset", "ended", "held", "swallowed", "late"))
+        what = rnd.choice(("reset", "reset", "ended", "held", "swallowed", "late", "shut"))
         for_s = rnd.uniform(*span_s)
-        if what in ("reset", "ended"):
+        if what == "shut":
+            await self._shut(for_s)
+        elif what in ("reset", "ended"):
             self.proxy.cut(Cut.RST if what == "reset" else Cut.FIN)
         elif what == "late":
             await self._delay(rnd.uniform(0.01, 0.3), for_s)
@@ -49,6 +51,14 @@ class ProxyWire:
             up, down = rnd.choice(((True, True), (True, False), (False, True)))
             await self.proxy.trouble(flow, up=up, down=down, for_s=for_s)
         return what
+
+    async def _shut(self, for_s: float) -> None:
+        self.proxy.shut = True
+        self.proxy.cut(Cut.RST)
+        try:
+            await trio.sleep(for_s)
+        finally:
+            self.proxy.shut = False
 
     async def _delay(self, delay_s: float, for_s: float) -> None:
         self.proxy.up.delay_s = self.proxy.down.delay_s = delay_s

@@ -8,6 +8,7 @@ What networks do, each for the connections that there are and for new ones while
                 lost and are sent again
     swallow     what is sent is lost for good, and nobody is told; when it is over, whoever lost something is reset
     delay       all is late
+    shut        all is cut, and whoever comes is, too
 
 TCP never goes on after a hole in the bytes, so neither does this: a connection that lost bytes never carries another.
 """
@@ -91,11 +92,6 @@ class Proxy:
 
     def __repr__(self) -> str:
         return f"<Proxy {self.port} open={len(self._pipes)} up={self.up.flow.value} down={self.down.flow.value}>"
-
-    @property
-    def open_count(self) -> int:
-        """How many connections there are now."""
-        return len(self._pipes)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled; what is open then is reset."""
