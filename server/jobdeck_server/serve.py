@@ -25,6 +25,7 @@ from jobdeck_server.channels.attach import AttachChannel
 from jobdeck_server.channels.events import EventsChannel
 from jobdeck_server.channels.worker import WorkerChannel
 from jobdeck_server.core import errors, recovery, retention
+from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.blobs import Blobs
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.events import EventLog
@@ -74,7 +75,6 @@ _log = logging.getLogger("jobdeck")
 _CLOSE_LIMIT_S = 20.0
 _STOP_LIMIT_S = 60.0
 _REFUSED = 2
-_RESTORED = "restored"  # why nothing may leave the queue
 
 
 def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = None) -> int:
@@ -210,7 +210,7 @@ async def _start_parts(
     workshop.ledger, workshop.output = executor.segments, core.output
     bundles = remote.bundles = RemoteBundles(executor.segments, core.output)
     core.observers.append(bundles.changed)
-    remote.hold = lambda on: core.admission.pause(_RESTORED, on=on)
+    remote.hold = lambda on: core.admission.pause(RESTORED, on=on)
     await executor.load()
     worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
     name = settings.worker_name or socket.gethostname()

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from jobdeck_server.engines.base import Engine
     from jobdeck_server.settings import Settings
 
+RESTORED = "restored"
+"""Why nothing is started here or elsewhere: the server was restored from a backup, and no admin has agreed."""
+
 
 class Admission:
     """The queue and the slots of this machine.

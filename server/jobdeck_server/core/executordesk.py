@@ -23,6 +23,7 @@ import trio
 
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import executorrows
+from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.errors import CapacityError, ConflictError
 from jobdeck_server.core.executorqueue import Entry
 from jobdeck_server.core.executorrows import Row, WorkerRow
@@ -158,11 +159,16 @@ class Desk:
             if job.stop_requested and worker.hold is not None and entry.key in worker.hold.call.running:
                 worker.release()
 
+    @property
+    def _waits(self) -> bool:
+        """Whether nothing is given to anybody who asks."""
+        return RESTORED in self._core.admission.pauses
+
     def _dispatch(self, entry: Entry) -> None:
         """Give a job that waits to the first who fits."""
         if not self._opened:
             return
-        for worker in self._workers.values():
+        for worker in () if self._waits else self._workers.values():
             if worker.hold is not None and worker.hold.takes(entry):
                 self._queue.discard(entry)
                 worker.hold.give(entry)
@@ -224,7 +230,7 @@ class Desk:
         worker = self._heard(call)
         worker.release()  # of two requests of one worker the older one is answered, with nothing
         mine: Sequence[Entry] = self._still_its_own(call)
-        hold = Hold(call, worker.free_count(call, trio.current_time()))
+        hold = Hold(call, 0 if self._waits else worker.free_count(call, trio.current_time()))
         mine = mine or self._queue.take(call.labels, hold.free_count, skip=lambda entry: entry.key in call.running)
         has_news = self._has_news(worker, call)
         if not (mine or has_news or worker.stopping().keys() - worker.told.keys()):

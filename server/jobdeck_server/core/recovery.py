@@ -5,7 +5,8 @@ For each job that had not ended when the last server went away (protocol decisio
     exit record                 commit the end
     started and alive           RUNNING
     claimed, not started yet    the engine tells when it is
-    no claim, STARTING, same boot of the machine    ask for it again (the answer to its client may have been given)
+    no claim, STARTING, same boot of the machine    ask for it again (the answer to its client may have been given);
+                                                    not in a restored backup: it may have run since it was made
     no claim, STARTING, other boot                  LOST, never run a second time
     QUEUED                      back to its place in the queue
 
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import Job, JobState, move
 from jobdeck_server.core import journal, removal
+from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.live import Live, now_us
 from jobdeck_server.core.verdict import verdict
 from jobdeck_server.engines.base import LOCAL, WORKER, Ended, Started, Stop
@@ -86,7 +88,8 @@ async def resync(core: JobCore) -> None:
         elif live.job.state is not asked[job_id]:
             continue  # it has moved while the engine looked: that it was not known is out of date
         elif live.job.state is JobState.STARTING and live.boot_id == core.boot_id:
-            core.resume(live, launch=True)
+            if RESTORED not in core.admission.pauses:  # else this is done again when an admin agrees
+                core.resume(live, launch=True)
         else:
             core.report(job_id, Ended(how="lost", text=_why_lost(live, core.boot_id), finished_us=now_us()))
 

@@ -225,6 +225,7 @@ class Workers:
         """
         if self.restoration is not None:
             await self.restoration.resume()
+            await self._core.resync()  # some were being started when the backup was made
             for worker_id in self._sources:
                 self._ring(worker_id)  # who waited for them may go now
 

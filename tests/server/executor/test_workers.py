@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from jobdeck_protocol.job import JobState
+from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.errors import CapacityError
 from jobdeck_server.core.executor import Given
 from jobdeck_server.core.executorworkers import Beat, Call
@@ -425,3 +426,17 @@ async def test_a_stop_outlives_the_server(tmp_path: Path) -> None:
     async with deck(tmp_path) as it:
         assert (await it.info("k"))["cancelRequested"] is True
         assert (await it.beat(running=frozenset({"k"}))).cancel == ("k",)
+
+
+async def test_a_restored_server_gives_nothing_to_anybody_until_an_admin_agrees(tmp_path: Path) -> None:
+    async with deck(tmp_path, executor_hold_s=60, executor_busy_hold_s=0) as it, trio.open_nursery() as nursery:
+        answer = await held(it, nursery, Call(client_id="w_1", available_count=1))
+        it.core.admission.pause(RESTORED, on=True)
+        await it.make("k1")
+        for _ in range(2):  # the first request is never held
+            assert (await it.beat("w_2")).start == ()
+        with pytest.raises(trio.WouldBlock):
+            answer.receive_nowait()
+        it.core.admission.pause(RESTORED, on=False)
+        assert (await it.beat("w_2")).start == ("k1",)
+        nursery.cancel_scope.cancel()

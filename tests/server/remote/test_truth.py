@@ -221,6 +221,21 @@ async def test_to_say_that_it_was_restored(tmp_path: Path) -> None:
         assert not await found.store.read(workerrows.is_restored)
 
 
+async def test_what_was_being_started_here_waits_too_when_the_server_was_restored(tmp_path: Path) -> None:
+    """It may have run, and have been removed, after the backup was made."""
+    async with deck(tmp_path) as found:
+        job_id = (await found.core.submit(shell("true"))).id
+    async with deck(tmp_path, restored=True) as found:
+        found.workers.restoration = found.remote
+        here = found.core.engine._here  # type: ignore[attr-defined]  # of several
+        assert here.launched == []
+        await found.core.resync()  # as after the keeper was started again
+        assert here.launched == []
+        assert (await found.core.get(job_id)).state is JobState.STARTING
+        await found.workers.resume()
+        assert here.launched == [job_id]
+
+
 @pytest.mark.parametrize("force_end", [False, True])
 async def test_a_worker_is_forgotten(tmp_path: Path, force_end: bool) -> None:
     hand = Hand()
