@@ -174,6 +174,34 @@ class Settings:
     executor_result_limit_count: int = 100_000  # files, folders and others in a job's folder when its results are taken
     executor_result_limit_bytes: int = 64 * GIB
 
+    # callbacks and fetching (threats 13 and 14): what the server calls at addresses that a client chose
+    # Patterns of scheme, host and port (``core/outbound/rules``); None: loopback hosts while all listeners are loopback
+    callback_allow: tuple[str, ...] | None = None
+    fetch_allow: tuple[str, ...] | None = None
+    fetch_folders: tuple[str, ...] = ()  # below which ``file:`` and ``local:`` may read
+    outbound_ca: Path | None = None  # PEM: certificates of issuers that are trusted beside the system's
+    outbound_url_limit_bytes: int = 8 * KIB
+    outbound_resolve_s: float = 5.0
+    outbound_resolve_limit_count: int = 8  # names looked up at the same time
+    outbound_connect_s: float = 10.0  # to a connection, TLS included
+    outbound_head_limit_bytes: int = 16 * KIB  # of an answer
+    callback_secret_file: Path | None = None  # deliveries are signed with what it holds
+    callback_delays_s: tuple[float, ...] = (10.0, 10.0, 10.0, 10.0, 10.0)  # between tries: one more than there are
+    callback_timeout_s: float = 30.0  # of one try
+    callback_body_limit_bytes: int = 64 * MIB
+    callback_inline_limit_bytes: int = MIB  # of a body that is kept in the database
+    callback_parallel_count: int = 32
+    callback_parallel_per_host_count: int = 4
+    callback_limit_count: int = 10_000  # that wait, for their job or for their receiver
+    callback_retention_count: int = 1000  # of those that are over
+    fetch_limit_bytes: int = GIB
+    fetch_limit_count: int = 8  # at the same time; others wait for their turn
+    fetch_time_s: float = 600.0
+    fetch_head_s: float = 30.0  # for an answer to begin
+    fetch_grace_s: float = 10.0  # it may be slow for this long, then the floor holds
+    fetch_rate_floor_bytes_per_s: int = 1000
+    fetch_cache_count: int = 256  # URIs whose content is remembered
+
     # store
     sync: str = "full"  # or "normal": the last commits may be lost with the power
     commit_batch_limit_count: int = 2000

@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core import blobschema, executorschema, workerschema
+from jobdeck_server.core import blobschema, callbackschema, executorschema, workerschema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -80,6 +80,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "create index job_worker on job (worker, seq)",
     ),
     workerschema.TABLES,
+    callbackschema.TABLES,
 )
 
 
