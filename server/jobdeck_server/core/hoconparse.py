@@ -40,7 +40,9 @@ _MARK = re.compile(
     r'"""(?:[^"]++|"(?!""))*+"{3,}|"(?:[^"\\\n]++|\\.)*+"|(?://|#)[^\n]*|(?P<open>[{\[])|(?P<close>[}\]])'
     r"|(?P<include>(?<![^\s,{}])include(?=[\s\"]))"
 )
-_LARGE_NUMBER = re.compile(r"[0-9]{300}|[0-9][eE]\+?[0-9]{3}")  # may be; looking at each number takes its time
+_LARGE_NUMBER = re.compile(
+    r"(?<![0-9])[0-9]{300}|[0-9][eE]\+?[0-9]{3}"
+)  # may be; looking at each number takes its time
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 Tree = dict[str, Any]

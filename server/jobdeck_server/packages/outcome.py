@@ -69,7 +69,7 @@ class OutcomeLimits:
         problem_chars: Of each.
     """
 
-    file_bytes: int = 4 * 1024 * 1024
+    file_bytes: int = 8 * 1024 * 1024
     message_chars: int = 16 * 1024
     stack_chars: int = 64 * 1024
     problem_count: int = 100

@@ -66,6 +66,7 @@ def write_plan(folder: Path, plan: RunnerPlan) -> None:
 
     The folder is made if need be. The job's working folder is ``working_folder``.
     """
+    folder = folder.absolute()  # the job is started in another one
     working_folder(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     _put(folder / "config.json", plan.config)
@@ -73,8 +74,8 @@ def write_plan(folder: Path, plan: RunnerPlan) -> None:
         "job_id": plan.job_id,
         "main_class": plan.main_class,
         "folder": str(folder),
-        "package": str(plan.package),
-        "wheels": [str(wheel) for wheel in plan.wheels],
+        "package": str(plan.package.absolute()),
+        "wheels": [str(wheel.absolute()) for wheel in plan.wheels],
         "config": str(folder / "config.json"),
         "context": {"kind": plan.context_kind, "name": plan.context_name, "settings": dict(plan.settings)},
         "result_bytes": plan.result_limit_bytes,
@@ -93,7 +94,7 @@ def command(folder: Path, python: str) -> list[str]:
     Isolated: of the environment and of a user's packages nothing gets in; what the interpreter itself has installed is
     there. Text is UTF-8, whatever the locale.
     """
-    return [python, "-I", "-X", "utf8", str(_RUNNER), str(folder / "plan.json")]
+    return [python, "-I", "-X", "utf8", str(_RUNNER), str(folder.absolute() / "plan.json")]
 
 
 def lay_out(

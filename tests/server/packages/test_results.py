@@ -162,13 +162,14 @@ def nested(depth: int, kind: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("kind", [dict, list, tuple, collections.deque])
-@pytest.mark.parametrize("small", [1, 4096])
+@pytest.mark.parametrize(
+    ("kind", "small"), [(dict, 4096), (list, 1), (list, 4096), (tuple, 1), (collections.deque, 4096)]
+)
 def test_depth_is_the_same_whatever_the_way(kind: Any, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "_SMALL", small)
     monkeypatch.setattr(results, "_WEIGHT", 2 * small)
     assert told(nested(results.DEPTH, kind))[1].count(b"{" if kind is dict else b"[") == results.DEPTH
-    for depth in (results.DEPTH + 1, 5000):
+    for depth in (results.DEPTH + 1, 1000):
         with pytest.raises(results.ResultError, match="more than 500"):
             told(nested(depth, kind))
 

@@ -286,13 +286,13 @@ def test_children_that_a_job_forks_say_nothing(tmp_path: Path) -> None:
         if os.fork() == 0:
             raise ValueError('child')
         if os.fork() == 0:
+            runtime.progress(0.5, 'child')
             os._exit(3)
-        for _ in range(3):
-            os.wait()
-        return 'parent'
+        return ['parent', *sorted(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(3))]
     """
     ran = run(tmp_path, plain(body))
-    assert (ran.code, ran.value) == (0, "parent")
+    assert (ran.code, ran.value) == (0, ["parent", 3, 70, 70])
+    assert outcome.read_progress(ran.folder) is None
 
 
 def test_a_job_may_have_modules_of_any_name(tmp_path: Path) -> None:
@@ -313,6 +313,13 @@ def test_a_plan_that_is_gone_is_an_exit_code(tmp_path: Path) -> None:
     done = subprocess.run(plan.command(folder, sys.executable), capture_output=True, check=False, timeout=DEADLINE_S)
     assert done.returncode == 70
     assert b"plan" in done.stderr
+
+
+def test_the_most_that_can_be_said_is_taken(tmp_path: Path) -> None:
+    validate = "from sparkjobserver.api import build_problems as b; return b(['\\U0001f600' * 9999] * 200)"
+    ran = run(tmp_path, plain("pass", validate=validate))
+    assert (ran.code, ran.outcome.kind) == (1, "validation"), ran.err
+    assert ran.outcome.problems == ("\U0001f600" * 4096,) * 100
 
 
 def test_nothing_of_the_plan_is_for_others(tmp_path: Path) -> None:

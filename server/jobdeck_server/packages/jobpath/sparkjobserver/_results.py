@@ -239,13 +239,12 @@ def _known(value: Any) -> Any:
         return value
     if isinstance(value, (bytes, bytearray)):
         return bytes(value).decode("utf-8", "backslashreplace")
+    if hasattr(value, "__iter__"):
+        return str(value) if isinstance(value, (set, frozenset)) else value
     try:
         return index(value)  # whole numbers of other libraries
     except TypeError:
-        pass
-    if isinstance(value, (set, frozenset)) or not hasattr(value, "__iter__"):
         return str(value)
-    return value
 
 
 def _scalar(value: Any) -> str:

@@ -64,6 +64,7 @@ class _JobError(Exception):
         super().__init__(message)
         self.kind = kind
         self.cause = cause
+        self.problems: list[str] = []  # of a refusal
 
 
 def main(plan_path: str) -> int:
@@ -113,8 +114,8 @@ class _Run:
             outcome = {"kind": "finished", "result": self._run()}
         except _JobError as error:
             outcome = {"kind": error.kind, "error": _told(error)}
-            if error.kind == "validation":
-                outcome["problems"] = error.args[1:]
+            if error.problems:
+                outcome["problems"] = error.problems
         except BaseException as error:  # a signal, a full disk, or a text of the job's that is none
             outcome = {"kind": "run_raised", "error": _told(_raised("run_job", error))}
         if os.getpid() != self._pid:
@@ -140,18 +141,24 @@ class _Run:
         self._add_packages()
         job = _make_job(self.main_class)
         context, finish = self._make_context()
+        try:
+            data = self._validated(job, context)
+            runtime = api.JobEnvironment(self._job_id, self._settings, self._tell_progress)
+            return self._keep(_call("run_job", job, context, runtime, data))
+        finally:
+            finish()
+
+    def _validated(self, job: Any, context: Any) -> Any:
+        """What ``validate`` has made of the configuration, if it has found no problems."""
         data = _call("validate", job, context, None, self._config)
         problems = _problems(data)
-        if problems is not None:
-            self._put("validated.json", [json.dumps({"problems": problems}).encode()])
-            refused = _JobError("validation", "; ".join(problems)[:_MESSAGE_CHARS])
-            refused.args = (*refused.args, *problems)
-            raise refused
-        self._put("validated.json", [b'{"ok": true}'])
-        runtime = api.JobEnvironment(self._job_id, self._settings, self._tell_progress)
-        told = self._keep(_call("run_job", job, context, runtime, data))
-        finish()
-        return told
+        if problems is None:
+            self._put("validated.json", [b'{"ok": true}'])
+            return data
+        self._put("validated.json", [json.dumps({"problems": problems}).encode()])
+        refused = _JobError("validation", "; ".join(problems)[:_MESSAGE_CHARS])
+        refused.problems = problems
+        raise refused
 
     def _add_packages(self) -> None:
         """Put the packages on the path, the job's own first."""
@@ -216,6 +223,8 @@ class _Run:
 
     def _tell_progress(self, fraction: float | None, text: str) -> None:
         """What ``JobEnvironment.progress`` does. What comes too soon is told with the next, or at the end."""
+        if os.getpid() != self._pid:  # a worker of the job's own, which may well live on
+            return
         known = fraction is not None and fraction == fraction
         share = min(1.0, max(0.0, float(fraction))) if known else None  # type: ignore[arg-type]  # is known then
         said = json.dumps({"fraction": share, "text": str(text)[:_PROGRESS_CHARS]}).encode()
