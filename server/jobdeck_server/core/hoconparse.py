@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 HEAD_KEYS = ("spark", "cp", "mainClass", "dependent-jar-uris")  # what the server itself reads of a job's configuration
 
 _HEAD_LIMIT_BYTES = 256 * 1024
-_LIGHT_BYTES = 2048  # 20 ms on a busy machine
-_LIGHT_JSON_BYTES = 128 * 1024  # 3 ms
-_LIGHT_BRANCH_COUNT = 32  # dots and braces; the worst text with as many takes 5 ms
+# Each of these takes 20 ms at most, on a busy machine. Of dots and braces there may be fewer the longer a text is: a
+# path that is written again costs what all that is below it costs.
+_LIGHT_BYTES = 2048
+_LIGHT_BRANCH_COUNT = 16
+_LIGHT_BRANCH_BYTES = 8 * 2048
+_LIGHT_JSON_BYTES = 64 * 1024
 _HEAVY = re.compile(rb"\$|\+=|include")
 _SHOWN_CHARS = 500
 _DOUBLE_DIGITS = 300
@@ -75,7 +78,8 @@ def parse_light(data: bytes, depth_count: int) -> Tree | None:
         _check_tree(tree, depth_count)
         return tree
     branches_count = data.count(b".") + data.count(b"{")
-    if len(data) > _LIGHT_BYTES or branches_count > _LIGHT_BRANCH_COUNT or _HEAVY.search(data):
+    is_small = len(data) <= _LIGHT_BYTES and branches_count <= _LIGHT_BRANCH_COUNT
+    if not is_small or len(data) * branches_count > _LIGHT_BRANCH_BYTES or _HEAVY.search(data):
         return None
     return _as_hocon(text, depth_count)
 

@@ -140,7 +140,7 @@ def test_includes_nothing(tmp_path: Path, include: str) -> None:
     (tmp_path / "b.conf").write_text("stolen = 1")
     place = str(tmp_path / "b.conf")
     text = "\n\n" + include.replace("PLACE", place).replace("FOLDER", str(tmp_path))
-    with pytest.raises(hoconparse.HoconError, match="^line 3.*include") as told:
+    with pytest.raises(hoconparse.HoconError, match=r"^line 3.*include") as told:
         hoconparse.parse(text.encode(), 100)
     assert str(tmp_path) not in str(told.value)
 
@@ -181,7 +181,7 @@ def test_nothing_that_may_be_a_bomb_is_read_in_the_server() -> None:
     for bomb in BOMBS.values():
         assert hoconparse.parse_light(bomb.encode(), 100) is None
     assert hoconparse.parse_light(b"a = b c, d.e { f = [1, 2] }", 100) == {"a": "b c", "d": {"e": {"f": [1, 2]}}}
-    assert hoconparse.parse_light(json.dumps({"a": ["b"] * 20_000}).encode(), 100) is not None
+    assert hoconparse.parse_light(json.dumps({"a": ["b"] * 10_000}).encode(), 100) is not None
 
 
 async def test_reading_may_take_its_time_and_no_longer() -> None:

@@ -302,9 +302,13 @@ def test_a_job_may_have_modules_of_any_name(tmp_path: Path) -> None:
         "traceback.py": "mine = True\n",
         "linecache.py": "raise ImportError('mine')\n",
         "sparkjobserver/__init__.py": "raise ImportError('never asked for')\n",
+        "sparkjobserver/examples.py": plain("return 'mine'"),
     }
-    ran = run(tmp_path, "", package=wheel(tmp_path / "w.whl", files))
+    package = wheel(tmp_path / "w.whl", files)
+    ran = run(tmp_path / "1", "", package=package)
     assert (ran.code, ran.outcome.kind, ran.message) == (4, "run_raised", "x")
+    ran = run(tmp_path / "2", "", package=package, main="sparkjobserver.examples.Job")
+    assert (ran.code, ran.value) == (0, "mine")
 
 
 def test_a_plan_that_is_gone_is_an_exit_code(tmp_path: Path) -> None:

@@ -173,6 +173,9 @@ class _Run:
                 name = os.path.basename(package)
                 raise _JobError("package_error", f"{name} is no package that can be loaded: {error}", error) from None
         sys.path[0:0] = packages
+        # The contract is loaded and stays what it is; but a package may have its own modules in a folder of that name.
+        places = sys.modules[api.__package__].__path__
+        places.extend(os.path.join(package, "sparkjobserver") for package in packages)
 
     def _make_context(self) -> tuple[Any, Callable[[], None]]:
         maker = CONTEXTS.get(self._context_kind)
