@@ -86,9 +86,10 @@ def ended_rightly(fleet: Fleet, job_id: str, count: int) -> None:
 
 
 def freeze(fleet: Fleet, *, for_s: float, quick: bool) -> tuple[Pace, Pace]:
-    """Freeze one worker of three, and start and stop jobs on the others before and meanwhile."""
+    """Freeze one worker of three; how fast the others start and stop jobs before and afterwards, and meanwhile."""
     frozen, *others = fleet.workers
-    before = measured(fleet, others, for_s=0 if quick else 10)
+    well_s = 0 if quick else 10
+    well = measured(fleet, others, for_s=well_s)
     count = 20 if quick else 300
     counting = submit(fleet, frozen, f"for ((i = 0; i < {count}; i++)); do echo $i; sleep 0.1; done; exit 5")
     until(fleet, counting, "running")
@@ -105,7 +106,8 @@ def freeze(fleet: Fleet, *, for_s: float, quick: bool) -> tuple[Pace, Pace]:
     fleet.wait_state([frozen.name], "online")
     ended_rightly(fleet, counting, count)
     ended_rightly(fleet, waiting, 1)
-    return before, meanwhile
+    after = measured(fleet, others, for_s=well_s)
+    return Pace(well.starts_s + after.starts_s, well.stops_s + after.stops_s), meanwhile
 
 
 @pytest.fixture
@@ -118,20 +120,20 @@ def three(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("three", [_BEAT_S], indirect=True)
 def test_a_frozen_worker_delays_nobody(three: Fleet) -> None:
-    before, meanwhile = freeze(three, for_s=3.5 * _BEAT_S, quick=True)
-    tell(f"all well: {before.text()}")
+    well, meanwhile = freeze(three, for_s=3.5 * _BEAT_S, quick=True)
+    tell(f"all well: {well.text()}")
     tell(f"one frozen: {meanwhile.text()}")
     # whoever waited for the frozen one, or for its silence to be noticed, would wait for seconds
-    assert statistics.median(meanwhile.starts_s) < 3 * statistics.median(before.starts_s) + _BEAT_S
-    assert statistics.median(meanwhile.stops_s) < 3 * statistics.median(before.stops_s) + _BEAT_S
+    assert statistics.median(meanwhile.starts_s) < 3 * statistics.median(well.starts_s) + _BEAT_S
+    assert statistics.median(meanwhile.stops_s) < 3 * statistics.median(well.stops_s) + _BEAT_S
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("three", [_SLOW_BEAT_S], indirect=True)
 def test_a_worker_frozen_for_a_minute(three: Fleet) -> None:
-    before, meanwhile = freeze(three, for_s=60.0, quick=False)
-    tell(f"all well: {before.text()}")
+    well, meanwhile = freeze(three, for_s=60.0, quick=False)
+    tell(f"all well: {well.text()}")
     tell(f"one frozen for a minute: {meanwhile.text()}")
-    assert statistics.median(meanwhile.starts_s) < 3 * statistics.median(before.starts_s) + 0.2
-    assert statistics.median(meanwhile.stops_s) < 3 * statistics.median(before.stops_s) + 0.2
+    assert statistics.median(meanwhile.starts_s) < 3 * statistics.median(well.starts_s) + 0.2
+    assert statistics.median(meanwhile.stops_s) < 3 * statistics.median(well.stops_s) + 0.2
