@@ -137,6 +137,7 @@ class Requests:
         query: Sequence[tuple[str, str]],
         length: int | None,
         answer_timeout_s: float,
+        headers: Mapping[str, str] | None = None,
     ) -> object:
         """One request with a body that comes in pieces; the answer's JSON value.
 
@@ -147,6 +148,7 @@ class Requests:
             query: May have a name several times.
             length: Of the body in bytes; None if nobody knows.
             answer_timeout_s: Longest silence once all was sent: a server syncs what it was given before it answers.
+            headers: Further ones.
 
         Raises:
             RefusedError, ServerFaultError, UnreachableError: See ``errors``.
@@ -157,7 +159,7 @@ class Requests:
                 method,
                 self._base_url + path,
                 params=list(query),
-                headers={"Content-Type": "application/octet-stream", **framing},
+                headers={"Content-Type": "application/octet-stream", **(headers or {}), **framing},
                 timeout=httpx.Timeout(self._timeout_s, read=answer_timeout_s),
             )
             request.stream = _Pieces(pieces)

@@ -207,7 +207,8 @@ async def _start_parts(
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
     executor = Executor(core)
     outside.ends = executor.ends
-    workshop.ledger, workshop.output = executor.segments, core.output
+    workshop.ledger = workshop.segments = executor.segments
+    workshop.output = core.output
     bundles = remote.bundles = RemoteBundles(executor.segments, core.output)
     core.observers.append(bundles.changed)
     remote.hold = lambda on: core.admission.pause(RESTORED, on=on)

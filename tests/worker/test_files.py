@@ -42,7 +42,7 @@ def make(jobs_dir: Path) -> str:
 
 
 def test_files_go_after_a_day_and_the_record_after_thirty(tmp_path: Path) -> None:
-    files = JobFiles(tmp_path)
+    files = JobFiles(tmp_path, tmp_path / "work")
     released, other = make(tmp_path), make(tmp_path)
     (tmp_path / "no-job").mkdir()
 
@@ -68,7 +68,7 @@ def test_files_go_after_a_day_and_the_record_after_thirty(tmp_path: Path) -> Non
 
 async def test_the_sweep_comes_again(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     del autojump_clock
-    files, job_id = JobFiles(tmp_path), make(tmp_path)
+    files, job_id = JobFiles(tmp_path, tmp_path / "work"), make(tmp_path)
     starts = Starts(tmp_path, files, boot_id=BOOT, keep_s=1e6)
     files.release(job_id, 5)
     own = WorkerSettings(server="", token_file=tmp_path, name="", slots_count=1, output_keep_s=0.0, record_keep_s=1e12)
@@ -80,7 +80,7 @@ async def test_the_sweep_comes_again(tmp_path: Path, autojump_clock: trio.testin
 
 
 def test_notes_that_cannot_be_read(tmp_path: Path) -> None:
-    files, job_id = JobFiles(tmp_path), make(tmp_path)
+    files, job_id = JobFiles(tmp_path, tmp_path / "work"), make(tmp_path)
     (tmp_path / job_id / "released").write_text("{")
     assert files.released(job_id) is None
     assert files.ids(released=False) == [job_id], "it is told again"
@@ -92,7 +92,7 @@ def test_notes_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_an_end_is_told_with_all_that_is_known(tmp_path: Path) -> None:
-    files, job_id = JobFiles(tmp_path), make(tmp_path)
+    files, job_id = JobFiles(tmp_path, tmp_path / "work"), make(tmp_path)
     died = files.final(job_id, Ended(how="exit", signal=11, core=True, finished_us=1)).end
     assert (died.signal, died.core) == (11, True)
     end = files.final(job_id, Ended(how="lost", text="t" * 100_000, finished_us=1)).end
@@ -102,7 +102,7 @@ def test_an_end_is_told_with_all_that_is_known(tmp_path: Path) -> None:
 
 
 def test_pieces_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
-    files, job_id = JobFiles(tmp_path), make(tmp_path)
+    files, job_id = JobFiles(tmp_path, tmp_path / "work"), make(tmp_path)
     assert files.read(job_id, Range(Sizes(90, 64), 32, 10)) == (bytes(32), b"x" * 10)
     assert files.read(job_id, Range(Sizes(90, 64), 32, 11)) is None
     assert files.read(job_id, Range(Sizes(90, 64), 32, 11), wait=False) is None

@@ -51,7 +51,7 @@ async def test_a_reason_without_a_claim_binds_nobody(tmp_path: Path) -> None:
 
 
 async def test_scripts_and_programs_and_bundles(tmp_path: Path) -> None:
-    async with place(tmp_path, boot=False) as here:
+    async with place(tmp_path, boot=False, bundles=False) as here:
         (tmp_path / "s").mkdir()
         (tmp_path / "s" / "ok.sh").write_text("echo ran\n")
         here.settings = replace(
@@ -93,11 +93,11 @@ async def test_no_room_for_the_reason(tmp_path: Path, monkeypatch: pytest.Monkey
         files = here.parts.jobs._files
         refuse, tries = files.refuse, []
 
-        def full(job_id: str, how: How, text: str) -> None:
+        def full(job_id: str, how: How, text: str, started_us: int | None) -> None:
             tries.append(job_id)
             if len(tries) < 3:
                 raise OSError(28, "No space left on device")
-            refuse(job_id, how, text)
+            refuse(job_id, how, text, started_us)
 
         monkeypatch.setattr(files, "refuse", full)
         job_id = here.submit(StepRequest(command_line="true", cwd=f"{tmp_path}/nowhere"))

@@ -23,7 +23,7 @@ DAY_S = 86_400.0
 
 def make(folder: Path, boot_id: str = BOOT) -> Starts:
     (folder / "jobs").mkdir(exist_ok=True)
-    return Starts(folder, JobFiles(folder / "jobs"), boot_id=boot_id, keep_s=DAY_S)
+    return Starts(folder, JobFiles(folder / "jobs", folder / "work"), boot_id=boot_id, keep_s=DAY_S)
 
 
 def claim(folder: Path, job_id: str) -> None:

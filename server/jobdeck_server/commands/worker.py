@@ -131,6 +131,7 @@ def _read_config(ctx: click.Context, param: click.Parameter, value: str | None) 
     callback=_parsed(a_list(text)),
     help="With --only-scripts: a command that may run, such as bash or python3.",
 )
+@click.option("--no-bundles", is_flag=True, help="Take no jobs of the executor (/rest/executor).")
 @click.option("--ca", metavar="FILE", help="PEM file of the CAs to trust. Default: the system's.")
 @click.option("--client-cert", metavar="FILE", help="PEM file of the certificate to show to the server.")
 @click.option("--client-key", metavar="FILE", help="PEM file of its key, if it is in a file of its own.")
@@ -184,4 +185,5 @@ def _settings(flags: dict[str, Any], start_dir: str) -> tuple[Settings, WorkerSe
         ca_file=path("ca"),
         client_cert=path("client_cert"),
         client_key=path("client_key"),
+        bundles=not flags["no_bundles"],
     )

@@ -20,7 +20,7 @@ from jobdeck_server.core.executorrows import Segment
 from jobdeck_server.core.runs import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from jobdeck_server.core.executorkeys import Keys
     from jobdeck_server.core.executorqueue import Entry
@@ -102,6 +102,12 @@ class Segments:
         """A segment: bytes ``[start, end)`` of the job's stdout."""
         segment = Segment(number, Kind.STDOUT, start, end)
         await self._note(job_id, segment)
+
+    async def note_results(self, job_id: str, results: Mapping[str, str], super_set: str | None) -> None:
+        """What this server's own executor has kept; ``results`` come with the job's end."""
+        del results
+        if super_set is not None:
+            await self.note_super_set(job_id, super_set)
 
     async def note_super_set(self, job_id: str, blob_hash: str) -> None:
         """The artifact of all results."""

@@ -86,6 +86,7 @@ class BuiltinExecutor:
         self._made: dict[str, Launch] = {}  # handed on to the local engine, which may be asked again
         self._following: dict[str, _Following] = {}
         self._collecting: dict[str, trio.Event] = {}  # set when they are waited for no longer
+        self._ends: dict[str, Ended] = {}  # told with their results, and not committed yet
         self._known = trio.Event()  # the core has taken in the jobs that it found
         self._ending = False
 
@@ -150,6 +151,8 @@ class BuiltinExecutor:
                 found[job_id] = Noted(note=None)
             elif isinstance(report, Started):
                 self._follow_soon(job_id)
+            elif job_id in self._ends:
+                found[job_id] = self._ends[job_id]
             elif isinstance(report, Ended) and self._has_results(job_id, report):
                 self._collect_soon(job_id, report)
                 started_us = report.started_us
@@ -301,9 +304,10 @@ class BuiltinExecutor:
             # What a failed or stopped job left is lost, and still it ended as it did.
             if ended.how == "exit" and ended.code == 0:
                 ended = replace(ended, how="error", code=None, text=str(error))
+        self._ends[job_id] = ended
         self._tell(job_id, ended)
         await self.committed(job_id)
-        del self._collecting[job_id]
+        del self._collecting[job_id], self._ends[job_id]
         await self._workshop.clear(job_id)
 
     async def _results(self, job_id: str, output_bytes: int) -> dict[str, str]:

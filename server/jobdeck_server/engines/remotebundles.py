@@ -7,13 +7,13 @@ bundle; the last one before the end is told. The artifact of all results comes w
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from jobdeck_server.core.errors import JobdeckError
 from jobdeck_server.core.store import StoreError
-from jobdeck_server.engines.segments import Pace, tell_segments
+from jobdeck_server.engines.segments import Pace, SegmentLedger, tell_segments
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from jobdeck_protocol.workerreports import State
     from jobdeck_server.core.live import Live
     from jobdeck_server.core.output import OutputReader
-    from jobdeck_server.engines.workshop import Ledger
 
 _log = logging.getLogger("jobdeck.executor")
 _RETRY_S = 1.0
+
+
+class Ledger(SegmentLedger, Protocol):
+    """Where the executor service keeps what only its API tells."""
+
+    async def note_super_set(self, job_id: str, blob_hash: str) -> None:
+        """The artifact of all results of a job."""
 
 
 class NoBundles:

@@ -52,7 +52,7 @@ from jobdeck_server.engines.workfiles import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from jobdeck_server.core.blobrecord import Record
@@ -86,11 +86,15 @@ class Made:
     steps: tuple[Step, ...]
 
 
-class Ledger(SegmentLedger, Protocol):
-    """Where the executor service keeps what only its API tells."""
+class ResultLedger(Protocol):
+    """Where it is kept what results a job has, beside their blobs."""
 
-    async def note_super_set(self, job_id: str, blob_hash: str) -> None:
-        """The artifact of all results of a job."""
+    async def note_results(self, job_id: str, results: Mapping[str, str], super_set: str | None) -> None:
+        """All results of a job are kept: name to hash, and the artifact of all of them, where they have any.
+
+        Raises:
+            StoreError, OSError: It cannot be written now.
+        """
 
 
 class Workshop:
@@ -102,6 +106,11 @@ class Workshop:
         folder: For the files of jobs; made here.
         jobs_dir: Where the jobs' output is.
         origin: The server's URL, for the jobs.
+
+    Attributes:
+        ledger: See there; may be set later.
+        segments: Where segments of output are told; None where nobody asks for them.
+        output: Opens a job's output.
     """
 
     def __init__(self, settings: Settings, *, shelf: Shelf, folder: Path, jobs_dir: Path, origin: str) -> None:
@@ -111,7 +120,8 @@ class Workshop:
         self._jobs_dir = jobs_dir
         self._origin = origin
         self._limiter = trio.CapacityLimiter(settings.executor_thread_limit_count)
-        self.ledger: Ledger | None = None
+        self.ledger: ResultLedger | None = None
+        self.segments: SegmentLedger | None = None
         self.output: Callable[[str], Awaitable[OutputReader]] | None = None
 
     # -- before --
@@ -181,9 +191,9 @@ class Workshop:
         """
         plan = await self._in_thread(partial(read_plan, self._folder / job_id / _PLAN))
         pace = Pace(lines_count=max(0, plan.segment_lines), interval_s=max(0, plan.interval_ms) / 1000)
-        if (pace.lines_count or pace.interval_s) and self.ledger is not None and self.output is not None:
+        if (pace.lines_count or pace.interval_s) and self.segments is not None and self.output is not None:
             with await self.output(job_id) as reader:
-                await tell_segments(reader, self.ledger, job_id, pace, over)
+                await tell_segments(reader, self.segments, job_id, pace, over)
 
     # -- after --
 
@@ -222,8 +232,9 @@ class Workshop:
         results = {}
         for (name, _), files_of in zip(plan.artifacts, own, strict=True):
             results[name] = await self._keep_artifact(job_id, name, files_of)
-        if plan.artifacts and self.ledger is not None:
-            await self.ledger.note_super_set(job_id, await self._keep_artifact(job_id, _SUPER_SET, kept))
+        super_set = await self._keep_artifact(job_id, _SUPER_SET, kept) if plan.artifacts else None
+        if self.ledger is not None:
+            await self.ledger.note_results(job_id, results, super_set)
         return results
 
     async def _keep_all(self, job_id: str, found: Sequence[FoundFile]) -> dict[str, tuple[str, int]]:

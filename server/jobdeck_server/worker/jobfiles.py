@@ -1,9 +1,12 @@
-"""The folders of a worker's jobs: what the keeper has written there, and two notes of the worker's own.
+"""The folders of a worker's jobs: what the keeper has written there, and three notes of the worker's own.
 
 jobs/<id>/record     the claim, for ever; the keeper's (``jobdeck_keeper.records``)
 jobs/<id>/output ... the keeper's too
 jobs/<id>/refused    why the job does not run here; it holds with a record that says ``never``
+jobs/<id>/results    what a bundle has left, all of which the server has: artifacts to hashes
 jobs/<id>/released   the server has all of the job: since when, and the final sizes of its files
+
+``work/<id>`` is a bundle's folder (``engines.workfiles``), there from before its claim until the server has all.
 
 All of this blocks. Looks at a few files just written (sizes, notes) are short enough to be made without a thread.
 """
@@ -22,16 +25,19 @@ from jobdeck_keeper import records
 from jobdeck_protocol.workermirror import NOTHING, Sizes
 from jobdeck_protocol.workerreports import Ended
 from jobdeck_protocol.workerwords import RECORD_BYTES, How
+from jobdeck_server.engines.workfiles import StatusError, read_plan
 from jobdeck_server.worker.lives import write_durably
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from jobdeck_protocol.workermirror import Range
     from jobdeck_server.engines.base import Ended as EngineEnded
+    from jobdeck_server.engines.workfiles import Plan
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_KEPT = frozenset({"record", "refused", "released"})
+_KEPT = frozenset({"record", "refused", "results", "released"})
 _TEXT_LIMIT_COUNT = 4096
 _S = 1_000_000  # microseconds
 
@@ -69,10 +75,12 @@ class JobFiles:
 
     Args:
         jobs_dir: Of the data directory.
+        work_dir: Of the data directory, for bundles.
     """
 
-    def __init__(self, jobs_dir: Path) -> None:
+    def __init__(self, jobs_dir: Path, work_dir: Path) -> None:
         self._jobs_dir = jobs_dir
+        self._work_dir = work_dir
 
     def folder(self, job_id: str) -> Path:
         """A job's folder, which may not exist."""
@@ -129,13 +137,15 @@ class JobFiles:
     def final(self, job_id: str, ended: EngineEnded) -> Final:
         """How a job ended: what the engine says, and what stands beside its record."""
         how, text = How(ended.how), ended.text
-        if how is How.NEVER:
-            how, text = self.refusal(job_id) or (how, text)
+        started_us = ended.started_us
+        if how is How.NEVER and (refusal := self.refusal(job_id)) is not None:
+            how, text, started_us = refusal
         found = self.sizes(job_id)
         note = self.released(job_id)
         sizes = found if note is None else note.sizes
         # of a job that was lost sight of nobody has counted the bytes, and nobody writes any more
         output_bytes = sizes.output if how is How.LOST else ended.output_bytes
+        results, super_set = self.results(job_id) or (ended.results, None)
         end = Ended(
             job_id=job_id,
             how=how,
@@ -144,42 +154,45 @@ class JobFiles:
             core=ended.core,
             text=None if text is None else text[:_TEXT_LIMIT_COUNT],
             stop_reason=ended.stop_reason,
-            started_us=ended.started_us,
+            started_us=started_us,
             finished_us=ended.finished_us,
             output_bytes=output_bytes,
             runs_bytes=sizes.runs,
             dropped_bytes=ended.dropped_bytes,
             step=ended.step,
             cut=ended.cut,
-            results=ended.results,
+            results=results,
+            super_set=super_set,
         )
         gone = not found.covers(Sizes(output_bytes, sizes.runs))
         return Final(end=end, gone=gone, input_bytes=self.input_bytes(job_id))
 
     # -- notes --
 
-    def refuse(self, job_id: str, how: How, text: str) -> None:
+    def refuse(self, job_id: str, how: How, text: str, started_us: int | None = None) -> None:
         """Write down why a job does not run here, before it is claimed as one that never does.
 
         Args:
             job_id: Its id.
             how: What is told of it: ERROR or LOST.
             text: The reason.
+            started_us: When it counts as started, None if it does not.
 
         Raises:
             OSError: There is no room for it.
         """
         folder = self.folder(job_id)
         folder.mkdir(mode=0o700, exist_ok=True)
-        write_durably(folder / "refused", json.dumps({"how": how.value, "text": text[:_TEXT_LIMIT_COUNT]}).encode())
+        note = {"how": how.value, "text": text[:_TEXT_LIMIT_COUNT], "started_us": started_us}
+        write_durably(folder / "refused", json.dumps(note).encode())
 
-    def refusal(self, job_id: str) -> tuple[How, str] | None:
-        """Why a job does not run here, None if nothing was written down."""
+    def refusal(self, job_id: str) -> tuple[How, str, int | None] | None:
+        """Why a job does not run here, and when it counts as started; None if nothing was written down."""
         try:
             found = json.loads((self.folder(job_id) / "refused").read_bytes())
         except FileNotFoundError:
             return None
-        return How(found["how"]), str(found["text"])
+        return How(found["how"]), str(found["text"]), found.get("started_us")
 
     def accept(self, job_id: str) -> None:
         """A job is decided about anew: what was written down for a claim that never came holds no more."""
@@ -199,6 +212,36 @@ class JobFiles:
             found = json.loads((self.folder(job_id) / "released").read_bytes())
             output, runs = found["sizes"]
             return Note(time_us=int(found["t_us"]), sizes=Sizes(int(output), int(runs)))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    # -- bundles --
+
+    def is_bundle(self, job_id: str) -> bool:
+        """Whether a job has a bundle of which something is here."""
+        return (self._work_dir / job_id).exists()
+
+    def plan(self, job_id: str) -> Plan | None:
+        """What a bundle runs; None if it is not known, or not any more."""
+        try:
+            return read_plan(self._work_dir / job_id / "plan.json")
+        except StatusError:
+            return None
+
+    def keep_results(self, job_id: str, results: Mapping[str, str], super_set: str | None) -> None:
+        """The server has all results of a bundle.
+
+        Raises:
+            OSError: There is no room for the note.
+        """
+        note = {"results": dict(results), "super_set": super_set}
+        write_durably(self.folder(job_id) / "results", json.dumps(note).encode())
+
+    def results(self, job_id: str) -> tuple[dict[str, str], str | None] | None:
+        """The results that the server has, and the artifact of all of them; None if it does not have them (yet)."""
+        try:
+            found = json.loads((self.folder(job_id) / "results").read_bytes())
+            return found["results"], found["super_set"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 

@@ -3,6 +3,9 @@
 For each order of the worker channel there is a method here, ``heed`` gives it its turn. Whether a job runs is decided
 by the keeper's claim, once and for all: nothing of it is told to the server before the claim is there. What cannot run
 is claimed as a job that never does, with the reason beside the record, so that the same is told after a restart.
+
+A bundle is claimed when it is ready to run, and not decided about before: a worker that was restarted in between is
+given it anew. Its end is told once the server has all results; that is noted beside the record, too.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -25,7 +29,7 @@ from jobdeck_protocol.workerwords import How
 from jobdeck_server.core.errors import JobdeckError
 from jobdeck_server.core.orders import plan_order
 from jobdeck_server.core.stdin import put
-from jobdeck_server.engines.base import BUNDLES, LOCAL, Ended, Launch, Noted, Started, Stop
+from jobdeck_server.engines.base import BUNDLES, LOCAL, Ended, Launch, Noted, Planned, Started, Stop
 from jobdeck_server.worker.lanes import Lanes
 
 if TYPE_CHECKING:
@@ -44,6 +48,8 @@ Order = StartJob | Withdraw | StopOrder | Signal | InputJob | Eof | Release | Fo
 _log = logging.getLogger("jobdeck.worker")
 _DEAF_LOOK_S = 1.0
 _NOTE_LIMIT_COUNT = 4096
+_PLAN_LIMIT_COUNT = 256 * 1024  # characters of a plan that are told
+_HALTS = (Withdraw, StopOrder, Forget)
 _KILL = Stop(signal=signal.SIGKILL, grace_s=0.0)
 
 
@@ -57,14 +63,21 @@ class _Running:
 
 @dataclass(slots=True)
 class _Decision:
-    """A start that the keeper has not answered; ``refusal``: it could not even claim the job."""
+    """A start that the keeper has not answered.
 
+    Attributes:
+        engine: What is to run it.
+        answered: It was, or is to be waited for no longer: what comes next in the lane stops it.
+        refusal: The job cannot be started.
+    """
+
+    engine: str
     answered: trio.Event = field(default_factory=trio.Event)
-    refusal: str | None = None
+    refusal: Ended | None = None
 
 
 class WorkerJobs:
-    """See the top of this file; it is the engine's ``Ear``.
+    """See the top of this file; it is the engine's ``Sink``.
 
     Args:
         agent: Whose jobs they are.
@@ -102,6 +115,9 @@ class WorkerJobs:
         self._full_disk_retry_s = full_disk_retry_s
         self._running: dict[str, _Running] = {}
         self._deciding: dict[str, _Decision] = {}
+        self._making: set[str] = set()  # bundles, from when they were submitted until they are claimed
+        self._halting: Counter[str] = Counter()  # orders in the lanes that are to stop something
+        self._unsafe: dict[str, trio.Event] = {}  # set when the server has all of a job
         self._limiter = trio.CapacityLimiter(settings.thread_limit_count)
         self._nursery: trio.Nursery | None = None
         self._lanes: Lanes[Order] | None = None
@@ -131,10 +147,11 @@ class WorkerJobs:
                 self._keep_running(job_id)
         ended: dict[str, Ended] = {}
         for job_id, report in (await self._engine.status(found)).items():
-            if job_id in self._running:
-                self.report(job_id, report or _lost())
-            elif isinstance(report, Ended):
+            if isinstance(report, Ended) and job_id not in self._running:
                 ended[job_id] = report
+            elif report is not None or job_id in self._running:
+                self._keep_running(job_id)  # its results are to be collected
+                self.report(job_id, report or _lost())
         for final in await self._in_thread(self._finals, ended):
             self._keep_ended(final)
         self._changed()
@@ -143,17 +160,43 @@ class WorkerJobs:
 
     def report(self, job_id: str, report: Report) -> None:
         """See ``engines.base.Ear``."""
+        if isinstance(report, Planned):
+            return  # it stands in the bundle's folder
         decision = self._deciding.get(job_id)
         if decision is not None:
-            decision.answered.set()
             if isinstance(report, Ended) and report.how == "error" and not self._files.claimed(job_id):
-                decision.refusal = report.text or "the keeper could not take it"
+                decision.refusal = report
+                decision.answered.set()
                 return
+            decision.answered.set()
+        self._making.discard(job_id)
         if isinstance(report, Ended):
             self._end(job_id, report)
         else:
             self._go_on(job_id, report)
         self._changed()
+
+    def engine_of(self, job_id: str) -> str | None:
+        """What runs, or has run, a job: ``BUNDLES`` until its results are kept. See ``engines.base.Sink``."""
+        decision = self._deciding.get(job_id)
+        if decision is not None:
+            return decision.engine
+        if not self._files.is_bundle(job_id):
+            return LOCAL if job_id in self._running else None
+        if job_id in self._making:
+            return BUNDLES
+        if not self._files.claimed(job_id) or self._files.released(job_id) is not None:
+            return None
+        return BUNDLES if self._files.results(job_id) is None else LOCAL
+
+    async def committed(self, job_id: str) -> None:
+        """Wait until the server has all of a job. See ``engines.base.Sink``."""
+        if self._files.released(job_id) is None:
+            await self._unsafe.setdefault(job_id, trio.Event()).wait()
+
+    async def note_results(self, job_id: str, results: Mapping[str, str], super_set: str | None) -> None:
+        """See ``engines.workshop.ResultLedger``."""
+        await self._in_thread(self._files.keep_results, job_id, results, super_set)
 
     async def resync(self) -> None:
         """See ``engines.base.Ear``."""
@@ -176,7 +219,7 @@ class WorkerJobs:
         if running is None:
             if job_id not in self._deciding and (task is None or task.end is not None):
                 return
-            running = self._follow(job_id, State(job_id=job_id))
+            running = self._follow(job_id, self._first_state(job_id))
         match report:
             case Started():
                 running.state = replace(running.state, started_us=report.started_us, step=report.step, note=None)
@@ -184,6 +227,19 @@ class WorkerJobs:
                 note = None if report.note is None else report.note[:_NOTE_LIMIT_COUNT]
                 running.state = replace(running.state, note=note)
         self._agent.jobs.state(running.state)
+
+    def _first_state(self, job_id: str) -> State:
+        """What is known of a job that was claimed."""
+        plan = self._files.plan(job_id) if self._files.is_bundle(job_id) else None
+        if plan is None:
+            return State(job_id=job_id)
+        fits = plan.step is not None and sum(map(len, plan.step.argv or ())) <= _PLAN_LIMIT_COUNT
+        return State(
+            job_id=job_id,
+            plan=(plan.step,) if plan.step is not None and fits else None,
+            segment_lines=max(0, plan.segment_lines),
+            segment_interval_ms=max(0, plan.interval_ms),
+        )
 
     def _follow(self, job_id: str, state: State) -> _Running:
         running = self._running[job_id] = _Running(state)
@@ -218,6 +274,11 @@ class WorkerJobs:
         # Input waits for room on the disk; a stop of the same job is not to wait for that
         lane = order.job_id + "/input" if isinstance(order, InputJob | Eof) else order.job_id
         self._lanes.put(lane, order)
+        if isinstance(order, _HALTS):
+            self._halting[order.job_id] += 1
+            decision = self._deciding.get(order.job_id)
+            if decision is not None and decision.engine == BUNDLES:
+                decision.answered.set()  # it may take long to make it ready
 
     async def _obey(self, order: Order) -> None:
         try:
@@ -226,6 +287,9 @@ class WorkerJobs:
             _log.error("job %s: %s: %s", order.job_id, type(order).__name__, error)
         except Exception:  # noqa: BLE001  # a bug: one order is not carried out, and all others are
             _log.exception("job %s: %s", order.job_id, type(order).__name__)
+        finally:
+            if isinstance(order, _HALTS):
+                self._halting -= Counter((order.job_id,))
         self._changed()
 
     async def _carry_out(self, order: Order) -> None:
@@ -245,29 +309,34 @@ class WorkerJobs:
             case Eof():
                 await self._engine.input(job_id, eof_bytes=order.offset)
             case Release():
-                await self._in_thread(self._files.release, job_id, wall_us())
+                await self._release(job_id)
             case Forget():
                 await self._forget(job_id)
 
     async def _start(self, job_id: str, spec: bytes) -> None:
         if await self._is_decided(job_id):
             return
-        reason: str | None = "this worker runs no bundles"
+        refusal: Ended | None = _error("this worker runs no bundles")
         try:
             planned = await self._in_thread(partial(plan_order, spec, self._settings, job_id=job_id))
             kind = LOCAL if planned.get("bundle") is None else BUNDLES
             if kind in self._kinds:
-                reason = await self._submit(Launch(job_id=job_id, spec=planned, engine=kind))
+                refusal = await self._submit(Launch(job_id=job_id, spec=planned, engine=kind))
         except JobdeckError as error:
-            reason = str(error)
-        if reason is not None:
-            await self._refuse(job_id, How.ERROR, reason)
+            refusal = _error(str(error))
+        if refusal is not None:
+            self._making.discard(job_id)
+            await self._refuse(job_id, How.ERROR, refusal.text or "the keeper could not take it", refusal.started_us)
 
-    async def _submit(self, launch: Launch) -> str | None:
-        """Have a job started; returns once it is claimed, or with the reason why it cannot be."""
-        decision = self._deciding[launch.job_id] = _Decision()
+    async def _submit(self, launch: Launch) -> Ended | None:
+        """Have a job started; returns once it is claimed, or a bundle is to be stopped, or why it cannot be."""
+        decision = self._deciding[launch.job_id] = _Decision(launch.engine)
         try:
             await self._until_room(partial(self._starts.note, launch.job_id))
+            if launch.engine == BUNDLES:
+                if self._halting[launch.job_id]:
+                    return None
+                self._making.add(launch.job_id)
             self._engine.submit(launch)
             await decision.answered.wait()
         finally:
@@ -285,10 +354,10 @@ class WorkerJobs:
         self.report(job_id, report or _lost())
         return True
 
-    async def _refuse(self, job_id: str, how: How, reason: str) -> None:
+    async def _refuse(self, job_id: str, how: How, reason: str, started_us: int | None = None) -> None:
         """Claim a job as one that never runs, and keep the reason; without room for that it stays undecided."""
         _log.warning("job %s does not run here: %s", job_id, reason)
-        await self._until_room(partial(self._in_thread, self._files.refuse, job_id, how, reason))
+        await self._until_room(partial(self._in_thread, self._files.refuse, job_id, how, reason, started_us))
         await self._claim_never(job_id)
 
     async def _claim_never(self, job_id: str) -> None:
@@ -340,8 +409,17 @@ class WorkerJobs:
         if running is not None:
             await self._engine.stop(job_id, _KILL)
             await running.ended.wait()
-        await self._in_thread(self._files.release, job_id, wall_us())
+        elif job_id in self._making:
+            await self._claim_never(job_id)
+        await self._release(job_id)
         await self._in_thread(self._files.remove_files, job_id)
+
+    async def _release(self, job_id: str) -> None:
+        """The server has all of a job."""
+        await self._in_thread(self._files.release, job_id, wall_us())
+        safe = self._unsafe.pop(job_id, None)
+        if safe is not None:
+            safe.set()
 
     # -- what is on record --
 
@@ -364,7 +442,7 @@ class WorkerJobs:
     def _keep_running(self, job_id: str) -> None:
         if job_id in self._agent.jobs or job_id in self._running:
             return
-        state, sizes = State(job_id=job_id), self._files.grown(job_id)
+        state, sizes = self._first_state(job_id), self._files.grown(job_id)
         kept = self._files.input_bytes(job_id)
         self._agent.jobs.keep(job_id, state=state, end=None, output=sizes.output, runs=sizes.runs, input_kept=kept)
         self._follow(job_id, state)
@@ -373,7 +451,7 @@ class WorkerJobs:
         end = final.end
         self._agent.jobs.keep(
             end.job_id,
-            state=None,
+            state=self._first_state(end.job_id) if self._files.is_bundle(end.job_id) else None,
             end=end,
             output=end.output_bytes,
             runs=end.runs_bytes,
@@ -383,6 +461,10 @@ class WorkerJobs:
 
     async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
         return await trio.to_thread.run_sync(partial(function, *args), limiter=self._limiter)
+
+
+def _error(text: str) -> Ended:
+    return Ended(how="error", text=text, finished_us=wall_us())
 
 
 def _lost() -> Ended:

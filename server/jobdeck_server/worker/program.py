@@ -2,7 +2,9 @@
 
 server <-> uplink (one WebSocket after the other) <-> WorkerAgent (what is said when; no input, no output)
                                                           ^
-          keeper <-> LocalEngine <-> WorkerJobs ----------+        JobFiles: what is on disk of the jobs
+   keeper <-> LocalEngine <-> BuiltinExecutor <-> WorkerJobs        JobFiles: what is on disk of the jobs
+                                    |
+server <- ServerShelf (HTTP) <- Workshop: bundles come, and their results go
 
 The worker has no database. What it must not forget is in the folders of its jobs (``jobfiles``), in ``worker.id``,
 ``worker.json`` (``lives``) and ``starts``. Jobs are children of the keeper and outlive this program, which finds them
@@ -28,11 +30,16 @@ from jobdeck_protocol.workeragent import WorkerAgent
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.localworker import load_id
+from jobdeck_server.engines.base import BUNDLES, LOCAL
+from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.local import LocalEngine
+from jobdeck_server.engines.workshop import Workshop
 from jobdeck_server.worker.bell import Bell
+from jobdeck_server.worker.bundlecache import BundleCache
 from jobdeck_server.worker.jobfiles import JobFiles
 from jobdeck_server.worker.jobs import WorkerJobs
 from jobdeck_server.worker.lives import Lives
+from jobdeck_server.worker.shelf import ServerShelf, http_url
 from jobdeck_server.worker.starts import Starts
 from jobdeck_server.worker.upkeep import keep_up
 from jobdeck_server.worker.uplink import DismissedError, Uplink
@@ -116,21 +123,46 @@ async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, n
         lives=lives.lives,
         server_life=lives.server_life,
         software=f"jobdeck {version('jobdeck')}",
+        bundles=worker.bundles,
     )
-    engine, bell, files = LocalEngine(settings, touch=touch), Bell(), JobFiles(settings.data_dir / "jobs")
+    bell, files = Bell(), JobFiles(settings.data_dir / "jobs", settings.data_dir / "work")
+    workshop = await trio.to_thread.run_sync(_workshop, settings, worker, worker_id)
+    engine = BuiltinExecutor(LocalEngine(settings, touch=touch), workshop, patience_s=settings.executor_patience_s)
     starts = await trio.to_thread.run_sync(partial(_starts, settings, worker, files))
     jobs = WorkerJobs(
-        agent, engine, files, starts, growth, settings, changed=bell.ring, full_disk_retry_s=worker.full_disk_retry_s
+        agent,
+        engine,
+        files,
+        starts,
+        growth,
+        settings,
+        changed=bell.ring,
+        kinds=(LOCAL, BUNDLES) if worker.bundles else (LOCAL,),
+        full_disk_retry_s=worker.full_disk_retry_s,
     )
+    workshop.ledger = jobs
     uplink = Uplink(agent, jobs, files, lives, bell, worker, data_dir=settings.data_dir)
     nursery.start_soon(growth.run)
     await nursery.start(jobs.run)
     await nursery.start(engine.run, jobs)
     await jobs.recover()
+    await engine.kept()  # from here on what nobody needs of bundles is removed
     _log.info("worker %s (%s): %s", worker.name, worker_id, _found(jobs.running_count, len(agent.jobs)))
     nursery.start_soon(keep_up, files, starts, worker)
     nursery.start_soon(uplink.run)
     return Parts(agent=agent, jobs=jobs, uplink=uplink, bell=bell)
+
+
+def _workshop(settings: Settings, worker: WorkerSettings, worker_id: str) -> Workshop:
+    """What is done for bundles before and after; what an earlier life has left is worked off in any case."""
+    cache = BundleCache(settings.data_dir / "bundles", limit_bytes=worker.bundle_cache_bytes)
+    return Workshop(
+        settings,
+        shelf=ServerShelf(worker, worker_id, cache),
+        folder=settings.data_dir / "work",
+        jobs_dir=settings.data_dir / "jobs",
+        origin=http_url(worker.server),
+    )
 
 
 def _starts(settings: Settings, worker: WorkerSettings, files: JobFiles) -> Starts:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobdeck_server.settings import GIB
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,6 +24,7 @@ class WorkerSettings:
         ca_file: Whom to trust in place of the system's authorities.
         client_cert: What the worker shows of itself, and
         client_key: the key to it.
+        bundles: Whether it runs jobs of the executor.
     """
 
     server: str
@@ -32,6 +35,7 @@ class WorkerSettings:
     ca_file: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
+    bundles: bool = True
 
     # the connection
     retry_first_s: float = 0.1
@@ -40,6 +44,11 @@ class WorkerSettings:
     refused_retry_s: float = 30.0  # after a token that the server does not know
     forgotten_retry_s: float = 5.0
     say_again_s: float = 600.0  # the same trouble is told again after this time
+
+    # bundles and their results
+    bundle_cache_bytes: int = 10 * GIB
+    silence_s: float = 30.0  # longest silence of the server within a request
+    answer_timeout_s: float = 300.0  # and once all was sent: it syncs what it was given
 
     # leaving
     unlinked_s: float = 10.0  # without a connection, what the server has not taken is left to the next life

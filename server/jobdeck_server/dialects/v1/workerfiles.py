@@ -16,7 +16,7 @@ from jobdeck_server.core.blobrecord import file_record, is_hash, record_of
 from jobdeck_server.core.blobs import ArchiveTarget, Content
 from jobdeck_server.core.ecmascript import JsonError
 from jobdeck_server.core.ecmascript import parse as parse_record
-from jobdeck_server.core.errors import BadRequestError, MissingContentError, UnknownBlobError, UnknownJobError
+from jobdeck_server.core.errors import BadRequestError, BlobLinkError, ConflictError, MissingContentError
 from jobdeck_server.core.mime import mime_of
 from jobdeck_server.dialects import parse
 from jobdeck_server.dialects.base import Route
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from jobdeck_protocol.job import Job
-    from jobdeck_server.core.blobs import Blobs
+    from jobdeck_server.core.blobs import Blobs, Target
     from jobdeck_server.core.jobs import JobCore
 
 _WHO: Piece = {"name": "Jobdeck-Worker", "in": "header", "required": True, "schema": STRING}
@@ -50,7 +50,7 @@ _FILE: Piece = {
         query("size_bytes", "How long that is", INTEGER),
     ],
     "requestBody": {"required": False, "content": {"application/octet-stream": {"schema": BYTES}}},
-    "responses": answers("200", "Durable; 404 if the content that was named is not here", _KEPT),
+    "responses": answers("200", "Durable; 404 if the named content is not here", _KEPT),
 }
 _RECORD: Piece = {
     "parameters": [_WHO],
@@ -84,9 +84,7 @@ class WorkerFileRoutes:
     async def bundle(self, request: Request) -> Response:
         """The bytes of the bundle; an artifact as the zip that it is downloaded as."""
         job = await self._own(request)
-        if job.bundle is None:
-            raise UnknownBlobError("")
-        target = await self._blobs.resolve(job.bundle)
+        target = await self._target(job.bundle or "")
         if isinstance(target, ArchiveTarget):
             size_bytes = await self._blobs.archive_bytes(target)
             headers = (("Content-Type", "application/zip"), ("Jobdeck-Archive-Bytes", str(size_bytes)))
@@ -117,6 +115,18 @@ class WorkerFileRoutes:
             raise BadRequestError(str(error)) from error
         return answer({"hash": (await self._blobs.put(record, job_id=job.id)).hash})
 
+    async def _target(self, blob_hash: str) -> Target:
+        """What a bundle's hash stands for; 404 says that there is no such blob, and nothing else.
+
+        Raises:
+            UnknownBlobError: That.
+            BadRequestError: It leads nowhere.
+        """
+        try:
+            return await self._blobs.resolve(blob_hash)
+        except (MissingContentError, BlobLinkError) as error:
+            raise BadRequestError(str(error)) from error
+
     async def _body(self, request: Request) -> Content:
         length = request.header("content-length")
         async with self._blobs.upload(expected_bytes=None if length is None else int(length)) as upload:
@@ -141,13 +151,13 @@ class WorkerFileRoutes:
         """The job, if it is that worker's, now or since it was lost.
 
         Raises:
-            UnknownJobError: It is not.
+            ConflictError: It is not.
         """
         job = await self._core.find(request.params["id"])
         worker = request.header("jobdeck-worker")
         placed = job is not None and (not job.ended or job.state is JobState.LOST) and job.state is not JobState.QUEUED
         if job is None or not placed or job.engine != WORKER or not worker or job.worker != worker:
-            raise UnknownJobError(request.params["id"])
+            raise ConflictError(f"Job {request.params['id']} is not this worker's.")
         return job
 
     async def _zip(self, target: ArchiveTarget) -> AsyncGenerator[bytes | FileSlice, None]:
