@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobdeck_server.core import hoconparse
@@ -243,7 +243,7 @@ TREES = st.dictionaries(
 
 
 @given(TREES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_json_means_the_same_on_both_ways(tree: dict[str, Any]) -> None:
     text = json.dumps(tree)
     slow = hoconparse._as_hocon(text, 100)
@@ -252,7 +252,7 @@ def test_json_means_the_same_on_both_ways(tree: dict[str, Any]) -> None:
 
 
 @given(TREES, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_written_as_people_write_it_it_is_the_same(tree: dict[str, Any], chance: random.Random) -> None:
     assert hoconparse.parse(_people(tree, chance)[1:-1].encode(), 100) == tree
 

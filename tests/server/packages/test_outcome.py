@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobdeck_server.engines.base import Ended
@@ -99,7 +99,7 @@ def test_lies_that_are_well_formed_are_cut(tmp_path: Path) -> None:
     assert outcome.read_told(tmp_path) is None  # too large a file
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     found=st.recursive(
         st.none() | st.booleans() | st.floats() | st.sampled_from([*EXIT_CODES, "json", "x"]) | st.integers(),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.server.packages.kit import jobs_own
@@ -100,7 +100,7 @@ def paired(value: Any) -> Any:
     return [paired(inner) for inner in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=VALUES, small=st.sampled_from([1, 2, 7, 4096]))
 def test_tells_every_value_as_the_model_does(value: Any, small: int) -> None:
     if value is None:

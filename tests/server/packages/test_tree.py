@@ -8,7 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.server.packages.kit import jobs_own
@@ -36,7 +36,7 @@ def looked_up(tree: Any, path: list[str]) -> Any:
     return tree
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tree=TREES, path=st.lists(KEYS, min_size=1, max_size=4))
 def test_finds_what_plain_dicts_hold(tree: dict[str, Any], path: list[str]) -> None:
     found = ConfigTree(tree)
@@ -48,7 +48,7 @@ def test_finds_what_plain_dicts_hold(tree: dict[str, Any], path: list[str]) -> N
     assert looked_up(found, path) is ...
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tree=TREES, path=st.lists(KEYS, min_size=1, max_size=4), value=st.integers())
 def test_keeps_what_is_put(tree: dict[str, Any], path: list[str], value: int) -> None:
     found = ConfigTree(tree)
@@ -56,7 +56,7 @@ def test_keeps_what_is_put(tree: dict[str, Any], path: list[str], value: int) ->
     assert looked_up(found.as_plain_dict(), path) == value
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_is_a_dict_like_any_other(tree: dict[str, Any]) -> None:
     text = json.dumps(tree)

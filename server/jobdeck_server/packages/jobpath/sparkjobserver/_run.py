@@ -25,13 +25,14 @@ import sys
 from time import monotonic
 
 from . import api
+from ._folder import DiskError, Folder
 from ._results import NONE, ResultError, result_pieces
+from ._telling import MESSAGE_CHARS, class_of, repr_of, stack_of, text_of
 from .config import ConfigTree
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
     from typing import Any
 
 __all__ = ["EXIT_CODES", "main"]
@@ -49,12 +50,9 @@ EXIT_CODES = {
     "package_error": 5,  # a package cannot be put on the path
 }
 _NO_PLAN = 70
-_MESSAGE_CHARS = 16 * 1024
-_STACK_CHARS = 64 * 1024
 _PROBLEM_COUNT, _PROBLEM_CHARS = 100, 4 * 1024
 _PROGRESS_S = 0.1
 _PROGRESS_CHARS = 1024
-_PATH = list(sys.path)
 
 
 class _JobError(Exception):
@@ -95,7 +93,7 @@ class _Run:
     def __init__(self, plan: dict[str, Any], config: ConfigTree) -> None:
         self.main_class: str = plan["main_class"]
         self._job_id: str = plan["job_id"]
-        self._folder: str = plan["folder"]
+        self._folder = Folder(plan["folder"])
         self._package: str = plan["package"]
         self._wheels: list[str] = plan["wheels"]
         self._context_kind: str = plan["context"]["kind"]
@@ -103,7 +101,6 @@ class _Run:
         self._settings = ConfigTree(plan["context"]["settings"])
         self._result_bytes: int = plan["result_bytes"]
         self._config = config
-        self._pid = os.getpid()
         self._told_s = float("-inf")
         self._untold: bytes | None = None
 
@@ -118,7 +115,7 @@ class _Run:
                 outcome["problems"] = error.problems
         except BaseException as error:  # a signal, a full disk, or a text of the job's that is none
             outcome = {"kind": "run_raised", "error": _told(_raised("run_job", error))}
-        if os.getpid() != self._pid:
+        if not self._folder.is_ours:  # a child that the job has forked and let run into this
             os._exit(_NO_PLAN)
         try:
             if self._untold is not None:
@@ -156,7 +153,7 @@ class _Run:
             self._put("validated.json", [b'{"ok": true}'])
             return data
         self._put("validated.json", [json.dumps({"problems": problems}).encode()])
-        refused = _JobError("validation", "; ".join(problems)[:_MESSAGE_CHARS])
+        refused = _JobError("validation", "; ".join(problems)[:MESSAGE_CHARS])
         refused.problems = problems
         raise refused
 
@@ -197,13 +194,13 @@ class _Run:
             raise
         except ResultError as error:
             raise _JobError("result_error", str(error), error) from None
-        except _DiskError as error:
+        except DiskError as error:
             raise _JobError("result_error", f"The result cannot be kept: {error}", error) from None
         except BaseException as error:  # the first item of the job's own iterator
             raise _raised("run_job", error) from None
         if size_bytes == 0:  # a stream of nothing is no result
             kind = NONE
-            _remove(os.path.join(self._folder, "result"))
+            self._folder.remove("result")
         return {"kind": kind, "bytes": size_bytes}
 
     def _limited(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
@@ -226,7 +223,7 @@ class _Run:
 
     def _tell_progress(self, fraction: float | None, text: str) -> None:
         """What ``JobEnvironment.progress`` does. What comes too soon is told with the next, or at the end."""
-        if os.getpid() != self._pid:  # a worker of the job's own, which may well live on
+        if not self._folder.is_ours:  # a worker of the job's own, which may well live on
             return
         known = fraction is not None and fraction == fraction
         share = min(1.0, max(0.0, float(fraction))) if known else None  # type: ignore[arg-type]  # is known then
@@ -242,63 +239,10 @@ class _Run:
             self._untold = said
 
     def _put(self, name: str, pieces: Iterable[bytes], *, durable: bool = True) -> int:
-        """Write a file: under another name first, so that it is never seen in part.
-
-        Returns:
-            Its size in bytes.
-
-        Raises:
-            _DiskError: It cannot be written.
-        """
-        if os.getpid() != self._pid:  # a child that the job has forked; what it says is not asked for
+        """See ``Folder.put``; a child that the job has forked ends here."""
+        if not self._folder.is_ours:
             os._exit(_NO_PLAN)
-        path = os.path.join(self._folder, name)
-        new = f"{path}.new"
-        size_bytes = 0
-        try:
-            fd = _new_file(self._folder, new)
-            try:
-                for piece in pieces:
-                    size_bytes += len(piece)
-                    _write(fd, piece)
-                if durable:
-                    os.fsync(fd)
-            finally:
-                os.close(fd)
-            os.replace(new, path)
-        except _DiskError:
-            _remove(new)
-            raise
-        except OSError as error:
-            _remove(new)
-            raise _DiskError(*error.args) from error
-        except BaseException:
-            _remove(new)
-            raise
-        return size_bytes
-
-
-class _DiskError(OSError):
-    """A file in the job's folder cannot be written."""
-
-
-def _new_file(folder: str, path: str) -> int:
-    os.makedirs(folder, 0o700, exist_ok=True)  # the job may have removed it
-    _remove(path)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
-
-
-def _write(fd: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
+        return self._folder.put(name, pieces, durable=durable)
 
 
 # -- the context: a table of makers, so that other kinds come in here --
@@ -329,7 +273,7 @@ def _make_job(main_class: str) -> Any:
     try:
         return found()
     except BaseException as error:
-        raise _JobError("load_error", f"{main_class} could not be made: {_text_of(error)}", error) from None
+        raise _JobError("load_error", f"{main_class} could not be made: {text_of(error)}", error) from None
 
 
 def _find_class(main_class: str) -> Any:
@@ -346,7 +290,7 @@ def _find_class(main_class: str) -> Any:
                 continue
             raise _JobError("load_error", f"{name} could not be imported: {error}", error) from None
         except BaseException as error:
-            raise _JobError("load_error", f"{name} could not be imported: {_text_of(error)}", error) from None
+            raise _JobError("load_error", f"{name} could not be imported: {text_of(error)}", error) from None
         found = sys.modules[name]
         for part in parts[count:]:
             if not hasattr(found, part):
@@ -365,8 +309,8 @@ def _call(method: str, job: Any, *arguments: Any) -> Any:
 
 def _raised(method: str, error: BaseException) -> _JobError:
     kind = "validate_raised" if method == "validate" else "run_raised"
-    _say(f"Error while calling '{method}': {_repr_of(error)}\n{_stack_of(error)}")
-    return _JobError(kind, _text_of(error), error)
+    _say(f"Error while calling '{method}': {repr_of(error)}\n{stack_of(error)}")
+    return _JobError(kind, text_of(error), error)
 
 
 def _problems(data: Any) -> list[str] | None:
@@ -382,61 +326,15 @@ def _is_problem(value: Any) -> bool:
     return isinstance(value, api.ValidationProblem) or named
 
 
-# -- telling of exceptions --
-
-
 def _told(error: _JobError) -> dict[str, str]:
+    """The exception object."""
     cause = error.cause
-    if cause is None:
-        return {"message": str(error.args[0])[:_MESSAGE_CHARS], "errorClass": _ERRORS[error.kind], "stack": ""}
-    kind = type(cause)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    message = str(error.args[0])[:_MESSAGE_CHARS]
-    return {"message": message, "errorClass": name[:_PROBLEM_CHARS], "stack": _stack_of(cause)}
+    error_class, stack = (_ERRORS[error.kind], "") if cause is None else (class_of(cause), stack_of(cause))
+    return {"message": str(error.args[0])[:MESSAGE_CHARS], "errorClass": error_class, "stack": stack}
 
 
 _ERRORS = {"validation": "sparkjobserver.api.ValidationProblem", "class_missing": "ModuleNotFoundError"}
 _ERRORS.update(dict.fromkeys(("context_error", "load_error", "package_error"), "ImportError"))
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        text = str(error)
-    except Exception:  # the job's own __str__
-        text = ""
-    return text or type(error).__name__
-
-
-def _repr_of(error: BaseException) -> str:
-    try:
-        return repr(error)
-    except Exception:  # the job's own __repr__
-        return type(error).__name__
-
-
-def _stack_of(error: BaseException) -> str:
-    """The traceback, without what lies before the job's own code."""
-    begin = error.__traceback__
-    while begin is not None and begin.tb_next is not None and _is_ours(begin.tb_frame.f_code.co_filename):
-        begin = begin.tb_next
-    try:
-        return _formatted(error, begin)[-_STACK_CHARS:]
-    except Exception:  # the job's own modules or exceptions in the way
-        return f"{type(error).__name__}\n"
-
-
-def _is_ours(filename: str) -> bool:
-    return filename == __file__ or filename.startswith("<frozen ")
-
-
-def _formatted(error: BaseException, begin: TracebackType | None) -> str:
-    """By the standard library's own module, whatever the job has put on the path."""
-    path, sys.path = sys.path, _PATH
-    try:
-        from traceback import format_exception
-    finally:
-        sys.path = path
-    return "".join(format_exception(type(error), error, begin))
 
 
 # -- standard output and error --
