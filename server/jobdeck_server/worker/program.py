@@ -1,10 +1,11 @@
 """A worker, put together: read this first.
 
 server <-> uplink (one WebSocket after the other) <-> WorkerAgent (what is said when; no input, no output)
-                                                          ^
-   keeper <-> LocalEngine <-> BuiltinExecutor <-> WorkerJobs        JobFiles: what is on disk of the jobs
-                                    |
-server <- ServerShelf (HTTP) <- Workshop: bundles come, and their results go
+              |                                            ^
+              v orders                                     |
+          WorkerJobs -> BuiltinExecutor <-> keeper -> Reports        JobFiles: what is on disk of the jobs
+                              |
+server <- ServerShelf (HTTP) <+ bundles come, and their results go (Workshop)
 
 The worker has no database. What it must not forget is in the folders of its jobs (``jobfiles``), in ``worker.id``,
 ``worker.json`` (``lives``) and ``starts``. Jobs are children of the keeper and outlive this program, which finds them
@@ -39,6 +40,7 @@ from jobdeck_server.worker.bundlecache import BundleCache
 from jobdeck_server.worker.jobfiles import JobFiles
 from jobdeck_server.worker.jobs import WorkerJobs
 from jobdeck_server.worker.lives import Lives
+from jobdeck_server.worker.reports import Reports
 from jobdeck_server.worker.shelf import ServerShelf, http_url
 from jobdeck_server.worker.starts import Starts
 from jobdeck_server.worker.upkeep import keep_up
@@ -129,23 +131,25 @@ async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, n
     workshop = await trio.to_thread.run_sync(_workshop, settings, worker, worker_id)
     engine = BuiltinExecutor(LocalEngine(settings, touch=touch), workshop, patience_s=settings.executor_patience_s)
     starts = await trio.to_thread.run_sync(partial(_starts, settings, worker, files))
+    reports = Reports(agent, engine, files, growth, changed=bell.ring, thread_limit_count=settings.thread_limit_count)
     jobs = WorkerJobs(
         agent,
         engine,
         files,
+        reports,
         starts,
-        growth,
         settings,
         changed=bell.ring,
         kinds=(LOCAL, BUNDLES) if worker.bundles else (LOCAL,),
         full_disk_retry_s=worker.full_disk_retry_s,
     )
-    workshop.ledger = jobs
-    uplink = Uplink(agent, jobs, files, lives, bell, worker, data_dir=settings.data_dir)
+    workshop.ledger = reports
+    uplink = Uplink(agent, jobs, reports, files, lives, bell, worker, data_dir=settings.data_dir)
     nursery.start_soon(growth.run)
+    await nursery.start(reports.run)
     await nursery.start(jobs.run)
-    await nursery.start(engine.run, jobs)
-    await jobs.recover()
+    await nursery.start(engine.run, reports)
+    await reports.recover()
     await engine.kept()  # from here on what nobody needs of bundles is removed
     _log.info("worker %s (%s): %s", worker.name, worker_id, _found(jobs.running_count, len(agent.jobs)))
     nursery.start_soon(keep_up, files, starts, worker)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jobdeck_server.worker.jobfiles import JobFiles
     from jobdeck_server.worker.jobs import WorkerJobs
     from jobdeck_server.worker.lives import Lives
+    from jobdeck_server.worker.reports import Reports
     from jobdeck_server.worker.settings import WorkerSettings
 
 _log = logging.getLogger("jobdeck.worker")
@@ -71,6 +72,7 @@ class Uplink:
     Args:
         agent: Speaks.
         jobs: Carry out orders.
+        reports: What has become of jobs.
         files: What pieces are read from.
         lives: Written when a server accepts one.
         bell: Rung by all who have changed what the agent has to say.
@@ -85,6 +87,7 @@ class Uplink:
         self,
         agent: WorkerAgent,
         jobs: WorkerJobs,
+        reports: Reports,
         files: JobFiles,
         lives: Lives,
         bell: Bell,
@@ -94,6 +97,7 @@ class Uplink:
     ) -> None:
         self._agent = agent
         self._jobs = jobs
+        self._reports = reports
         self._files = files
         self._lives = lives
         self._bell = bell
@@ -174,7 +178,7 @@ class Uplink:
         welcome = event.welcome
         if welcome.all:
             _log.warning("the server was restored from a backup and asks for all jobs on record")
-            await self._jobs.recover(released=True)
+            await self._reports.recover(released=True)
         await trio.to_thread.run_sync(self._lives.welcomed, welcome.life, welcome.server_life)
         self._agent.settled(number)
         self.down_since_s, self._said = None, None
