@@ -7,6 +7,7 @@ Time is the caller's business: each of these calls may be cancelled at any momen
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import trio
 from jobdeck_server.core.outbound.errors import FailedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from jobdeck_server.core.outbound.urls import Url
 
@@ -111,7 +112,7 @@ class Exchange:
             return answers[0]
         raise failed[0]
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body of the answer.
 
         Raises:
@@ -130,10 +131,11 @@ class Exchange:
         """Read a little of a body that is of no interest, so that whoever sends it does not see a broken connection."""
         count = 0
         try:
-            async for piece in self.pieces():
-                count += len(piece)
-                if count > _DRAIN_BYTES:
-                    return
+            async with aclosing(self.pieces()) as pieces:
+                async for piece in pieces:
+                    count += len(piece)
+                    if count > _DRAIN_BYTES:
+                        return
         except FailedError:
             return  # the answer is known
 

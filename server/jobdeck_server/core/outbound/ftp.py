@@ -19,7 +19,7 @@ import trio
 from jobdeck_server.core.outbound.errors import FailedError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from jobdeck_server.core.outbound.door import Door, Line
     from jobdeck_server.core.outbound.urls import Url
@@ -34,7 +34,9 @@ _TYPE = re.compile(rb";type=[aid]$", re.IGNORECASE)
 
 
 @asynccontextmanager
-async def retrieve(door: Door, url: Url, line: Line) -> AsyncGenerator[tuple[int | None, AsyncIterator[bytes]], None]:
+async def retrieve(
+    door: Door, url: Url, line: Line
+) -> AsyncGenerator[tuple[int | None, AsyncGenerator[bytes, None]], None]:
     """A file's length, if the server knows it, and its bytes; they are whole when the iterator ends.
 
     Args:
@@ -58,7 +60,7 @@ async def retrieve(door: Door, url: Url, line: Line) -> AsyncGenerator[tuple[int
         yield size_bytes, _pieces(talk, data, size_bytes)
 
 
-async def _pieces(talk: _Talk, data: Line, size_bytes: int | None) -> AsyncIterator[bytes]:
+async def _pieces(talk: _Talk, data: Line, size_bytes: int | None) -> AsyncGenerator[bytes, None]:
     count = 0
     try:
         while piece := await data.stream.receive_some(_RECEIVE_BYTES):
