@@ -14,12 +14,12 @@ from tests.e2e.worker_links import why_not
 async def test_a_few_kills_and_cuts(tmp_path: Path) -> None:
     config = Config(
         data=tmp_path / "campaign",
-        limit_s=5,
+        limit_s=4,
         jobs_count=12,
         workers_count=2,
-        pace_s=2.5,
+        pace_s=2,
         span_s=(0.3, 1.0),
-        down_s=0.5,
+        down_s=0.3,
         beat_s=1.0,
         seed=11,
         submitters_count=2,

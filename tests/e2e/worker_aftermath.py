@@ -96,14 +96,15 @@ def _job_files(pid: int) -> list[str]:
 
 async def goodbye(fleet: Fleet, mark: str, verdict: Verdict) -> None:
     """Ask all to go, and see that nothing is left."""
-    for worker in fleet.workers:
-        if (code := await trio.to_thread.run_sync(worker.stop)) != 0:
-            verdict.fault("left behind", f"{worker.name} ended with {code}")
+    async with trio.open_nursery() as nursery:
+        for worker in fleet.workers:
+            nursery.start_soon(_stop, worker, verdict)
     if code := await trio.to_thread.run_sync(fleet.server.stop):
         verdict.fault("left behind", f"the server ended with {code}")
     folders = [fleet.server.data_dir, *(worker.data_dir for worker in fleet.workers)]
-    for data in folders:
-        await trio.to_thread.run_sync(_end_jobs, data)
+    async with trio.open_nursery() as nursery:
+        for data in folders:
+            nursery.start_soon(trio.to_thread.run_sync, _end_jobs, data)
 
     def left() -> list[str]:
         return [*(str(pid) for data in folders for pid in keeper_pids(data)), *marked(mark)]
@@ -116,6 +117,11 @@ async def goodbye(fleet: Fleet, mark: str, verdict: Verdict) -> None:
             if (path.is_fifo() and path.parent != data) or path.name.endswith(_TEMPORARY):
                 verdict.fault("left behind", str(path))
     _logs(fleet, folders, verdict)
+
+
+async def _stop(worker: Worker, verdict: Verdict) -> None:
+    if (code := await trio.to_thread.run_sync(worker.stop)) != 0:
+        verdict.fault("left behind", f"{worker.name} ended with {code}")
 
 
 def _end_jobs(data: Path) -> None:

@@ -52,7 +52,7 @@ class Config:
         data: Folder for all of it; made here.
         limit_s: So long things are broken, and longer if not all jobs were sent.
         jobs_count: So many jobs are sent meanwhile.
-        pace_s: Mean pause between two kills at one worker; twice that for the server and each link.
+        pace_s: Mean pause between two kills at one worker; twice that for the server, three times for each link.
         span_s: Shortest and longest trouble of a link.
         down_s: The longest that a killed worker stays away.
         beat_s: Between two beats of worker and server.
@@ -69,7 +69,7 @@ class Config:
     down_s: float = 3.0
     beat_s: float = 2.0
     packets: bool = False
-    submitters_count: int = 3
+    submitters_count: int = 8
     attachers_count: int = 5
 
 
@@ -94,7 +94,9 @@ async def campaign(config: Config) -> Report:
         stack.enter_context(subreaper())
         try:
             async with trio.open_nursery() as nursery:
-                proxies = [Proxy(("127.0.0.1", fleet.server.port)) for _ in range(1 + (0 if wires else config.workers_count))]
+                proxies = [
+                    Proxy(("127.0.0.1", fleet.server.port)) for _ in range(1 + (0 if wires else config.workers_count))
+                ]
                 for proxy in proxies:
                     await nursery.start(proxy.run)
                 report = await Campaign(config, fleet, proxies, wires).run(began_s)
@@ -180,7 +182,7 @@ class Campaign:
             attachers_count=config.attachers_count,
             jobs_limit_count=config.jobs_count,
             follow_pause_s=_FOLLOW_PAUSE_S,
-            pause_s=1.6 * config.limit_s * config.submitters_count / config.jobs_count,
+            pause_s=1.2 * config.limit_s * config.submitters_count / config.jobs_count,
         )
         return Traffic(link=self._link, events=self._events, rnd=self._rnd, verdict=self._verdict, load=load)
 
@@ -224,7 +226,7 @@ class Campaign:
 
     async def _trouble(self, wire: Wire, rnd: random.Random) -> None:
         while True:
-            await trio.sleep(rnd.random() * 4 * self._config.pace_s)
+            await trio.sleep(rnd.random() * 6 * self._config.pace_s)
             self._mishaps[await wire.mishap(rnd, self._config.span_s)] += 1
 
     async def _reap(self) -> None:

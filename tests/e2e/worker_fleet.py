@@ -9,13 +9,14 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from jobdeck_server.guard.tokens import ROLES, TokenStore
-from tests.e2e.program import JOBDECK, START_LIMIT_S, Server, end_keeper
+from tests.e2e.program import JOBDECK, START_LIMIT_S, Server, end_keeper, keeper_pids
 from tests.pki import Pki
 
 _LOOK_S = 0.1
@@ -77,7 +78,8 @@ class Worker:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.kill()
-        end_keeper(self.data_dir)
+        if keeper_pids(self.data_dir):
+            end_keeper(self.data_dir)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,10 +141,11 @@ class Fleet:
         return "\n".join(f"{file.name}: {file.read_text()[-2000:]}" for file in files if file.exists())
 
     def close(self) -> None:
-        """End everything."""
-        for worker in self.workers:
-            worker.close()
-        self.server.close()
+        """End everything, all at the same time."""
+        with ThreadPoolExecutor() as threads:
+            done = [threads.submit(close) for close in (self.server.close, *(each.close for each in self.workers))]
+        for each in done:
+            each.result()
 
 
 def make_token(data_dir: Path, role: str, name: str) -> str:
