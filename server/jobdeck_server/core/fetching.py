@@ -1,7 +1,7 @@
 """Packages fetched by URI into the blob store: http, https, ftp, and files of this machine below chosen folders.
 
     fetched = await fetcher.fetch("https://builds.example.org/wordcount.whl")
-    fetched.content.hash        # of the bytes, which stay for ``Settings.blob_grace_s``; a record in ``Blobs`` keeps them
+    fetched.content.hash    # of bytes that stay for ``Settings.blob_grace_s``; a record in ``Blobs`` keeps them
 
 What was fetched before is fetched again only if it may have changed: the server there is asked with what it said of the
 last answer (``ETag``, or ``Last-Modified`` if that is old enough to mean something), a file is looked at. Ftp says
