@@ -1,0 +1,1 @@
+"""Tests of what the server calls at addresses that a client chose."""
