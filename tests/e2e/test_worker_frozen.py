@@ -17,11 +17,12 @@ import pytest
 from tests.e2e.wire import tell
 from tests.e2e.worker_fleet import Fleet, Worker, running_fleet
 
-_BEAT_S = 1.0
+_BEAT_S = 0.7
 _SLOW_BEAT_S = 5.0
 _LIMIT_S = 60.0
 _ENDED = ("succeeded", "failed", "stopped", "lost")
-_PAUSE_S = 0.02
+_PAUSE_S = 0.2
+_LOOK_S = 0.015
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def until(fleet: Fleet, job_id: str, *states: str, limit_s: float = _LIMIT_S) ->
     limit = time.monotonic() + limit_s
     while (job := fleet.server.job(job_id))["state"] not in states:
         assert time.monotonic() < limit, job
-        time.sleep(_PAUSE_S / 4)
+        time.sleep(_LOOK_S)
     return job
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 import signal
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from jobdeck_server.commands.stopall import stop_all
 from jobdeck_server.guard.tokens import ROLES, TokenStore
-from tests.e2e.program import JOBDECK, START_LIMIT_S, Server, end_keeper, keeper_pids
+from tests.e2e.program import JOBDECK, START_LIMIT_S, Server, keeper_pids
 from tests.pki import Pki
 
 _LOOK_S = 0.1
@@ -78,8 +80,7 @@ class Worker:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.kill()
-        if keeper_pids(self.data_dir):
-            end_keeper(self.data_dir)
+        end_jobs(self.data_dir)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -141,11 +142,21 @@ class Fleet:
         return "\n".join(f"{file.name}: {file.read_text()[-2000:]}" for file in files if file.exists())
 
     def close(self) -> None:
-        """End everything, all at the same time."""
-        with ThreadPoolExecutor() as threads:
-            done = [threads.submit(close) for close in (self.server.close, *(each.close for each in self.workers))]
-        for each in done:
-            each.result()
+        """End everything."""
+        for worker in self.workers:
+            worker.close()
+        if self.server.process is not None and self.server.process.poll() is None:
+            self.server.kill()
+        end_jobs(self.server.data_dir)
+
+
+def end_jobs(data_dir: Path) -> None:
+    """What ``jobdeck stop --all`` does, without a program of its own; then end the keeper and what is left of shims."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        stop_all(str(data_dir), 0.0)
+    for pid in keeper_pids(data_dir):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def make_token(data_dir: Path, role: str, name: str) -> str:

@@ -28,6 +28,7 @@ from tests.e2e.worker_fleet import Fleet, make_token
 
 M = TypeVar("M")
 LIMIT_S = 40.0
+_LOOK_S = 0.05
 
 
 def now_us() -> int:
@@ -59,7 +60,7 @@ async def record(fleet: Fleet, job_id: str, *states: str) -> dict[str, Any]:
             if not states or found["state"] in states:
                 del found["unreachable"]
                 return found
-            await trio.sleep(0.02)
+            await trio.sleep(_LOOK_S)
 
 
 async def output_of(fleet: Fleet, job_id: str, expected: bytes) -> None:
@@ -71,7 +72,7 @@ async def output_of(fleet: Fleet, job_id: str, expected: bytes) -> None:
             assert expected.startswith(output), (expected, output)
             if output == expected:
                 return
-            await trio.sleep(0.02)
+            await trio.sleep(_LOOK_S)
 
 
 class Liar:
