@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+import uuid
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 
 from jobdeck_protocol.job import Job, JobState
 from jobdeck_protocol.workerinfo import WorkerState
+from jobdeck_server.core.executor import Given
+from jobdeck_server.core.executorworkers import Call
 from jobdeck_server.core.live import Live
 from jobdeck_server.core.requests import JobRequest
-from jobdeck_server.engines.base import WORKER, Ended, Started
+from jobdeck_server.engines.base import BUNDLES, WORKER, Ended, Started
 from tests.server.core.harness import shell, until
 from tests.server.core.workerbench import LOCAL, Fixed, Yard, worker, worker_id, yard
 
@@ -30,6 +33,22 @@ def named(number: int, **fields: object) -> JobRequest:
 
 async def submit(made: Yard, request: JobRequest) -> str:
     return (await made.core.submit(request)).id
+
+
+async def bundled(made: Yard, *labels: str) -> str:
+    """The id of a new job of the executor."""
+    told = await made.executor.create(uuid.uuid4().hex, Given(labels=labels))
+    return told.job.id
+
+
+def offered(source: Fixed) -> frozenset[str]:
+    """What jobs may ask of a worker."""
+    return frozenset((*source.info.labels, *((BUNDLES,) if source.info.bundles else ())))
+
+
+def wanted(job: Job) -> set[str]:
+    """What a job asks of its worker."""
+    return set(job.worker_labels) if job.bundle is None else {*job.labels, BUNDLES}
 
 
 async def settled(made: Yard) -> None:
@@ -267,6 +286,7 @@ class _Chance:
         self.room: dict[str, int] = {}  # the most that each may have: more only if it had more before it shrank
         self.lately: dict[str, list[frozenset[str]]] = {}  # what each has offered since all was at rest
         self.faults: list[Job] = []
+        self.begun: list[str] = []  # keys that programs which ask were given
         made.core.observers.append(self.look)
 
     def look(self, live: Live) -> None:
@@ -274,14 +294,17 @@ class _Chance:
         job = live.job
         if job.state is JobState.STARTING and job.engine == WORKER:
             offers = self.lately.get(job.worker or "", [])
-            if not any(set(job.worker_labels) <= offer for offer in offers):
+            if not any(wanted(job) <= offer for offer in offers):
                 self.faults.append(job)
 
     def labels(self) -> tuple[str, ...]:
         return tuple(label for label in self.LABELS if self.dice.random() < 0.5)
 
     async def come(self) -> None:
-        kind = self.dice.randrange(3)
+        kind = self.dice.randrange(4)
+        if kind == 3:
+            await bundled(self.made, *self.labels())
+            return
         if kind == 0:
             request = shell("true")
         elif kind == 1:
@@ -303,11 +326,17 @@ class _Chance:
     async def change(self) -> None:
         number = self.dice.randrange(3)
         states = [WorkerState.ONLINE] * 3 + list(WorkerState)
-        fresh = worker(number, *self.labels(), slots_count=self.dice.randrange(4), state=self.dice.choice(states))
+        fresh = worker(
+            number,
+            *self.labels(),
+            slots_count=self.dice.randrange(4),
+            state=self.dice.choice(states),
+            bundles=self.dice.random() < 0.6,
+        )
         source, info = self.sources.get(number), fresh.info
         had_count = self.made.placement.tally(info.id)[0]
         self.room[info.id] = max(had_count, info.slots_count if info.state is WorkerState.ONLINE else 0)
-        self.lately.setdefault(info.id, []).append(frozenset(info.labels))
+        self.lately.setdefault(info.id, []).append(offered(fresh))
         if source is None:
             self.sources[number] = fresh
             self.made.join(fresh)
@@ -318,15 +347,23 @@ class _Chance:
             source.info = info
             self.made.workers.changed(source)
 
+    async def beat(self) -> None:
+        """A program asks for jobs of the executor."""
+        call = Call(
+            client_id=f"c{self.dice.randrange(2)}", available_count=self.dice.randrange(3), labels=self.labels()
+        )
+        for key in (await self.made.executor.beat(call)).start:
+            self.begun.append(key)
+
     async def drain(self) -> None:
         await self.made.local.drain(on=self.dice.random() < 0.5)
 
     async def step(self) -> None:
-        act = self.dice.choices([self.come, self.finish, self.stop, self.change, self.drain], [8, 5, 1, 3, 1])[0]
-        await act()
+        acts = [self.come, self.finish, self.stop, self.change, self.drain, self.beat]
+        await self.dice.choices(acts, [8, 5, 1, 3, 1, 2])[0]()
 
     def fits(self, job: Job, source: Fixed) -> bool:
-        return job.worker in (None, source.info.id) and set(job.worker_labels) <= set(source.info.labels)
+        return job.worker in (None, source.info.id) and wanted(job) <= offered(source)
 
     def check_room(self) -> None:
         """At any time: nobody has more than there is room for, what is under way counted too."""
@@ -335,7 +372,8 @@ class _Chance:
 
     def check(self, *, spread: bool, slots_here_count: int) -> None:
         assert not self.faults
-        self.lately = {source.info.id: [frozenset(source.info.labels)] for source in self.sources.values()}
+        assert len(self.begun) == len(set(self.begun)), "given out twice"
+        self.lately = {source.info.id: [offered(source)] for source in self.sources.values()}
         placed = Counter(job_id for job_id, _ in self.made.engine.placed)
         assert max(placed.values(), default=1) == 1, "placed twice"
         jobs = self.made.core.active()
@@ -352,10 +390,58 @@ class _Chance:
         for job in jobs:
             if job.state is not JobState.QUEUED:
                 continue
-            assert not (here_count > 0 and job.worker is None and set(job.worker_labels) <= {"a"}), "it fits here"
-            if spread or job.worker is not None or job.worker_labels:
+            here = {"a", BUNDLES} if self.made.core.settings.executor_builtin else {"a"}
+            assert not (here_count > 0 and job.worker is None and wanted(job) <= here), "it fits here"
+            if spread or job.worker is not None or job.worker_labels or job.bundle:
                 for source in self.sources.values():
                     assert free.get(source.info.id, 0) <= 0 or not self.fits(job, source), "it fits there"
+
+
+# -- bundles --
+
+
+async def test_bundles_go_here_first_then_to_workers_that_take_them(tmp_path: Path) -> None:
+    crowd = (worker(0, slots_count=9), worker(1, slots_count=1, bundles=True))
+    async with yard(tmp_path, *crowd, running_limit_count=1) as made:
+        jobs = [await bundled(made) for _ in range(4)]
+        await until(lambda: place(made, jobs[1]) == W1)
+        await settled(made)
+        assert [place(made, job) for job in jobs] == ["", W1, None, None]
+        assert (await made.core.get(jobs[1])).engine == WORKER
+        asked = await made.executor.beat(Call(client_id="c", available_count=1))
+        assert asked.start == (made.core.live(jobs[2]).job.key,)  # type: ignore[union-attr]  # it waits
+        end(made, jobs[1])
+        await until(lambda: place(made, jobs[3]) == W1)
+
+
+async def test_without_an_executor_of_its_own_and_with_labels(tmp_path: Path) -> None:
+    crowd = (worker(0, "gpu", bundles=True), worker(1, bundles=True, slots_count=9))
+    async with yard(tmp_path, *crowd, executor_builtin=False, executor_labels=("gpu",)) as made:
+        chosen, nobody = await bundled(made, "gpu"), await bundled(made, "cpu")
+        await until(lambda: place(made, chosen) == W0)
+        await settled(made)
+        assert place(made, nobody) is None
+        made.join(worker(2, "cpu"), worker(3, "cpu", bundles=True))
+        await until(lambda: place(made, nobody) == worker_id(3))
+
+
+async def test_a_bundle_that_is_lost_with_its_worker_is_made_anew(tmp_path: Path) -> None:
+    async with yard(tmp_path, worker(0, bundles=True, slots_count=1), executor_builtin=False) as made:
+        first = await bundled(made)
+        key = made.core.live(first).job.key or ""  # type: ignore[union-attr]  # it was accepted just now
+        await until(lambda: place(made, first) == W0)
+        made.core.report(first, Started(started_us=1, step=0))
+        made.core.report(first, Ended(how="lost", text="gone", finished_us=2))
+
+        def again() -> Job | None:
+            newest = [job for job in made.core.active() if job.key == key and job.id != first]
+            return newest[0] if newest and newest[0].worker == W0 else None
+
+        await until(lambda: again() is not None)
+        assert (await made.core.get(first)).state is JobState.LOST
+        job = again()
+        assert job is not None
+        assert (job.attempt, job.engine) == (2, WORKER)
 
 
 @given(st.randoms(use_true_random=False), st.booleans(), st.integers(0, 2))
@@ -365,7 +451,13 @@ def test_whatever_happens_nobody_waits_while_a_slot_that_fits_is_free(
 ) -> None:
     async def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            changes = {"spread_jobs": spread, "running_limit_count": slots_here_count, "executor_labels": ("a",)}
+            changes = {
+                "spread_jobs": spread,
+                "running_limit_count": slots_here_count,
+                "executor_labels": ("a",),
+                "executor_builtin": dice.random() < 0.5,
+                "executor_hold_s": 0.0,
+            }
             async with yard(Path(folder), **changes) as made:
                 chance = _Chance(made, dice)
                 for _ in range(40):

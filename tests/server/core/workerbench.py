@@ -12,6 +12,7 @@ import trio
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_server.core import recovery
 from jobdeck_server.core.events import EventLog
+from jobdeck_server.core.executor import Executor
 from jobdeck_server.core.growth import Growth
 from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.localworker import LocalWorker
@@ -80,6 +81,7 @@ class Yard:
     workers: Workers
     placement: Placement
     local: LocalWorker
+    executor: Executor
 
     def join(self, *sources: Fixed) -> None:
         for source in sources:
@@ -100,7 +102,10 @@ async def yard(folder: Path, *sources: Fixed, **changes: object) -> AsyncIterato
         local = LocalWorker(core, worker_id=LOCAL, name="here", address="127.0.0.1:8080")
         await local.load()
         workers = Workers(core, local)
+        executor = Executor(core)
+        await executor.load()
         placement = Placement(core, workers)
+        executor.offer(placement.take)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(growth.run)
             nursery.start_soon(workers.run)
@@ -110,7 +115,8 @@ async def yard(folder: Path, *sources: Fixed, **changes: object) -> AsyncIterato
                 workers.join(source)
             await recovery.recover(core)
             placement.open()
-            yield Yard(core, engine, store, workers, placement, local)
+            await nursery.start(executor.run)
+            yield Yard(core, engine, store, workers, placement, local, executor)
             nursery.cancel_scope.cancel()
     finally:
         await trio.to_thread.run_sync(store.close)
