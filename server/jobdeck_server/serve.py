@@ -24,7 +24,7 @@ import trio
 from jobdeck_server.channels.attach import AttachChannel
 from jobdeck_server.channels.events import EventsChannel
 from jobdeck_server.channels.worker import WorkerChannel
-from jobdeck_server.core import errors, recovery, retention
+from jobdeck_server.core import errors, leaving, recovery, retention
 from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.blobs import Blobs
 from jobdeck_server.core.datadir import DataDir, DataDirError
@@ -73,7 +73,6 @@ Until = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger("jobdeck")
 _CLOSE_LIMIT_S = 20.0
-_STOP_LIMIT_S = 60.0
 _REFUSED = 2
 
 
@@ -142,8 +141,11 @@ async def serve(
         await trio.to_thread.run_sync(store.open, trio.lowlevel.current_trio_token())
         async with trio.open_nursery() as nursery:
             parts = await _start_parts(settings, store, growth, nonce, addresses(listeners)[0], nursery)
-            await _serve_http(settings, parts, tokens, listeners, certificates, data_dir, ready, until)
-            await _say_goodbye(parts.core, stop_jobs=stop_jobs)
+            end = partial(_serve_http, stop_jobs=stop_jobs)
+            await end(settings, parts, tokens, listeners, certificates, data_dir, ready, until)
+            if stop_jobs:  # those that came while the others were being stopped
+                await leaving.stop_jobs(parts.core, linked=False)
+            leaving.say_goodbye(parts.core)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(deadline=trio.current_time() + _CLOSE_LIMIT_S, shield=True):
@@ -252,6 +254,8 @@ async def _serve_http(
     data_dir: DataDir,
     ready: Callable[[list[str]], None] | None,
     until: Until | None,
+    *,
+    stop_jobs: bool,
 ) -> None:
     urls = [_url(settings, host, port) for host, port in addresses(listeners)]
     front = Front(settings, parts, Guard(settings, tokens, addresses(listeners)), urls)
@@ -268,7 +272,7 @@ async def _serve_http(
     _say_who_may(settings, addresses(listeners))
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_shut_down_at, signals, until, server, parts.executor)
+            nursery.start_soon(partial(_shut_down_at, signals, until, server, parts, stop_jobs=stop_jobs))
             await nursery.start(server.run, listeners)
             if ready is not None:
                 ready(urls)
@@ -351,7 +355,7 @@ class Front:
 
 
 async def _shut_down_at(
-    signals: AsyncIterator[int], until: Until | None, server: HttpServer, executor: Executor
+    signals: AsyncIterator[int], until: Until | None, server: HttpServer, parts: Parts, *, stop_jobs: bool
 ) -> None:
     async with trio.open_nursery() as nursery:
 
@@ -366,28 +370,10 @@ async def _shut_down_at(
             _log.info("%s: ending", signal.Signals(number).name)
             break
         nursery.cancel_scope.cancel()
-    executor.close()  # workers whose requests are held are answered before their connections end
+    parts.executor.close()  # workers whose requests are held are answered before their connections end
+    if stop_jobs:
+        await leaving.stop_jobs(parts.core, linked=True)
     server.shutdown()
-
-
-async def _say_goodbye(core: JobCore, *, stop_jobs: bool) -> None:
-    jobs = core.active()
-    if not jobs:
-        return
-    if not stop_jobs:
-        run, them = ("1 job runs", "it") if len(jobs) == 1 else (f"{len(jobs)} jobs run", "them")
-        _log.info("%s on; the next server finds %s; end %s with: jobdeck stop --all", run, them, them)
-        return
-    _log.info("stopping %d job%s", len(jobs), "" if len(jobs) == 1 else "s")
-    with trio.move_on_after(_STOP_LIMIT_S):
-        async with trio.open_nursery() as nursery:
-            for job in jobs:
-                nursery.start_soon(_end, core, job.id)
-
-
-async def _end(core: JobCore, job_id: str) -> None:
-    await core.stop(job_id)
-    await core.wait(job_id)
 
 
 def _url(settings: Settings, host: str, port: int) -> str:
