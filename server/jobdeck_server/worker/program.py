@@ -128,7 +128,14 @@ async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, n
         bundles=worker.bundles,
     )
     bell, files = Bell(), JobFiles(settings.data_dir / "jobs", settings.data_dir / "work")
-    workshop = await trio.to_thread.run_sync(_workshop, settings, worker, worker_id)
+    shelf = await trio.to_thread.run_sync(_shelf, settings, worker, worker_id)
+    workshop = Workshop(
+        settings,
+        shelf=shelf,
+        folder=settings.data_dir / "work",
+        jobs_dir=settings.data_dir / "jobs",
+        origin=http_url(worker.server),
+    )
     engine = BuiltinExecutor(LocalEngine(settings, touch=touch), workshop, patience_s=settings.executor_patience_s)
     starts = await trio.to_thread.run_sync(partial(_starts, settings, worker, files))
     reports = Reports(agent, engine, files, growth, changed=bell.ring, thread_limit_count=settings.thread_limit_count)
@@ -146,6 +153,7 @@ async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, n
     workshop.ledger = reports
     uplink = Uplink(agent, jobs, reports, files, lives, bell, worker, data_dir=settings.data_dir)
     nursery.start_soon(growth.run)
+    nursery.start_soon(shelf.run)
     await nursery.start(reports.run)
     await nursery.start(jobs.run)
     await nursery.start(engine.run, reports)
@@ -157,16 +165,9 @@ async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, n
     return Parts(agent=agent, jobs=jobs, uplink=uplink, bell=bell)
 
 
-def _workshop(settings: Settings, worker: WorkerSettings, worker_id: str) -> Workshop:
-    """What is done for bundles before and after; what an earlier life has left is worked off in any case."""
+def _shelf(settings: Settings, worker: WorkerSettings, worker_id: str) -> ServerShelf:
     cache = BundleCache(settings.data_dir / "bundles", limit_bytes=worker.bundle_cache_bytes)
-    return Workshop(
-        settings,
-        shelf=ServerShelf(worker, worker_id, cache),
-        folder=settings.data_dir / "work",
-        jobs_dir=settings.data_dir / "jobs",
-        origin=http_url(worker.server),
-    )
+    return ServerShelf(worker, worker_id, cache)
 
 
 def _starts(settings: Settings, worker: WorkerSettings, files: JobFiles) -> Starts:

@@ -71,6 +71,19 @@ class ServerShelf:
         self._dialling = trio.Lock()
         self._fetching: dict[str, trio.Lock] = {}
 
+    async def run(self) -> None:
+        """Close all connections when cancelled."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the connections that nobody uses just now; the others are closed by who does."""
+        line, self._line = self._line, None
+        if line is not None and not line.users_count:
+            await _hang_up(line)
+
     # -- bundles --
 
     @asynccontextmanager
@@ -254,8 +267,7 @@ class ServerShelf:
         finally:
             line.users_count -= 1
             if self._line is not line and not line.users_count:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_LIMIT_S):
-                    await line.requests.close()
+                await _hang_up(line)
 
     async def _dial(self) -> _Line:
         settings = self._settings
@@ -269,6 +281,11 @@ class ServerShelf:
         )
         await requests.open()
         return _Line(requests)
+
+
+async def _hang_up(line: _Line) -> None:
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_LIMIT_S):
+        await line.requests.close()
 
 
 class _Text:

@@ -444,11 +444,14 @@ async def test_a_bundle_that_is_lost_with_its_worker_is_made_anew(tmp_path: Path
         assert (job.attempt, job.engine) == (2, WORKER)
 
 
-@given(st.randoms(use_true_random=False), st.booleans(), st.integers(0, 2))
+@given(st.integers(0, 1 << 32), st.booleans(), st.integers(0, 2))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_happens_nobody_waits_while_a_slot_that_fits_is_free(
-    dice: random.Random, spread: bool, slots_here_count: int
+    seed: int, spread: bool, slots_here_count: int
 ) -> None:
+    # what can be chosen depends on threads: hypothesis must not watch each throw
+    dice = random.Random(seed)
+
     async def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             changes = {

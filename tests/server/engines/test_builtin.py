@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from jobdeck_server.core.errors import NoSpaceError
 from jobdeck_server.engines.base import LOCAL, Ended, Launch, Noted, Planned, Report, Started, Stop
+from jobdeck_server.engines.shelf import AwayError
 from jobdeck_server.engines.workfiles import StatusError
 from tests.server.engines.parts import STEP, Parts, running
 
@@ -145,6 +146,29 @@ async def test_results_wait_for_better_times(autojump_clock: MockClock, error: E
         notes = [report.note for _, report in parts.core.told if isinstance(report, Noted)]
         assert notes == [f"results wait to be kept: {error}"] * 5
         assert parts.core.ends("a")[0].results
+
+
+async def test_a_server_that_is_away_is_waited_for_as_long_as_it_takes(autojump_clock: MockClock) -> None:
+    async with running(patience_s=60.0) as parts:
+        parts.bench.failures += [*[AwayError("nobody there")] * 100, NoSpaceError()]
+        parts.core.engines["a"] = "executor"
+        began_s = trio.current_time()
+        parts.engine.report("a", EXIT)
+        await quiet(lambda: parts.core.ends("a"), 1e5)
+        assert parts.core.ends("a")[0].results
+        assert 2000 < trio.current_time() - began_s < 3100, "ever more seldom, up to 30 s"
+        notes = [report.note for _, report in parts.core.told if isinstance(report, Noted)]
+        assert notes[0] == "results wait for the server: nobody there"
+
+
+async def test_nor_is_it_waited_for_once_nobody_wants_them(autojump_clock: MockClock) -> None:
+    async with running() as parts:
+        parts.bench.failures += [AwayError("nobody there")] * 1000
+        parts.core.engines["a"] = "executor"
+        parts.engine.report("a", EXIT)
+        await trio.sleep(100)
+        await parts.engine.stop("a", STOP)
+        await quiet(lambda: parts.core.ends("a"), 5)
 
 
 async def test_not_for_ever(autojump_clock: MockClock) -> None:
