@@ -203,14 +203,16 @@ class RemoteEngine:
         """
         if self._agreed:
             _log.warning("worker %s comes from before the server was restored; an admin knows", worker)
-        elif not self.restored:
+            return
+        if not self.restored:
             self.restored = True
             text = "%s: worker %s knows a later one. No job is started until an admin agrees"
             _log.error(text, _RESTORED, worker)
             for each in self._workers.values():
                 each.host.restored = True
             self.hold(True)
-            await self._store.write(lambda connection: workerrows.set_restored(connection, on=True))
+        # each time, since it may have failed before: once it is welcomed, the worker knows no other life than this
+        await self._store.write(lambda connection: workerrows.set_restored(connection, on=True))
 
     # -- as an engine --
 

@@ -221,6 +221,31 @@ async def test_to_say_that_it_was_restored(tmp_path: Path) -> None:
         assert not await found.store.read(workerrows.is_restored)
 
 
+async def test_that_it_was_restored_is_written_down_though_the_disk_was_full_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is welcomed knows this life from then on, and would not show it again."""
+    hand, write, failed = Hand(), workerrows.set_restored, []
+    hand.server_life = uid(99)
+    hand.restart()
+
+    def full(connection: sqlite3.Connection, *, on: bool) -> None:
+        if not failed:
+            failed.append(on)
+            raise sqlite3.OperationalError("database or disk is full")
+        write(connection, on=on)
+
+    monkeypatch.setattr(workerrows, "set_restored", full)
+    async with deck(tmp_path) as found:
+        async with found.link(hand, ready=False) as socket:
+            await socket.closed.wait()
+        assert failed == [True]
+        async with found.link(hand):
+            assert found.remote.restored
+    async with deck(tmp_path) as found:
+        assert found.remote.restored
+
+
 async def test_what_was_being_started_here_waits_too_when_the_server_was_restored(tmp_path: Path) -> None:
     """It may have run, and have been removed, after the backup was made."""
     async with deck(tmp_path) as found:
