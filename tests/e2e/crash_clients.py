@@ -280,7 +280,8 @@ class Events:
             if message["n"] != self.last + 1:
                 self.faults.append(f"event {message['n']} after {self.last}")
             self.last = message["n"]
-            self._job(message["data"])
+            if message["event"] == "job":
+                self._job(message["data"])
 
     def _job(self, data: dict[str, Any]) -> None:
         self.jobs[data["id"]] = data

@@ -181,7 +181,7 @@ async def test_messages_with_something_wrong(liar: Liar, count: int) -> None:
             async with trio.open_nursery() as nursery:
                 job_id = await liar.started()
                 nursery.start_soon(_listen, liar, nursery.cancel_scope)
-                with contextlib.suppress(ConnectionClosed), trio.fail_after(60):
+                with contextlib.suppress(ConnectionClosed), trio.fail_after(150):
                     while sent < count:
                         sent += 1
                         job = rnd.choice((job_id, honest, str(uuid.UUID(int=rnd.getrandbits(128)))))

@@ -209,6 +209,8 @@ class Campaign:
                 breaking.cancel_scope.cancel()
             traffic.done = True
             following.start_soon(self._drained, traffic, following.cancel_scope)
+        if following.cancel_scope.cancelled_caught:
+            self._verdict.fault("stuck", "whoever still followed a job was told to stop")
         rows = await traffic.rows()
         with trio.move_on_after(_TOLD_LIMIT_S):  # the judge tells what is missing
             await traffic.told(rows)
@@ -216,8 +218,11 @@ class Campaign:
 
     async def _drained(self, traffic: Traffic, following: trio.CancelScope) -> None:
         """Wait until no job is left and all followers have come to their end, or give up."""
-        with trio.move_on_after(_QUIET_LIMIT_S) as scope:
+        try:
             await self._killers.all_up()
+        except AssertionError as error:
+            self._verdict.fault("stuck", f"not all workers came back: {error}")
+        with trio.move_on_after(_QUIET_LIMIT_S) as scope:
             await traffic.drain()
         if scope.cancelled_caught:
             self._verdict.fault("stuck", f"jobs that have not ended after {_QUIET_LIMIT_S:g} s")
