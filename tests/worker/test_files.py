@@ -112,6 +112,22 @@ def test_pieces_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
     assert files.read(job_id, Range(Sizes(0, 0), 0, 1)) is None
 
 
+def test_a_connection_that_brings_nothing_new_needs_no_room_on_the_disk(tmp_path: Path) -> None:
+    """Else a worker whose disk is full could not come back, and what it has to tell would make no room either."""
+    lives = Lives(tmp_path)
+    server = str(uuid.uuid4())
+    lives.welcomed(lives.lives[-1], server)
+    tmp_path.joinpath("worker.json.new").mkdir()  # in the way of whoever writes
+    lives.welcomed(lives.lives[-1], server)
+    other = str(uuid.uuid4())
+    for _ in range(2):  # what could not be written is news the next time, too
+        with pytest.raises(OSError, match="directory"):
+            lives.welcomed(lives.lives[-1], other)
+    tmp_path.joinpath("worker.json.new").rmdir()
+    lives.welcomed(lives.lives[-1], other)
+    assert Lives(tmp_path).server_life == other
+
+
 def test_lives_are_on_disk_before_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     fsync = os.fsync

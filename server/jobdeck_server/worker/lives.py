@@ -36,18 +36,21 @@ class Lives:
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / FILE
-        lives, self.server_life = _load(self._path)
-        self.lives = born(lives, str(uuid.uuid4()))
-        self._write()
+        self.lives: tuple[str, ...]
+        self.server_life: str | None
+        lives, server_life = _load(self._path)
+        self._write(born(lives, str(uuid.uuid4())), server_life)
 
     def welcomed(self, life: str, server_life: str) -> None:
         """A server has accepted ``life``."""
-        self.lives, self.server_life = accepted(self.lives, life), server_life
-        self._write()
+        lives = accepted(self.lives, life)
+        if (lives, server_life) != (self.lives, self.server_life):  # else a full disk is no reason to stay away
+            self._write(lives, server_life)
 
-    def _write(self) -> None:
-        text = json.dumps({"lives": list(self.lives), "server_life": self.server_life})
+    def _write(self, lives: tuple[str, ...], server_life: str | None) -> None:
+        text = json.dumps({"lives": list(lives), "server_life": server_life})
         write_durably(self._path, text.encode())
+        self.lives, self.server_life = lives, server_life
 
 
 def _load(path: Path) -> tuple[tuple[str, ...], str | None]:

@@ -225,7 +225,8 @@ async def test_that_it_was_restored_is_written_down_though_the_disk_was_full_at_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is welcomed knows this life from then on, and would not show it again."""
-    hand, write, failed = Hand(), workerrows.set_restored, []
+    hand, write = Hand(), workerrows.set_restored
+    failed: list[bool] = []
     hand.server_life = uid(99)
     hand.restart()
 
