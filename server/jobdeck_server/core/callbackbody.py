@@ -46,27 +46,26 @@ async def sent(body: Body) -> AsyncGenerator[bytes, None]:
     Raises:
         OSError: A file cannot be read.
     """
-    pieces = _read(body)
-    try:
-        while (piece := await trio.to_thread.run_sync(next, pieces, None)) is not None:
-            yield piece
-    finally:
-        pieces.close()
-
-
-def _read(body: Body) -> Generator[bytes, None, None]:
-    """The same, blocking; a file that is shorter than it should be gives less."""
     for part in body:
         if isinstance(part, bytes):
-            if part:
-                yield part
+            yield part
             continue
-        with part.path.open("rb") as file:
-            file.seek(part.offset)
-            left = part.size_bytes
-            while left and (data := file.read(min(_READ_BYTES, left))):
-                left -= len(data)
-                yield data
+        pieces = _read(part)
+        try:
+            while (piece := await trio.to_thread.run_sync(next, pieces, None)) is not None:
+                yield piece
+        finally:
+            pieces.close()
+
+
+def _read(piece: Piece) -> Generator[bytes, None, None]:
+    """A stretch of a file, blocking; less of it if the file is shorter than it should be."""
+    with piece.path.open("rb") as file:
+        file.seek(piece.offset)
+        left = piece.size_bytes
+        while left and (data := file.read(min(_READ_BYTES, left))):
+            left -= len(data)
+            yield data
 
 
 class Signer:
@@ -97,8 +96,9 @@ class Signer:
         made = hmac.new(self._secret, digestmod=hashlib.sha256)
 
         def sign() -> None:
-            for piece in _read(body):
-                made.update(piece)
+            for part in body:
+                for piece in (part,) if isinstance(part, bytes) else _read(part):
+                    made.update(piece)
 
         await trio.to_thread.run_sync(sign)
         return {"X-Jobdeck-Signature": f"sha256={made.hexdigest()}"}

@@ -149,9 +149,11 @@ class Exchange:
                 async for piece in body:
                     await self._stream.send_all(self._machine.send(h11.Data(data=piece)) or b"")
             await self._stream.send_all(self._machine.send(h11.EndOfMessage()) or b"")
-        except (trio.BrokenResourceError, OSError):
+        except trio.BrokenResourceError:
             return
-        except h11.LocalProtocolError as error:  # the body is not as long as was said: a file that has changed
+        except OSError as error:  # of the body's files: a stream says Broken
+            raise FailedError("What was to be sent cannot be read.") from error
+        except h11.LocalProtocolError as error:  # the body is not as long as was said
             raise FailedError("What was to be sent has changed meanwhile.") from error
 
     # -- receiving --
@@ -176,7 +178,7 @@ class Exchange:
         except h11.RemoteProtocolError as error:
             # without the machine's own words: they quote what came, and whoever asked may not be meant to read that
             raise FailedError(f"{self._url.place} does not answer as HTTP asks for.") from error
-        except (trio.BrokenResourceError, OSError) as error:
+        except trio.BrokenResourceError as error:
             raise FailedError(f"{self._url.place} broke the connection.") from error
 
 

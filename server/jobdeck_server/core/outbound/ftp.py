@@ -66,7 +66,7 @@ async def _pieces(talk: _Talk, data: Line, size_bytes: int | None) -> AsyncGener
         while piece := await data.stream.receive_some(_RECEIVE_BYTES):
             count += len(piece)
             yield bytes(piece)
-    except (trio.BrokenResourceError, OSError) as error:
+    except trio.BrokenResourceError as error:
         raise FailedError(f"{talk.url.place} broke off the file.") from error
     await talk.reply(b"2")
     if size_bytes is not None and count != size_bytes:
@@ -120,7 +120,7 @@ class _Talk:
         """Say a command, and have its reply."""
         try:
             await self._stream.send_all(command + b"\r\n")
-        except (trio.BrokenResourceError, OSError) as error:
+        except trio.BrokenResourceError as error:
             raise FailedError(f"{self.url.place} broke the connection.") from error
         return await self.reply(wanted)
 
@@ -155,7 +155,7 @@ class _Talk:
                 raise FailedError(f"{self.url.place} says too much.")
             try:
                 data = await self._stream.receive_some(_RECEIVE_BYTES)
-            except (trio.BrokenResourceError, OSError) as error:
+            except trio.BrokenResourceError as error:
                 raise FailedError(f"{self.url.place} broke the connection.") from error
             if not data:
                 raise FailedError(f"{self.url.place} closed the connection.")
