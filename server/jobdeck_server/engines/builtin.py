@@ -88,6 +88,7 @@ class BuiltinExecutor:
         self._collecting: dict[str, trio.Event] = {}  # set when they are waited for no longer
         self._ends: dict[str, Ended] = {}  # told with their results, and not committed yet
         self._known = trio.Event()  # the core has taken in the jobs that it found
+        self._tidying = trio.Lock()  # held while files are removed of a job that may be given again at any moment
         self._ending = False
 
     # -- as an engine --
@@ -226,6 +227,8 @@ class BuiltinExecutor:
         making = self._making[job_id]
         try:
             with making.scope:
+                async with self._tidying:
+                    pass  # from here on whoever tidies up knows of the job
                 await self._start(launch, making)
             if job_id not in self._made and not self._ending:
                 await self._workshop.clear(job_id)
@@ -347,8 +350,9 @@ class BuiltinExecutor:
         while True:
             with suppress(OSError):
                 for job_id in await self._workshop.kept():
-                    if self.engine_of(job_id) is None:
-                        await self._workshop.clear(job_id)
+                    async with self._tidying:
+                        if self.engine_of(job_id) is None:
+                            await self._workshop.clear(job_id)
             await trio.sleep(_SWEEP_S)
 
 

@@ -69,6 +69,7 @@ class Bench:
     """A workshop that takes as long as the test wants, and fails as it wants; ``done`` is what it was asked for."""
 
     pause_s: float = 0.0
+    clearing_s: float = 0.0
     failures: list[Exception] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     left: set[str] = field(default_factory=set)
@@ -93,6 +94,7 @@ class Bench:
 
     async def clear(self, job_id: str) -> None:
         self.done.append(f"clear {job_id}")
+        await trio.sleep(self.clearing_s)
         self.left.discard(job_id)
 
     async def kept(self) -> list[str]:

@@ -251,6 +251,21 @@ async def test_nothing_follows_a_job_for_ever(autojump_clock: MockClock, late: R
         assert not parts.bench.following
 
 
+async def test_a_bundle_is_not_made_while_what_an_earlier_try_left_is_removed(autojump_clock: MockClock) -> None:
+    """A worker is given a job anew that it had made half ready when it was killed."""
+    async with running() as parts:
+        parts.bench.left.add("a")
+        parts.bench.clearing_s = 5.0
+        await parts.engine.kept()
+        await trio.sleep(1.0)
+        assert parts.bench.done == ["clear a"]
+        parts.submit("a")
+        await trio.sleep(1.0)
+        assert parts.bench.done == ["clear a"]
+        await quiet(lambda: parts.local.submitted)
+        assert (parts.bench.done, parts.bench.left) == (["clear a", "prepare a"], {"a"})
+
+
 async def test_leftovers_go_once_the_core_knows_its_jobs(autojump_clock: MockClock) -> None:
     async with running() as parts:
         parts.bench.left |= {"old", "live"}
