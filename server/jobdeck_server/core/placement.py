@@ -46,7 +46,7 @@ _log = logging.getLogger("jobdeck.placement")
 _OWN = "\0"  # before a worker's id: labels are printable
 _BUNDLES = _OWN + "~bundles"  # comes after every id in the order of characters: see ``Queue.count``
 _ID_SHOWN = 8
-_NOTED_COUNT = 100  # jobs whose note is looked at when a worker changes: who wonders, looks at the first ones
+_NOTED_COUNT = 100  # so many of those that wait are told why: who wonders, looks at the first ones
 
 
 class Entry:
@@ -153,6 +153,8 @@ class Placement:
         """Look at all that waits, in its order: what kept everything back is over."""
         for entry in list(self._queue):
             self._dispatch(entry)
+        for entry in list(islice(self._queue, _NOTED_COUNT)):
+            self._explain(entry)
 
     def tally(self, worker_id: str) -> tuple[int, int]:
         """How many jobs a worker elsewhere has, and how many wait for it by its name."""
@@ -210,7 +212,8 @@ class Placement:
             return
         if here:
             self._core.admit(entry.live)
-        self._explain(entry)
+        if len(self._entries) <= _NOTED_COUNT:  # later ones would not be looked at when that is over
+            self._explain(entry)
 
     def _fitting(self, entry: Entry) -> list[Site]:
         """Workers elsewhere that may have a job, and have room for it."""

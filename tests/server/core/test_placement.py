@@ -473,3 +473,16 @@ def test_whatever_happens_nobody_waits_while_a_slot_that_fits_is_free(
                 chance.check(spread=spread, slots_here_count=slots_here_count)
 
     trio.run(main)
+
+
+async def test_no_note_says_what_is_over(tmp_path: Path) -> None:
+    """Of very many that wait not all are told why: what is told is true."""
+    source = worker(0, state=WorkerState.UNREACHABLE)
+    async with yard(tmp_path, source) as made:
+        job_ids = [await submit(made, named(0)) for _ in range(130)]
+        await settled(made)
+        assert note(made, job_ids[0]) == "waits for worker w0, which is unreachable"
+        source.info = replace(source.info, state=WorkerState.ONLINE, slots_count=0)
+        made.workers.changed(source)
+        await settled(made)
+        assert {note(made, job_id) for job_id in job_ids} == {None}
