@@ -214,9 +214,9 @@ class Callbacks:
     async def _try(self, row: Row) -> int:
         """Send it once; the status of the answer."""
         url = self._door.check(row.url)
-        body = await self._body(row)
         status: int | None = None
         with trio.move_on_after(self._settings.callback_timeout_s):
+            body = await self._body(row)
             headers = {
                 "Content-Type": "application/json",
                 "X-Jobdeck-Delivery": row.delivery,

@@ -39,12 +39,29 @@ class Seen:
 _SETTLED_NS = 2_000_000_000  # some file systems keep times in whole seconds, or two
 
 
-def open_below(folders: Iterable[str], parts: Sequence[bytes]) -> tuple[int, Seen]:
-    """Open a file for reading.
+def folder_of(folders: Iterable[str], parts: Sequence[bytes]) -> tuple[str, Sequence[bytes]]:
+    """Below which folder a file is, and its path from there; the disk is not asked.
 
     Args:
         folders: Absolute paths.
         parts: Of the file's absolute path, plain names.
+
+    Raises:
+        RefusedError: It is below none of them.
+    """
+    for folder in sorted(folders, key=len, reverse=True):
+        above = tuple(part for part in os.fsencode(folder).split(b"/") if part)
+        if len(above) < len(parts) and tuple(parts[: len(above)]) == above:
+            return folder, parts[len(above) :]
+    raise RefusedError("This file is not below a folder that this server may read for others (fetch_folders).")
+
+
+def open_below(folders: Iterable[str], parts: Sequence[bytes]) -> tuple[int, Seen]:
+    """Open a file for reading.
+
+    Args:
+        folders: See ``folder_of``.
+        parts: See there.
 
     Returns:
         A file descriptor, the caller's to close, and what the file was.
@@ -53,11 +70,8 @@ def open_below(folders: Iterable[str], parts: Sequence[bytes]) -> tuple[int, See
         RefusedError: It is not below any of these folders, or no regular file, or a link leads there.
         FailedError: It is not there, or cannot be read.
     """
-    for folder in sorted(folders, key=len, reverse=True):
-        above = tuple(part for part in os.fsencode(folder).split(b"/") if part)
-        if len(above) < len(parts) and tuple(parts[: len(above)]) == above:
-            return _walk(folder, parts[len(above) :])
-    raise RefusedError("This file is not below a folder that this server may read for others (fetch_folders).")
+    folder, rest = folder_of(folders, parts)
+    return _walk(folder, rest)
 
 
 def _walk(folder: str, parts: Sequence[bytes]) -> tuple[int, Seen]:

@@ -129,7 +129,10 @@ class Fetcher:
             RefusedError: It is no URI, or not allowed.
         """
         parts = self._file_parts(uri)
-        return self._door.check(uri).shown if parts is None else _shown_file(parts)
+        if parts is None:
+            return self._door.check(uri).shown
+        fetchfiles.folder_of(self._settings.fetch_folders, parts)
+        return _shown_file(parts)
 
     async def fetch(self, uri: str) -> Fetched:
         """Have what a URI names in the blob store.

@@ -94,13 +94,14 @@ async def test_the_delay_is_kept(tmp_path: Path) -> None:
     assert times[2] - times[1] >= 0.15
 
 
-@pytest.mark.parametrize("status", [100, 204, 301, 307, 399])
-async def test_what_counts_as_delivered(status: int, tmp_path: Path) -> None:
-    first = f"HTTP/1.1 {status} x\r\nLocation: http://127.0.0.1:1/\r\n\r\n".encode()
-    async with receiver(saying(first, *([OK] if status == 100 else []))) as other, callbackbench(tmp_path) as bench:
-        job_id = await bench.call(other.url())
-        await bench.until_over(1)
-        assert (bench.over[job_id]["state"], len(other.got)) == ("delivered", 1)
+async def test_what_counts_as_delivered(tmp_path: Path) -> None:
+    async with receiver() as other, callbackbench(tmp_path) as bench:
+        for count, status in enumerate([100, 204, 301, 307, 399], start=1):
+            first = f"HTTP/1.1 {status} x\r\nLocation: http://127.0.0.1:1/\r\n\r\n".encode()
+            other.say = saying(first, *([OK] if status == 100 else []))
+            job_id = await bench.call(other.url())
+            await bench.until_over(count)
+            assert (bench.over[job_id]["state"], len(other.got)) == ("delivered", count)
 
 
 async def test_signed(tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ async def test_jobs_that_ended_while_nobody_looked(tmp_path: Path) -> None:
                 assert row.state == state
 
 
-@pytest.mark.parametrize("shift_s", [-1e9, -3600, 3600, 1e9])
+@pytest.mark.parametrize("shift_s", [-1e9, 1e9])
 async def test_a_clock_that_was_set(shift_s: float, tmp_path: Path) -> None:
     async with receiver(FAULT) as other:
         async with callbackbench(tmp_path, callback_delays_s=(3600.0,)) as bench:
