@@ -47,7 +47,7 @@ def test_files_go_after_a_day_and_the_record_after_thirty(tmp_path: Path) -> Non
     (tmp_path / "no-job").mkdir()
 
     def sweep(now_us: int) -> set[str]:
-        files.sweep(now_us, output_keep_s=86_400.0, record_keep_s=30 * 86_400.0)
+        files.sweep(now_us, output_keep_s=86_400.0, output_keep_bytes=10_000, record_keep_s=30 * 86_400.0)
         return {each.name for each in (tmp_path / released).glob("*")}
 
     files.release(released, 5)
@@ -64,6 +64,17 @@ def test_files_go_after_a_day_and_the_record_after_thirty(tmp_path: Path) -> Non
     assert not (tmp_path / released).exists()
     assert len(list((tmp_path / other).iterdir())) == 5
     assert files.ids(released=True) == files.ids(released=False) == [other]
+
+
+def test_of_more_than_may_be_kept_the_oldest_goes_first(tmp_path: Path) -> None:
+    files = JobFiles(tmp_path, tmp_path / "work")
+    jobs = [make(tmp_path) for _ in range(3)]
+    unknown = make(tmp_path)  # the server does not have all of it
+    for number, job_id in enumerate(jobs):
+        files.release(job_id, number + 1)
+    files.sweep(9, output_keep_s=1e6, output_keep_bytes=2 * (100 + 96 + 2), record_keep_s=1e6)
+    assert [(tmp_path / job_id / "output").exists() for job_id in [*jobs, unknown]] == [False, True, True, True]
+    assert files.claimed(jobs[0])
 
 
 async def test_the_sweep_comes_again(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:

@@ -258,8 +258,16 @@ class JobFiles:
                 else:
                     os.unlink(entry.path)
 
-    def sweep(self, now_us: int, *, output_keep_s: float, record_keep_s: float) -> None:
-        """Remove what has been kept long enough of jobs of which the server has all."""
+    def sweep(self, now_us: int, *, output_keep_s: float, output_keep_bytes: int, record_keep_s: float) -> None:
+        """Remove what has been kept long enough of jobs of which the server has all, and what is more than may be kept.
+
+        Args:
+            now_us: The time, microseconds UTC.
+            output_keep_s: How long files are kept.
+            output_keep_bytes: How much of them, the oldest going first.
+            record_keep_s: How long records are kept.
+        """
+        kept: list[tuple[int, str]] = []
         for job_id in self.ids(released=True):
             note = self.released(job_id)
             if note is None:
@@ -268,6 +276,12 @@ class JobFiles:
             if age_s >= record_keep_s:
                 shutil.rmtree(self.folder(job_id), ignore_errors=True)
             elif age_s >= output_keep_s:
+                self.remove_files(job_id)
+            else:
+                kept.append((note.time_us, job_id))
+        for _, job_id in sorted(kept, reverse=True):
+            output_keep_bytes -= sum(self.sizes(job_id)) + self.input_bytes(job_id)
+            if output_keep_bytes < 0:
                 self.remove_files(job_id)
 
 

@@ -57,6 +57,7 @@ class WorkerSettings:
 
     # what is kept of jobs of which the server has all
     output_keep_s: float = 86_400.0
+    output_keep_bytes: int = 10 * 1024**3  # of jobs of which the server has all; the oldest go first
     record_keep_s: float = 30 * 86_400.0
-    sweep_s: float = 600.0
+    sweep_s: float = 120.0
     full_disk_retry_s: float = 1.0

@@ -19,7 +19,12 @@ _log = logging.getLogger("jobdeck.worker")
 
 async def keep_up(files: JobFiles, starts: Starts, settings: WorkerSettings) -> None:
     """Sweep at once and then every ``sweep_s``, until cancelled."""
-    sweep = partial(files.sweep, output_keep_s=settings.output_keep_s, record_keep_s=settings.record_keep_s)
+    sweep = partial(
+        files.sweep,
+        output_keep_s=settings.output_keep_s,
+        output_keep_bytes=settings.output_keep_bytes,
+        record_keep_s=settings.record_keep_s,
+    )
     while True:
         try:
             await trio.to_thread.run_sync(sweep, time.time_ns() // 1000)
