@@ -177,6 +177,8 @@ class WorkerAgent:
 
     def tick(self, now_s: float) -> list[AgentEvent]:
         """Time has passed."""
+        if self.stage is Stage.WELCOMED:
+            self._heard_s = now_s  # the owner is busy with its disk and hears nothing, however long that takes
         silent = now_s >= self._heard_s + SILENT_BEAT_COUNT * self._beat_s
         if self.stage is Stage.AWAY or self._silent or not silent:
             return []

@@ -12,7 +12,10 @@ from jobdeck_protocol.worker import (
     Have,
     Kept,
     Pulse,
+    Welcome,
+    encode,
 )
+from jobdeck_protocol.workeragent import WorkerAgent
 from jobdeck_protocol.workerevents import (
     InputJob,
     InputKept,
@@ -33,8 +36,8 @@ from jobdeck_protocol.workerorders import (
 )
 from jobdeck_protocol.workerreports import Gone, InputAck, Signalled, State
 from jobdeck_protocol.workerwords import Phase
-from tests.protocol.workerdisks import job_id
-from tests.protocol.workerends import JOB, OTHER, Agent, Host, close_code, ended, hello
+from tests.protocol.workerdisks import WORKER, job_id, life
+from tests.protocol.workerends import JOB, OTHER, SERVER, Agent, Host, close_code, ended, hello
 
 
 def test_signals_are_sent_once_and_answered() -> None:
@@ -216,3 +219,16 @@ def test_a_list_longer_than_a_message() -> None:
     for message in host.said():
         agent.say(message)
     assert len(agent.agent.jobs) == 0
+
+
+def test_while_a_worker_looks_at_all_its_jobs_nobody_is_silent() -> None:
+    """A restored server asks for all of them: of very many that takes longer than three beats."""
+    agent = WorkerAgent(WORKER, name="w", slots=1, lives=(life(1),))
+    link = agent.connected(0.0, 0)
+    agent.send(link, 0.0)
+    agent.receive(link, encode(Welcome(life=life(1), server_life=SERVER, all=True, upto=4096, beat_s=1.0)), 0.0)
+    for now_s in (2.5, 5.0, 7.5, 10.0):
+        assert agent.tick(now_s) == []
+    agent.settled(link)
+    assert agent.tick(12.5) == []
+    assert agent.tick(13.5) == [Silent(10.0)]
