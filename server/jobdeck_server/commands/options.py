@@ -200,8 +200,8 @@ OPTIONS: tuple[Option, ...] = (
         field="executor_builtin",
         parse=_not_a_flag,
         metavar=None,
-        help="Leave all jobs of the executor (/rest/executor) to workers: jobdeck worker, and programs that ask. Without "
-        "it this server runs them as long as it has free slots.",
+        help="Leave all jobs of the executor (/rest/executor) to workers: jobdeck worker, and programs that ask. "
+        "Without it this server runs them as long as it has free slots.",
     ),
     Option(
         name="executor_labels",

@@ -40,6 +40,7 @@ class Shelf(Protocol):
 
         Raises:
             UnknownBlobError, MissingContentError, BlobLinkError, TooLargeError: It is not to be had.
+            UnpackError: It can be seen from here that it cannot be laid out.
         """
 
     def read(self, content_hash: str) -> BlobFile:

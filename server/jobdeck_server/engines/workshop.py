@@ -154,6 +154,8 @@ class Workshop:
             return await stack.enter_async_context(self._shelf.bundle(blob_hash, job_id=job_id))
         except UnknownBlobError as error:
             raise StatusError("FAILED_TO_GET_SOURCE_METADATA", str(error)) from error
+        except UnpackError as error:
+            raise StatusError("FAILED_UNZIP", str(error)) from error
         except (MissingContentError, BlobLinkError, TooLargeError) as error:
             raise StatusError("FAILED_SOURCE_COULD_NOT_BE_OBTAINED", str(error)) from error
 

@@ -15,8 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from jobdeck_keeper.records import wall_us
+from jobdeck_protocol.errors import WireError
+from jobdeck_protocol.worker import encode
+from jobdeck_protocol.workerreports import Ended as EndedThere
 from jobdeck_protocol.workerreports import State
+from jobdeck_protocol.workerwords import How
 from jobdeck_server.engines.base import BUNDLES, LOCAL, Ended, Noted, Planned, Started
+from jobdeck_server.engines.workfiles import StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,9 +40,10 @@ _PLAN_LIMIT_COUNT = 256 * 1024  # characters of a plan that are told
 
 @dataclass(slots=True)
 class Running:
-    """A job that was claimed to run and has not ended."""
+    """A job that was claimed to run and has not ended; ``bundle``: its results are to be kept after that."""
 
     state: State
+    bundle: bool
     ended: trio.Event = field(default_factory=trio.Event)
 
 
@@ -115,6 +121,8 @@ class Reports:
                 decision.answered.set()
                 return
             decision.answered.set()
+        elif job_id in self.making and isinstance(report, Ended) and not self._files.claimed(job_id):
+            return  # whoever stops it claims it
         self.making.discard(job_id)
         if isinstance(report, Ended):
             self._end(job_id, report)
@@ -127,13 +135,18 @@ class Reports:
         decision = self.deciding.get(job_id)
         if decision is not None:
             return decision.engine
-        if not self._files.is_bundle(job_id):
-            return LOCAL if job_id in self.running else None
-        if job_id in self.making:
+        running = self.running.get(job_id)
+        if job_id in self.making or (running is not None and running.bundle):
             return BUNDLES
+        if not self._files.is_bundle(job_id):
+            return None if running is None else LOCAL
+        return self._kind_on_disk(job_id)
+
+    def _kind_on_disk(self, job_id: str) -> str | None:
         if not self._files.claimed(job_id) or self._files.released(job_id) is not None:
             return None
-        return BUNDLES if self._files.results(job_id) is None else LOCAL
+        to_collect = self._files.is_bundle(job_id) and self._files.results(job_id) is None
+        return BUNDLES if to_collect else LOCAL
 
     async def committed(self, job_id: str) -> None:
         """Wait until the server has all of a job. See ``engines.base.Sink``."""
@@ -141,7 +154,16 @@ class Reports:
             await self._unsafe.setdefault(job_id, trio.Event()).wait()
 
     async def note_results(self, job_id: str, results: Mapping[str, str], super_set: str | None) -> None:
-        """See ``engines.workshop.ResultLedger``."""
+        """See ``engines.workshop.ResultLedger``.
+
+        Raises:
+            StatusError: They cannot be told: the job has changed what was beside its files.
+            OSError: There is no room.
+        """
+        try:
+            encode(EndedThere(job_id=job_id, how=How.EXIT, finished_us=0, results=results, super_set=super_set))
+        except (WireError, ValueError) as error:
+            raise StatusError("FAILED_TO_SAVE_ARTIFACT", f"the results cannot be told: {error}") from error
         await self._in_thread(self._files.keep_results, job_id, results, super_set)
 
     async def resync(self) -> None:
@@ -180,15 +202,22 @@ class Reports:
         if plan is None:
             return State(job_id=job_id)
         fits = plan.step is not None and sum(map(len, plan.step.argv or ())) <= _PLAN_LIMIT_COUNT
-        return State(
-            job_id=job_id,
-            plan=(plan.step,) if plan.step is not None and fits else None,
-            segment_lines=max(0, plan.segment_lines),
-            segment_interval_ms=max(0, plan.interval_ms),
-        )
+        try:
+            state = State(
+                job_id=job_id,
+                plan=(plan.step,) if plan.step is not None and fits else None,
+                segment_lines=max(0, plan.segment_lines),
+                segment_interval_ms=max(0, plan.interval_ms),
+            )
+            encode(state)
+        except (WireError, ValueError):  # the job can reach the file
+            return State(job_id=job_id)
+        return state
 
     def _follow(self, job_id: str, state: State) -> Running:
-        running = self.running[job_id] = Running(state)
+        decision = self.deciding.get(job_id)
+        kind = self._kind_on_disk(job_id) if decision is None else decision.engine
+        running = self.running[job_id] = Running(state, kind == BUNDLES)
         assert self._nursery is not None
         self._nursery.start_soon(self._tell_growth, job_id, running)
         return running

@@ -27,6 +27,7 @@ from jobdeck_client.requests import Requests
 from jobdeck_client.trust import Trust
 from jobdeck_server.core.blobrecord import is_hash, metadata_hash, serialize
 from jobdeck_server.core.blobs import FileTarget
+from jobdeck_server.core.bundles.errors import UnpackError
 from jobdeck_server.core.errors import CapacityError, JobdeckError, NoSpaceError, UnknownBlobError
 from jobdeck_server.engines.shelf import PIECE_BYTES, AwayError
 from jobdeck_server.worker.uplink import TokenError, read_token
@@ -129,6 +130,7 @@ class ServerShelf:
 
         Raises:
             UnknownBlobError: There is none.
+            UnpackError: It is an artifact with paths that are none.
             AwayError, CapacityError: Not now.
             JobdeckError: It cannot be had.
             OSError: There is no room for it.
@@ -145,6 +147,8 @@ class ServerShelf:
                 await self._take_in(response.aiter_raw(), blob_hash, wanted, length)
         except NotFoundError as error:
             raise UnknownBlobError(blob_hash) from error
+        except RefusedError as error:
+            raise UnpackError(str(error)) if error.status == 422 else _meant(error) from error
         except ClientError as error:
             raise _meant(error) from error
 

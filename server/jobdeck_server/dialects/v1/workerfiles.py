@@ -14,6 +14,9 @@ from jobdeck_protocol.job import JobState
 from jobdeck_server.core.aside import Aside
 from jobdeck_server.core.blobrecord import file_record, is_hash, record_of
 from jobdeck_server.core.blobs import ArchiveTarget, Content
+from jobdeck_server.core.bundles.errors import UnpackError
+from jobdeck_server.core.bundles.limits import UnpackLimits
+from jobdeck_server.core.bundles.names import Names
 from jobdeck_server.core.ecmascript import JsonError
 from jobdeck_server.core.ecmascript import parse as parse_record
 from jobdeck_server.core.errors import BadRequestError, BlobLinkError, ConflictError, MissingContentError
@@ -58,6 +61,7 @@ _RECORD: Piece = {
     "responses": answers("200", "Durable", {"type": "object", "properties": {"hash": STRING}}),
 }
 _SIZE_DIGITS = 19
+_ENTRY_BYTES = 128  # of an artifact's entry as text, about
 
 
 class WorkerFileRoutes:
@@ -86,6 +90,9 @@ class WorkerFileRoutes:
         job = await self._own(request)
         target = await self._target(job.bundle or "")
         if isinstance(target, ArchiveTarget):
+            objection = await self._aside.run(_ENTRY_BYTES * len(target.entries), lambda: self._objection(target))
+            if objection is not None:
+                return answer({"title": "Bad artifact", "detail": objection}, status=422)
             size_bytes = await self._blobs.archive_bytes(target)
             headers = (("Content-Type", "application/zip"), ("Jobdeck-Archive-Bytes", str(size_bytes)))
             return Response(headers=headers, body=self._zip(target))
@@ -126,6 +133,16 @@ class WorkerFileRoutes:
             return await self._blobs.resolve(blob_hash)
         except (MissingContentError, BlobLinkError) as error:
             raise BadRequestError(str(error)) from error
+
+    def _objection(self, target: ArchiveTarget) -> str | None:
+        """What is wrong with the paths of an artifact, which a zip would not show any more; None if nothing is."""
+        names = Names(UnpackLimits.of(self._blobs.settings))
+        try:
+            for entry in target.entries:
+                names.add(entry.path)
+        except UnpackError as error:
+            return str(error)
+        return None
 
     async def _body(self, request: Request) -> Content:
         length = request.header("content-length")
