@@ -26,7 +26,7 @@ from jobdeck_server.core import callbackrows
 from jobdeck_server.core.callbackbody import Body, Signer, sent, size_of
 from jobdeck_server.core.callbackrows import DELIVERED, DROPPED, Row
 from jobdeck_server.core.callbackturns import Turns
-from jobdeck_server.core.errors import TooLargeError
+from jobdeck_server.core.errors import JobdeckError, TooLargeError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.outbound import urls
 from jobdeck_server.core.outbound.errors import FailedError, OutboundError, RefusedError
@@ -195,10 +195,11 @@ class Callbacks:
             over, text = (DELIVERED if status < _GOOD else None), f"It was answered with {status}."
         except RefusedError as error:
             over, text = DROPPED, str(error)
-        except (OutboundError, OSError, StoreError, TooLargeError) as error:
-            over, text = None, str(error) if isinstance(error, OutboundError) else "The body could not be read."
-            if not isinstance(error, OutboundError):
-                _log.warning("callback of job %s: %s", row.job_id, error)
+        except OutboundError as error:
+            over, text = None, str(error)
+        except (JobdeckError, OSError, StoreError) as error:
+            _log.warning("callback of job %s: %s", row.job_id, error)
+            over, text = None, "The body could not be read."
         except Exception:  # noqa: BLE001  # whatever goes wrong with one must not end all others
             _log.exception("callback of job %s", row.job_id)
             over, text = None, "There is a fault in this server."

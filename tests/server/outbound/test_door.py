@@ -193,6 +193,8 @@ async def test_this_server_is_not_called(tmp_path: Path) -> None:
             with pytest.raises(RefusedError, match="this server itself"):
                 await call(door, text)
         assert await call(door, other.url()) == (200, b"ok")
+        with pytest.raises(RefusedError, match="this server itself"):
+            door.check(own.url(host="localhost"))  # before anybody is promised anything
         assert own.contacts == 0
 
 
@@ -231,6 +233,7 @@ WRONG: dict[str, Say] = {
     "too few": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"),
     "broken chunks": saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"),
     "bad chunks": saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n"),
+    "long length": saying(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nabc"),
     "two lengths": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc"),
     "huge head": saying(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000),
     "many headers": saying(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000),
@@ -298,6 +301,15 @@ async def test_an_old_certificate_and_no_tls(pki: Pki, tmp_path: Path) -> None:
     async with talking(plain) as port:
         with pytest.raises(FailedError, match="does not speak TLS"):
             await call(door, f"https://127.0.0.1:{port}/")
+
+
+async def test_issuers_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("nothing")
+    async with receiver() as other:
+        for name in ("none.pem", "missing.pem"):
+            with pytest.raises(FailedError, match="outbound_ca"):
+                await call(door_of(settings_of(tmp_path, outbound_ca=tmp_path / name)), other.url(scheme="https"))
+        assert other.contacts == 0
 
 
 async def test_a_handshake_that_never_ends(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ import trio
 
 from jobdeck_server.core.outbound import urls
 from jobdeck_server.core.outbound.classes import Kind, kind_of
-from jobdeck_server.core.outbound.errors import FailedError, OutboundError, RefusedError
+from jobdeck_server.core.outbound.errors import FailedError, RefusedError
 from jobdeck_server.core.outbound.rules import LOCALHOST, LOCALHOST_ADDRESSES
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class Door:
         """
         url = urls.parse(text, schemes=self._rules.schemes, limit_bytes=self.settings.outbound_url_limit_bytes)
         self._rules.check(url)
-        if url.ip is not None:
-            self._check_not_own(url, url.ip, url.port)
+        for ip in _known(url):
+            self._check_not_own(url, ip, url.port)
         return url
 
     @asynccontextmanager
@@ -136,12 +136,7 @@ class Door:
 
     async def _addresses(self, url: Url) -> Sequence[IPAddress]:
         """All addresses of a host, each of them allowed."""
-        if url.ip is not None:
-            found: Sequence[IPAddress] = (url.ip,)
-        elif url.host == LOCALHOST:
-            found = LOCALHOST_ADDRESSES
-        else:
-            found = await self._resolve(url)
+        found = _known(url) or await self._resolve(url)
         for ip in found:
             self._rules.check_address(url, ip)
             self._check_not_own(url, ip, url.port)
@@ -171,14 +166,18 @@ class Door:
     # -- connections --
 
     async def _dial(self, url: Url, addresses: Sequence[IPAddress]) -> Line:
-        failed: OutboundError = FailedError(f"{url.place} could not be reached.")
-        for ip in addresses[:_TRY_COUNT]:
-            try:
-                stream = await self._call(url, ip, url.port)
-            except FailedError as error:
-                failed = error
-                continue
-            return Line(await self._secure(url, stream) if url.scheme == "https" else stream, ip)
+        context = await self._tls() if url.scheme == "https" else None
+        tried = addresses[:_TRY_COUNT]
+        failed = FailedError(f"{url.place} could not be reached in {self.settings.outbound_connect_s:g} s.")
+        for ip in tried:
+            stream: trio.SocketStream | None = None
+            with trio.move_on_after(self.settings.outbound_connect_s / len(tried)):
+                try:
+                    stream = await self._call(url, ip, url.port)
+                except FailedError as error:
+                    failed = error
+            if stream is not None:
+                return Line(stream if context is None else await _secured(url, stream, context), ip)
         raise failed
 
     async def _call(self, url: Url, ip: IPAddress, port: int) -> trio.SocketStream:
@@ -201,19 +200,33 @@ class Door:
             raw.close()
             raise
 
-    async def _secure(self, url: Url, stream: trio.SocketStream) -> trio.SSLStream[trio.SocketStream]:
-        try:
-            if self._context is None:
+    async def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            try:
                 self._context = await trio.to_thread.run_sync(context_of, self.settings.outbound_ca)
-            secure = trio.SSLStream(stream, self._context, server_hostname=url.host, https_compatible=True)
-            await secure.do_handshake()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-            await trio.aclose_forcefully(stream)
-            raise FailedError(f"{url.place}: {_why(error)}.") from error
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-        return secure
+            except OSError as error:
+                raise FailedError("The file of trusted issuers (outbound_ca) cannot be used.") from error
+        return self._context
+
+
+def _known(url: Url) -> Sequence[IPAddress]:
+    """The addresses of a host that is not looked up; none for one that is."""
+    if url.ip is not None:
+        return (url.ip,)
+    return LOCALHOST_ADDRESSES if url.host == LOCALHOST else ()
+
+
+async def _secured(url: Url, stream: trio.SocketStream, context: ssl.SSLContext) -> trio.SSLStream[trio.SocketStream]:
+    secure = trio.SSLStream(stream, context, server_hostname=url.host, https_compatible=True)
+    try:
+        await secure.do_handshake()
+    except trio.BrokenResourceError as error:
+        await trio.aclose_forcefully(stream)
+        raise FailedError(f"{url.place}: {_why(error)}.") from error
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return secure
 
 
 def _why(error: BaseException) -> str:
