@@ -284,7 +284,7 @@ async def test_a_slow_receiver_holds_up_nobody_else(tmp_path: Path) -> None:
         for _ in range(20):
             await bench.call(quick.url())
         await bench.until_over(20)
-        assert len(quick.got) == 20
+        assert len({got.headers["x-jobdeck-delivery"] for got in quick.got}) == len(quick.got) == 20
         assert slow.contacts == 2
 
 
