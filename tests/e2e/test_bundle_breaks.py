@@ -76,6 +76,7 @@ def restart(running: Server, worker: Worker) -> None:
     come(running, worker)
 
 
+@pytest.mark.slow
 def test_the_worker_is_killed_while_the_program_runs(place: tuple[Server, Worker], tmp_path: Path) -> None:
     running, worker = place
     key = begun(running, tmp_path)
@@ -87,6 +88,7 @@ def test_the_worker_is_killed_while_the_program_runs(place: tuple[Server, Worker
     until(lambda: not list((worker.data_dir / "work").iterdir()))
 
 
+@pytest.mark.slow
 def test_the_program_ends_while_there_is_no_worker(place: tuple[Server, Worker], tmp_path: Path) -> None:
     running, worker = place
     key = begun(running, tmp_path, outputSegmentSize=1)

@@ -1,4 +1,4 @@
-"""Bundles that mean harm, or are broken, on a worker elsewhere: refused in the same words as by the server's own."""
+"""Bundles of all kinds on a worker elsewhere; those that mean harm are refused in the built-in executor's words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ import pytest
 from tests.e2e.bundles import Rest
 from tests.e2e.bundleworkers import elsewhere
 from tests.e2e.program import Server
+from tests.e2e.test_executor import (  # noqa: F401  # run here against another server
+    test_a_bundle_that_is_an_artifact,
+    test_a_program_that_is_not_there,
+    test_attached_by_its_hash_while_it_runs,
+    test_commands,
+    test_no_results_are_wanted,
+    test_one_that_waits_is_stopped_at_once,
+    test_output_in_segments_by_the_clock,
+    test_patterns,
+    test_run_again_with_its_history,
+    test_the_record_of_the_document,
+)
 from tests.e2e.test_executor_bad import (  # noqa: F401  # run here against another server
     test_a_failed_job_that_harms_its_folder_has_failed_by_itself,
     test_a_job_that_harms_its_own_folder,
