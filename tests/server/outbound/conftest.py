@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,3 +43,11 @@ def _loopback_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
     yield
     assert strays == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("data", "open", "closed"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "closed" / "secret").write_bytes(b"secret")
+    return tmp_path
