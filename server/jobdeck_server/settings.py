@@ -94,7 +94,7 @@ class Settings:
     worker_limit_count: int = 1000  # others that are known, connected or not
     worker_beat_s: float = 5.0  # between two signs of life, either way; after three missed ones it is unreachable
     worker_lost_s: float | None = None  # the jobs of one that was silent for so long are LOST; None: never
-    worker_window_bytes: int = MIB  # of one worker's output, received and not yet written
+    worker_window_bytes: int = 512 * KIB  # of one worker's output, received and not yet written: lines wait behind it
     worker_strange_limit_count: int = 300_000  # jobs that a worker tells of at once and that were not given to it
     worker_token_look_s: float = 1.0  # between two looks whether the token of a connection is still valid
     server_life_limit_count: int = 1000  # starts of this server that are remembered
