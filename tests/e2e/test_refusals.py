@@ -311,7 +311,7 @@ def test_an_open_bind_without_a_token(tmp_path: Path, host: str) -> None:
     [
         (("--listen", "nonsense:port"), "--listen: "),
         (("--listen", "127.0.0.1:99999"), "--listen: "),
-        (("--running-limit=-1",), "--running-limit: "),
+        (("--running-limit", "none"), "--running-limit: "),
         (("--retain-age", "soon"), "--retain-age: "),
         (("--output-limit", "much"), "--output-limit: "),
         (("--config", "/no/such/file"), "/no/such/file: No such file or directory"),
