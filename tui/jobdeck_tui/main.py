@@ -1,8 +1,8 @@
 """The ``jobdeck`` command: one table of what it can do.
 
 Each command is loaded when it is called, so that ``jobdeck ls`` does not wait for a server to be imported, and so that
-this file is the only place where terminal programs and the server meet: ``serve``, ``worker``, ``token``, ``demo`` and
-the ``--all`` of ``stop`` are the server's own.
+this file is the only place where terminal programs and the server meet: ``serve``, ``worker``, ``token``, ``backup``,
+``demo`` and the ``--all`` of ``stop`` are the server's own.
 
 Exit codes: ``run`` and ``attach`` end with what the job ended with, and say 125 for failures of jobdeck itself, so that
 the two are told apart; all others: 0, 1 for a refusal, 2 for wrong usage, 3 when no server answers.
@@ -86,6 +86,12 @@ def _token() -> click.Command:
     return token
 
 
+def _backup() -> click.Command:
+    from jobdeck_server.commands.backup import backup
+
+    return backup
+
+
 def _demo() -> click.Command:
     from jobdeck_server.commands.demo import demo
 
@@ -119,6 +125,7 @@ _COMMANDS = {
     "serve": _Entry(_serve, "Start the server."),
     "worker": _Entry(_worker, "Make this machine a worker: it runs the jobs of a server elsewhere."),
     "token": _Entry(_token, "Make, list and revoke tokens for clients."),
+    "backup": _Entry(_backup, "Copy the database while the server runs, or without one."),
     "demo": _Entry(_demo, "See it work: a server of its own, real jobs, a kill -9 and a restart, ten seconds."),
 }
 
