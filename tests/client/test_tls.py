@@ -271,6 +271,7 @@ async def _once(client: Client, job_id: str) -> None:
         await trio.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_commands_need_no_more_than_before(secured: Server, pki: Pki, tmp_path: Path) -> None:
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("JOBDECK_", "JOBRUNNER_"))}
     environ |= {"JOBDECK_DATA_DIR": str(secured.data_dir), "XDG_CONFIG_HOME": str(tmp_path)}
@@ -315,6 +316,7 @@ def test_jobs_are_told_the_address_with_its_scheme(secured: Server, pki: Pki) ->
         assert client.get("/v1/info", headers=page).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not there")
 def test_curl(secured: Server, pki: Pki) -> None:
     done = subprocess.run(

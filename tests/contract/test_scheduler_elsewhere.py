@@ -210,6 +210,7 @@ def test_a_job_beyond_its_slots_is_accepted_and_waits(strict: Deck) -> None:
     assert strict.end(second) == '{"done":true,"error":true,"error_text":"exit status 1"}\n'
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_holds_up_nobody(fleet: tuple[Fleet, Deck]) -> None:
     """Section 6: the original had everybody wait for it. A start there is accepted when its time is up."""
     found, far = fleet

@@ -103,6 +103,7 @@ def test_the_program_ends_while_there_is_no_worker(place: tuple[Server, Worker],
     assert [each["output"] for each in json.loads(body)] == ["said\n"]
 
 
+@pytest.mark.slow
 def test_the_server_is_away_while_results_are_to_be_brought(place: tuple[Server, Worker], tmp_path: Path) -> None:
     running, worker = place
     key = begun(running, tmp_path)

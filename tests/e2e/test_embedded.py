@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.native import submitted, until
 from tests.e2e.program import JOBDECK, START_LIMIT_S, Server, end_keeper, server
 
@@ -98,6 +100,7 @@ def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
             end_keeper(data_dir)
 
 
+@pytest.mark.slow
 def test_without_any_input_it_ends_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1_000_000)
     command = [*JOBDECK, *FLAGS, str(tmp_path / "data")]

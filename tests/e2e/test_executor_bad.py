@@ -267,6 +267,7 @@ def test_a_job_that_harms_its_own_folder(deck: Server, rest: Rest, tmp_path: Pat
     assert deck.ask("GET", "/v1/info")[0] == 200
 
 
+@pytest.mark.slow
 def test_a_failed_job_that_harms_its_folder_has_failed_by_itself(rest: Rest) -> None:
     info = rest.ran(script("rm -rf ../files; exit 9"))
     assert info["status"] == "FAILED_TO_EXECUTE"

@@ -102,6 +102,7 @@ def test_a_bundle_is_fetched_once_and_what_is_there_is_not_sent(deck: Server, re
     assert deck.log.read_text()[len(before) :].count("/bundle") == 2
 
 
+@pytest.mark.slow
 def test_the_bad_ones(rest: Rest) -> None:
     """In the words of the API, as from the server's own."""
     no_zip = rest.ran(b"no zip" + unique())

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.native import ids, post, submitted
 from tests.e2e.program import Server, server
 from tests.e2e.wire import Answer, ask
@@ -25,6 +27,7 @@ def made(answer: Answer) -> dict[str, Any]:
     return job
 
 
+@pytest.mark.slow
 def test_the_same_commands_with_the_same_environment_run_again(tmp_path: Path) -> None:
     with server(tmp_path / "data") as running:
         folder = tmp_path / "folder"

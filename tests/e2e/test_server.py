@@ -71,6 +71,7 @@ def test_jobs_of_all_kinds_over_a_restart(tmp_path: Path) -> None:
         assert told[waiting]["labels"] == ["late"]
 
 
+@pytest.mark.slow
 def test_stop_all_with_and_without_a_server(tmp_path: Path) -> None:
     """Everything ends, is told, and nothing is left behind; the next server knows how each ended."""
     with server(tmp_path / "data", "--running-limit", "2") as running:

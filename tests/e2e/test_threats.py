@@ -281,6 +281,7 @@ def test_24_the_server_environment_reaches_no_job(guarded: tuple[Server, dict[st
 # -- 17: the log --
 
 
+@pytest.mark.slow
 def test_17_a_line_of_the_log_is_a_line(guarded: tuple[Server, dict[str, str]]) -> None:
     """Whatever is asked for, each event is one line of JSON without a control character."""
     running, tokens = guarded

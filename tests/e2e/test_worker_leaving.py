@@ -6,11 +6,14 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.worker_fleet import running_fleet
 
 _LIMIT_S = 30.0  # less than it waits for jobs of which it can hear nothing
 
 
+@pytest.mark.slow
 def test_jobs_of_workers_run_on_without_the_server_or_are_stopped_with_it(tmp_path: Path) -> None:
     with running_fleet(tmp_path / "fleet", "far") as fleet:
         server, (far,) = fleet.server, fleet.workers

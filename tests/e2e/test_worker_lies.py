@@ -446,6 +446,7 @@ async def test_one_that_only_beats_holds_up_nobody(liar: Liar) -> None:
         assert (await record(liar.fleet, job["id"]))["state"] in ("queued", "starting")
 
 
+@pytest.mark.slow
 async def test_one_that_never_reads_holds_up_nobody(liar: Liar) -> None:
     pads = {f"PAD{number}": "x" * 100_000 for number in range(9)}  # orders that fill all buffers on the way
     async with liar.open():

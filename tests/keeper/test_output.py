@@ -199,6 +199,7 @@ def fill_up(path: Path) -> None:
             file.write(b"x" * 4096)
 
 
+@pytest.mark.slow
 def test_an_exit_record_needs_no_space(cramped: KeeperProcess, small_disk: Path) -> None:
     client = Client(cramped.data)
     ident = client.spawn("sleep", "0.3")

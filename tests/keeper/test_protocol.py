@@ -352,6 +352,7 @@ def test_it_imports_nothing_but_the_standard_library(keeper: KeeperProcess) -> N
     assert records.RECORD_BYTES == 4096
 
 
+@pytest.mark.slow
 def test_a_keeper_whose_folder_was_taken_away_leaves_the_new_one_alone(
     make_keeper: Callable[..., KeeperProcess], tmp_path: Path
 ) -> None:

@@ -192,6 +192,7 @@ def test_stop_all_without_a_server(own_server: Server) -> None:
     assert state(own_server, job_id) == "stopped"
 
 
+@pytest.mark.slow
 def test_with_a_token(own_server: Server, tmp_path: Path) -> None:
     own_server.kill()
     own_server.environ["JOBDECK_REQUIRE_TOKEN"] = "1"

@@ -232,6 +232,7 @@ def test_it_survives_the_death_of_the_server(own_server: Server, tmp_path: Path)
     assert said[2] == "done"
 
 
+@pytest.mark.slow
 def test_a_third_ctrl_c_leaves_a_job_that_cannot_be_reached(own_server: Server) -> None:
     terminal = Terminal(own_server, "run", "sh", "-c", "echo ready; sleep 60")
     terminal.wait_for("ready")

@@ -296,6 +296,7 @@ for number in itertools.count():
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_exchanges_all_the_time(folder: Path) -> None:
     """Five seconds against one that exchanges a folder and a file for links to others' and back."""
     outside = folder.parent / "outside"

@@ -26,6 +26,7 @@ def keepers() -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_it_holds_and_leaves_nothing(tmp_path: Path) -> None:
     here, scratch = tmp_path / "here", tmp_path / "scratch"
     here.mkdir()

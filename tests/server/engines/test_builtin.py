@@ -19,11 +19,11 @@ STOP = Stop(signal=15, grace_s=1.0)
 EXIT = Ended(how="exit", code=0, started_us=1, finished_us=2, output_bytes=5)
 
 
-async def quiet(condition: Callable[[], object], limit_s: float = 1000.0) -> None:
+async def quiet(condition: Callable[[], object], limit_s: float = 1000.0, step_s: float = 0.01) -> None:
     """Let time pass until it is so."""
     with trio.fail_after(limit_s):
         while not condition():  # noqa: ASYNC110  # the clock jumps
-            await trio.sleep(0.01)
+            await trio.sleep(step_s)
 
 
 async def made(parts: Parts, job_id: str) -> None:
@@ -154,7 +154,7 @@ async def test_a_server_that_is_away_is_waited_for_as_long_as_it_takes(autojump_
         parts.core.engines["a"] = "executor"
         began_s = trio.current_time()
         parts.engine.report("a", EXIT)
-        await quiet(lambda: parts.core.ends("a"), 1e5)
+        await quiet(lambda: parts.core.ends("a"), 1e5, step_s=5.0)
         assert parts.core.ends("a")[0].results
         assert 2000 < trio.current_time() - began_s < 3100, "ever more seldom, up to 30 s"
         notes = [report.note for _, report in parts.core.told if isinstance(report, Noted)]

@@ -433,6 +433,7 @@ def test_a_nonce_that_others_may_read_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_jobs_outlive_the_server_and_its_end_answers_those_who_wait(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text("[limits]\nexecutor_hold_s = 50.0\n")  # longer than the server waits for anybody when it ends
@@ -463,6 +464,7 @@ def test_jobs_outlive_the_server_and_its_end_answers_those_who_wait(tmp_path: Pa
         assert mine.get("/info/runs")["status"] == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_a_long_list_comes_in_pieces(tmp_path: Path) -> None:
     with server(Path(tempfile.mkdtemp(prefix="jd-")) / "data", "--no-builtin-executor") as running:
         connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)

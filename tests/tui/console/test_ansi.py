@@ -144,6 +144,7 @@ def check_whole(shown: Shown) -> None:
         assert 0 <= tag.start <= tag.end <= len(shown.text)
 
 
+@pytest.mark.slow
 @given(data=any_line)
 def test_any_line_is_safe_and_as_wide_as_it_says(data: bytes) -> None:
     check_whole(lay_out(data))

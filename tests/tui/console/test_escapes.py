@@ -83,6 +83,7 @@ def test_the_list_its_filter_and_its_questions(server: Server, attacked: str) ->
     judge(terminal.got)
 
 
+@pytest.mark.slow
 def test_blobs_files_and_what_is_in_them(server: Server) -> None:
     texts = [raw.decode("utf-8", "replace").replace("\0", "") for raw, _ in PAYLOADS]
     with httpx.Client(base_url=server.url, trust_env=False) as client:

@@ -220,13 +220,13 @@ async def test_a_search_that_found_little_goes_on_when_the_reader_does() -> None
     server.scan_count = 1000
     async with stage(server) as it:
         await it.press("slash", *"part-2", "enter")
-        await until(it.pilot, lambda: it.deck.queries)
+        await until(it.pilot, lambda: it.deck.queries and it.deck.queries[-1].text == "part-2")
         it.deck.places.clear()
         await it.settled()
         assert it.deck.places == []
         assert "not all searched" in screen_text(it.app)
         await it.press("G")
-        assert Place.END in it.deck.places
+        await until(it.pilot, lambda: Place.END in it.deck.places)
 
 
 # -- words --
