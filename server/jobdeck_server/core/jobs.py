@@ -147,10 +147,6 @@ class JobCore:
             self._intake.launch(live)
         self._stopper.resume(live)
 
-    def open_queue(self) -> None:
-        """Let jobs leave the queue: everything that was found at start has its place."""
-        self.admission.fill_slots()
-
     # -- looking --
 
     def active(self) -> list[Job]:

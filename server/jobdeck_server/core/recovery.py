@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.journal import Row
 
 _log = logging.getLogger("jobdeck.recovery")
+_RECOVERING = "recovery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ async def recover(core: JobCore) -> Recovery:
     """Bring memory, database and engine to one picture. The engine's link must be up."""
     core.counts.update(await core.store.read(journal.counts))
     rows = await core.store.read(journal.live_rows)
+    core.admission.pause(_RECOVERING, on=True)  # a job that has ended meanwhile frees a slot before all is found
     for row in rows:
         live = _live(row)
         core.counts[live.job.state] -= 1  # adopting counts it again
@@ -72,7 +74,7 @@ async def recover(core: JobCore) -> Recovery:
         "found %d running, %d waiting, %d ended meanwhile, %d without a record",
         *(found.running_count, found.queued_count, found.ended_count, found.imported_count),
     )
-    core.open_queue()
+    core.admission.pause(_RECOVERING, on=False)
     return found
 
 

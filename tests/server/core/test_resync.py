@@ -59,6 +59,27 @@ async def test_a_starting_job_that_is_not_known_is_asked_for_again(tmp_path: Pat
         assert b.engine.launched == [job.id, job.id]
 
 
+async def test_a_slot_that_becomes_free_is_given_away_after_all_is_found(tmp_path: Path) -> None:
+    async with bench(tmp_path, running_limit_count=1) as b:
+        running, waiting = [(await b.core.submit(shell("true"))).id for _ in range(2)]
+        b.core.report(running, STARTED)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+    launched: list[str] = []
+
+    class Looking(FakeEngine):
+        async def kept(self) -> Collection[str]:
+            await trio.testing.wait_all_tasks_blocked(0.05)  # time for whatever would be started
+            launched.extend(self.launched)
+            return ()
+
+    ended = Ended(how="exit", code=0, started_us=5, finished_us=9)
+    looking = Looking(tmp_path / "jobs", known={running: ended})
+    async with bench(tmp_path, engine=looking, running_limit_count=1) as b:
+        assert launched == []
+        assert (b.recovery.ended_count, b.recovery.queued_count) == (1, 1)
+        await until(lambda: looking.launched == [waiting])
+
+
 async def test_a_list_read_before_an_end_was_committed_tells_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

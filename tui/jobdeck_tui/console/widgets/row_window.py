@@ -261,7 +261,8 @@ class RowWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     def tell_moved(self) -> None:
         """Tell the screen itself: through what stands between, the news would come a picture later."""
-        self.screen.post_message(self.Moved())
+        if self.is_attached:  # while the console closes, its list goes before its screen
+            self.screen.post_message(self.Moved())
 
     def wish_for(self, place: Place) -> None:
         """Have an end of the list fetched; the cursor goes there when it came."""
