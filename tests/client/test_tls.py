@@ -243,6 +243,7 @@ async def test_a_self_signed_ca_that_is_told_does_not_vouch_for_others(pki: Pki,
         assert "not the certificate that server.json tells" in said
 
 
+@pytest.mark.slow
 async def test_a_renewed_certificate_is_told_and_believed_without_a_restart(pki: Pki) -> None:
     """By a client, too, that has been there all the time."""
     path = pki.issue("renewed", "deck.example.org")

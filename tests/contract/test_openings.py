@@ -210,6 +210,7 @@ def test_12_working_dir_cannot_escape(rooted: tuple[Path, Path], tmp_path: Path)
         assert not (folder.parent / "escape").exists()
 
 
+@pytest.mark.slow
 def test_13_shutdown_keeps_the_jobs_or_ends_them(tmp_path: Path) -> None:
     with server(tmp_path / "data") as running:
         job_id = running.submit("trap 'echo stopped; exit 9' TERM; echo $$; while :; do sleep 0.05; done")

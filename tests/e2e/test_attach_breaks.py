@@ -68,6 +68,7 @@ class Readers:
             self.closes.append(close)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 async def test_a_server_that_is_told_to_end(tmp_path: Path, signum: signal.Signals) -> None:
     """No last chunk over HTTP, 1001 over WebSocket; the job runs on, and all go on where they were."""

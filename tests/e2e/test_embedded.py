@@ -51,6 +51,7 @@ def asker(data_dir: Path) -> Server:
     return deck
 
 
+@pytest.mark.slow
 def test_it_ends_in_order_with_its_input_and_its_jobs_run_on(tmp_path: Path) -> None:
     with embedded(tmp_path / "data") as process:
         deck = asker(tmp_path / "data")

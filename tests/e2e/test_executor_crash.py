@@ -11,6 +11,7 @@ from tests.e2e.executor_crash import TARGETS, Config, campaign
 _KILLS_COUNT = {"server": 4, "keeper": 4, "server and keeper": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("target", [TARGETS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in TARGETS[1:])])
 def test_nothing_is_lost_and_nothing_runs_twice(target: str, tmp_path: Path) -> None:

@@ -319,6 +319,7 @@ def test_an_open_bind_without_a_token(tmp_path: Path, host: str) -> None:
         (("--no-such-flag",), "No such option"),
     ],
 )
+@pytest.mark.slow
 def test_settings_that_make_no_sense(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     more = () if "--data-dir" in words else ("--data-dir", str(tmp_path / "data"))
     assert said in refused(*words, *more)

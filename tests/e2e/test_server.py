@@ -97,6 +97,7 @@ def test_stop_all_with_and_without_a_server(tmp_path: Path) -> None:
         assert (running.wait(other)["state"], running.wait(other)["signal"]) == ("stopped", 15)
 
 
+@pytest.mark.slow
 def test_stop_jobs_ends_what_runs_and_what_waits(tmp_path: Path) -> None:
     with server(tmp_path / "data", "--stop-jobs", "--running-limit", "1") as running:
         runs, waits = submitted(running, "echo $$; exec sleep 30"), submitted(running, "touch never")

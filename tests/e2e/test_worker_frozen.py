@@ -118,6 +118,7 @@ def three(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
         yield fleet
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("three", [_BEAT_S], indirect=True)
 def test_a_frozen_worker_delays_nobody(three: Fleet) -> None:

@@ -17,6 +17,7 @@ WITH_AND_WITHOUT_CGROUPS = True
 SIGNALS = [number for number in range(1, 65) if number not in (32, 33)]
 
 
+@pytest.mark.slow
 def test_all_exit_codes_at_once(client: Client) -> None:
     ids = [client.bash(f"exit {code}") for code in range(256)]
     ends = [client.exit(ident)["exit"] for ident in ids]
@@ -316,6 +317,7 @@ def test_linger_without_limit(client: Client, keeper: KeeperProcess) -> None:
     assert keeper.output(ident) == b"hi\nlate\n"
 
 
+@pytest.mark.slow
 def test_stop_while_lingering(client: Client) -> None:
     ident = client.bash("sleep 60 & exit 8", linger_s=0)
     client.event("start", ident)

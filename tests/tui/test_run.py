@@ -206,6 +206,7 @@ def test_a_terminal_is_no_standard_input_unless_asked(server: Server) -> None:
     assert terminal.end() == 0
 
 
+@pytest.mark.slow
 def test_it_survives_the_death_of_the_server(own_server: Server, tmp_path: Path) -> None:
     loop = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; sleep 0.01; done"
     script = f"{loop}; until [ -e {tmp_path}/go ]; do sleep 0.05; done; cat; echo done >&2; exit 9"

@@ -20,6 +20,7 @@ from jobdeck_protocol.blob import ARTIFACT, Blob
 from jobdeck_protocol.job import Job
 from jobdeck_tui.console import state as told
 from jobdeck_tui.console.bloblist import BlobQuery
+from jobdeck_tui.console.keys import KeyOrder
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.screens.blobs import BlobsScreen
 from jobdeck_tui.console.screens.results import ResultsScreen
@@ -201,6 +202,9 @@ async def press(pilot: Pilot[int], *keys: str) -> None:
         name = _character_to_key(key) if len(key) == 1 else key
         pilot.app.post_message(Key(name, key if len(key) == 1 else None))
     await pilot.pause()
+    app = pilot.app
+    if isinstance(app, KeyOrder):
+        await until(pilot, lambda: not app.keys_waiting)
 
 
 @dataclass

@@ -203,6 +203,7 @@ class Stage:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
+        await until(self.pilot, lambda: not self.app.keys_waiting)
         await self.settled()
 
     async def hear(self) -> None:

@@ -33,6 +33,14 @@ async def test_a_filter_typed_at_once_after_other_keys_is_typed_in_the_filter() 
         assert isinstance(it.app.screen, JobsScreen)  # no dialog, no question
 
 
+@ui
+async def test_a_key_after_the_end_of_a_filter_is_the_lists() -> None:
+    async with stage(with_jobs(50)) as it:
+        send(it.app, "slash", "p", "enter", "G")
+        await until(it.pilot, lambda: it.cursor == 1)  # the oldest, at the end
+        assert it.app.screen.filter.input.value == "p"  # type: ignore[attr-defined]  # of the list
+
+
 class _Vanishing(KeyOrder[None]):
     """Its field is gone as soon as it hears of ``x``."""
 

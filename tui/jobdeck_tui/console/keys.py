@@ -6,7 +6,9 @@ the second may be obeyed first, and a key that moves the focus has not moved it 
 was typed after ``/`` would be keys of the list, ``n`` would start a job and ``x`` end one.
 
 Here a key waits until the one before it has been through all its widgets. A mark is sent the same way after each key;
-when it arrives here, the key is done.
+when it arrives here, the widgets have had the key. What they have told each other about it may be a step behind (the
+line of a filter tells that it is left, and only then the screen gives the focus to the list), so the mark goes round
+once more; then the key is done.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ __all__ = ["KeyOrder"]
 _LOST_S = 0.25  # a mark whose widget has gone meanwhile does not come
 _LATE_COUNT = 20  # times that long a widget which is there may take: the machine is busy
 _KEYS_LIMIT_COUNT = 4096
+_ROUNDS_COUNT = 2
 
 R = TypeVar("R")
 
@@ -36,17 +39,24 @@ class KeyOrder(App[R]):
     """An app that obeys keys in their order. See the top of this file."""
 
     class Done(Message):
-        """A key has been through all its widgets."""
+        """A key has been through all its widgets, and so many marks after it with this one."""
 
-        def __init__(self, number: int) -> None:
+        def __init__(self, number: int, target: DOMNode, rounds_count: int = 1) -> None:
             super().__init__()
             self.number = number
+            self.target = target
+            self.rounds_count = rounds_count
 
     def __init__(self) -> None:
         super().__init__()
         self._pressed: deque[events.Event] = deque(maxlen=_KEYS_LIMIT_COUNT)
         self._key_number = 0
         self._under_way: Timer | None = None
+
+    @property
+    def keys_waiting(self) -> bool:
+        """Whether a key that was pressed is not done yet."""
+        return bool(self._pressed) or self._under_way is not None
 
     async def on_event(self, event: events.Event) -> None:
         """Take keys and pastes one after the other, all else as it comes."""
@@ -63,7 +73,7 @@ class KeyOrder(App[R]):
             target = self.focused or self.screen
             await super().on_event(self._pressed.popleft())
             self._key_number += 1
-            if target.post_message(self.Done(self._key_number)):
+            if target.post_message(self.Done(self._key_number, target)):
                 self._wait_for(self._key_number, target, _LATE_COUNT)
 
     def _wait_for(self, number: int, target: DOMNode, left: int) -> None:
@@ -79,6 +89,9 @@ class KeyOrder(App[R]):
     @on(Done)
     async def _mark_came(self, event: Done) -> None:
         event.stop()
+        again = self.Done(event.number, event.target, event.rounds_count + 1)
+        if event.rounds_count < _ROUNDS_COUNT and event.target.is_attached and event.target.post_message(again):
+            return
         await self._key_done(event.number)
 
     async def _key_done(self, number: int) -> None:
