@@ -10,7 +10,6 @@ import gc
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -61,9 +60,10 @@ from jobdeck_server.http.certificates import CertificateError, Certificates
 from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
 from jobdeck_server.http.message import Response
 from jobdeck_server.http.router import Router
+from jobdeck_server.refusing import run_or_refuse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from jobdeck_server.dialects.base import Dialect
     from jobdeck_server.http.message import Answer, Request
@@ -73,7 +73,7 @@ Until = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger("jobdeck")
 _CLOSE_LIMIT_S = 20.0
-_REFUSED = 2
+_REFUSALS = (CertificateError, DataDirError, GuardError, NewerSchemaError, OSError)
 
 
 def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = None) -> int:
@@ -82,24 +82,9 @@ def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = No
     Returns:
         The exit code: 0, or 2 if it could not start (said on standard error).
     """
-    code = 0
     gc.collect()
     gc.freeze()  # what was loaded stays: looking through it again held up everybody for 25 ms at a time
-    try:
-        trio.run(partial(serve, settings, stop_jobs=stop_jobs, until=until))
-    except* (CertificateError, DataDirError, GuardError, NewerSchemaError, OSError) as group:
-        for error in _leaves(group):
-            print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
-        code = _REFUSED
-    return code
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+    return run_or_refuse(partial(serve, settings, stop_jobs=stop_jobs, until=until), _REFUSALS)
 
 
 async def serve(

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
+from jobdeck_server.core.secretfile import read_secret
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
     from pathlib import Path
 
 _READ_BYTES = 256 * 1024
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +76,7 @@ class Signer:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._secret: bytes | None = None
-        if path is None:
-            return
-        if path.stat().st_mode & _OTHERS:
-            raise PermissionError(f"{path} may be read by others: chmod 600 it")
-        self._secret = path.read_bytes().strip()
-        if not self._secret:
-            raise OSError(f"{path} is empty: it must hold the secret that signs callbacks")
+        self._secret = read_secret(path, "the secret that signs callbacks")
 
     async def headers(self, body: Body) -> dict[str, str]:
         """``X-Jobdeck-Signature`` with the HMAC-SHA256 of the body, if there is a secret.

@@ -8,15 +8,15 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-import stat
 from typing import TYPE_CHECKING
+
+from jobdeck_server.core.secretfile import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 _log = logging.getLogger("jobdeck.executor")
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Nonce:
@@ -27,14 +27,7 @@ class Nonce:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._secret: bytes | None = None
-        if path is None:
-            return
-        if path.stat().st_mode & _OTHERS:
-            raise PermissionError(f"{path} may be read by others: chmod 600 it")
-        self._secret = path.read_bytes().strip()
-        if not self._secret:
-            raise OSError(f"{path} is empty: it must hold the executor's nonce")
+        self._secret = read_secret(path, "the executor's nonce")
 
     def is_known(self, presented: str | None) -> bool:
         """Whether a caller may go on; takes as long for a wrong one as for the right one."""

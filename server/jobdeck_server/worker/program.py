@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 import math
 import signal
-import sys
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -35,6 +34,7 @@ from jobdeck_server.engines.base import BUNDLES, LOCAL
 from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.engines.workshop import Workshop
+from jobdeck_server.refusing import run_or_refuse
 from jobdeck_server.worker.bell import Bell
 from jobdeck_server.worker.bundlecache import BundleCache
 from jobdeck_server.worker.jobfiles import JobFiles
@@ -47,14 +47,14 @@ from jobdeck_server.worker.upkeep import keep_up
 from jobdeck_server.worker.uplink import DismissedError, Uplink
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from jobdeck_server.settings import Settings
     from jobdeck_server.worker.settings import WorkerSettings
 
 _log = logging.getLogger("jobdeck.worker")
 _CLOSE_LIMIT_S = 5.0
-_REFUSED = 2
+_REFUSALS = (DataDirError, DismissedError, LocalWireError, OSError)
 
 
 def run(settings: Settings, worker: WorkerSettings) -> int:
@@ -63,22 +63,7 @@ def run(settings: Settings, worker: WorkerSettings) -> int:
     Returns:
         The exit code: 0, or 2 if it could not start, or the server will not have it (said on standard error).
     """
-    code = 0
-    try:
-        trio.run(partial(work, settings, worker))
-    except* (DataDirError, DismissedError, LocalWireError, OSError) as group:
-        for error in _leaves(group):
-            print(f"jobdeck: {error}", file=sys.stderr)  # noqa: T201  # the operator's terminal
-        code = _REFUSED
-    return code
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+    return run_or_refuse(partial(work, settings, worker), _REFUSALS)
 
 
 async def work(settings: Settings, worker: WorkerSettings) -> None:
