@@ -99,6 +99,9 @@ class Job:
         key: The API's own name for it where that is not the id (an executor's hash), else None.
         steps: What runs, in order; the first that fails ends the job. Empty while only the ``bundle`` is known.
         bundle: Hash of the blob in which its files and its command came, None for jobs that are a command.
+        main_class: The class that it runs, None for jobs that are no class out of a package.
+        packages: Names and URIs of the packages that bring it, as they were given; no secret of a URI is in them.
+        context: The name of the context in which that class runs, else None.
         labels: Free words, in the order given, no word twice.
         stdin: Whether it asked for standard input.
         time_limit_s: Seconds from start after which it is stopped as FAILED; None for no limit.
@@ -121,6 +124,8 @@ class Job:
         output_bytes: Bytes of output kept; exact once it has ended.
         dropped_bytes: Bytes of output counted and not kept.
         output_removed: Its output is gone (retention).
+        progress: How far it says it has come, from 0 to 1; None if it does not say.
+        progress_text: The same in its own words, else None.
         note: What is the matter right now (``starting (slow)``, ``waiting for disk space``), else None.
         held: Not to be started yet (an executor's PAUSED).
         unreachable: Its worker has not been heard of.
@@ -132,6 +137,9 @@ class Job:
     key: str | None = None
     steps: tuple[Step, ...] = ()
     bundle: str | None = None
+    main_class: str | None = None
+    packages: tuple[str, ...] = ()
+    context: str | None = None
     labels: tuple[str, ...] = ()
     stdin: bool = False
     time_limit_s: float | None = None
@@ -155,6 +163,8 @@ class Job:
     output_bytes: int = 0
     dropped_bytes: int = 0
     output_removed: bool = False
+    progress: float | None = None
+    progress_text: str | None = None
     note: str | None = None
     held: bool = False
     unreachable: bool = False
@@ -179,6 +189,8 @@ class Job:
     @property
     def command(self) -> str:
         """One line that tells a person what runs."""
+        if self.main_class is not None:
+            return self.main_class
         if not self.steps and self.bundle is not None:
             return f"bundle {self.bundle}"
         return " && ".join(
@@ -223,6 +235,7 @@ def to_wire(job: Job) -> dict[str, Any]:
     """The record as a map of JSON values: times are text, ``command`` tells what runs, ``steps`` tells it exactly."""
     wire: dict[str, Any] = {name: getattr(job, name) for name in _PLAIN}
     wire["state"] = job.state.value
+    wire["packages"] = list(job.packages)
     wire["labels"] = list(job.labels)
     wire["worker_labels"] = list(job.worker_labels)
     wire["results"] = dict(job.results)
@@ -251,6 +264,7 @@ def from_wire(wire: Mapping[str, Any]) -> Job:
     """
     known = {name: wire[name] for name in _PLAIN if name in wire}
     known["id"], known["dialect"], known["state"] = wire["id"], wire["dialect"], JobState(wire["state"])
+    known["packages"] = tuple(wire.get("packages") or ())
     known["labels"] = tuple(wire.get("labels") or ())
     known["worker_labels"] = tuple(wire.get("worker_labels") or ())
     known["results"] = MappingProxyType(dict(wire.get("results") or {}))

@@ -38,6 +38,10 @@ _JOB_TYPES: Mapping[str, tuple[type, ...]] = {
     "dialect": (str,),
     "key": _OPTIONAL_TEXT,
     "bundle": _OPTIONAL_TEXT,
+    "main_class": _OPTIONAL_TEXT,
+    "context": _OPTIONAL_TEXT,
+    "progress": (*_NUMBER, type(None)),
+    "progress_text": _OPTIONAL_TEXT,
     "stdin": (bool,),
     "time_limit_s": (*_NUMBER, type(None)),
     "linger_s": _NUMBER,
@@ -175,8 +179,8 @@ def job_of(wire: object) -> Job:
         raise LocalWireError("job is not a job's record") from error
     for name, types in _JOB_TYPES.items():
         check(isinstance(getattr(job, name), types), f"job: {name} has the wrong type")
-    texts = [*job.labels, *job.worker_labels, *(text for step in job.steps for text in _texts(step))]
-    check(all(isinstance(text, str) for text in texts), "job: labels and steps hold texts")
+    texts = [*job.labels, *job.worker_labels, *job.packages, *(text for step in job.steps for text in _texts(step))]
+    check(all(isinstance(text, str) for text in texts), "job: labels, packages and steps hold texts")
     return job
 
 
@@ -204,9 +208,14 @@ def _texts(step: Step) -> list[str]:
     return [step.command_line or "", *(step.argv or ()), *step.env_names, step.cwd or ""]
 
 
+def _loose_texts(job: Job) -> list[tuple[str, str | None]]:
+    """Texts of any length that stand in the record by themselves, with their names."""
+    return [(name, getattr(job, name)) for name in ("main_class", "context", "progress_text", "error", "note")]
+
+
 def _weight_bytes(job: Job) -> int:
     """About how long the record is: an upper bound, but for a small constant."""
-    texts = [*job.labels, *job.worker_labels, job.error or "", job.note or ""]
+    texts = [*job.labels, *job.worker_labels, *job.packages, *(text or "" for _, text in _loose_texts(job))]
     for step in job.steps:
         texts += _texts(step)
     # The command stands in the record twice, once as shell words with quotes around them.
@@ -215,13 +224,14 @@ def _weight_bytes(job: Job) -> int:
 
 
 def _cut(job: Job) -> Job:
+    loose: dict[str, Any] = {name: None if text is None else _head(text) for name, text in _loose_texts(job)}
     return replace(
         job,
         steps=(Step(command_line=_head(job.command)),),
         labels=tuple(_head(label) for label in job.labels[:16]),
         worker_labels=tuple(_head(label) for label in job.worker_labels[:16]),
-        error=None if job.error is None else _head(job.error),
-        note=None if job.note is None else _head(job.note),
+        packages=tuple(_head(name) for name in job.packages[:16]),
+        **loose,
         results={},
     )
 

@@ -26,6 +26,8 @@ _INDEX_SHARE = 8
 _INDEX_FLOOR_BYTES = 1024 * 1024
 WORKERS_POOL = "workers"
 """Where jobs wait that are not for this machine alone; see ``placement``."""
+CONTEXTS_POOL = "contexts"
+"""Where jobs out of packages wait for a place in their context; see ``contexts``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +46,14 @@ class JobRequest:
 
     Attributes:
         dialect: The API that asks.
-        steps: The commands, in order; none for a bundle.
+        steps: The commands, in order; none for a bundle or a class.
         bundle: Hash of the blob that brings the files and says what runs.
+        main_class: The class to run, where packages bring one.
+        packages: How the client named them; see ``Job``.
+        context: The name of its context.
+        package: All that its engine needs for that: plain JSON, kept with the specification and never shown.
         standard_env: The steps have the standard environment (``environment``) beneath their own.
-        engine: ``engines.base.LOCAL``, or ``BUNDLES`` for a bundle.
+        engine: ``engines.base.LOCAL``, or ``BUNDLES`` for a bundle, ``PACKAGES`` for a class.
         worker: The worker that is to run it, where the client has said so; one elsewhere if ``engine`` is ``WORKER``.
         worker_labels: Labels that its worker must have.
         pool: Where it waits (``JobCore.pools``); None for the core's own queue, or ``WORKERS_POOL`` for a job that is
@@ -61,6 +67,10 @@ class JobRequest:
     dialect: str
     steps: tuple[StepRequest, ...] = ()
     bundle: str | None = None
+    main_class: str | None = None
+    packages: tuple[str, ...] = ()
+    context: str | None = None
+    package: Mapping[str, Any] | None = None
     standard_env: bool = False
     engine: str = LOCAL
     worker: str | None = None
@@ -119,6 +129,9 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
         created_us=now_us,
         rerun_of=request.rerun_of,
         bundle=request.bundle,
+        main_class=request.main_class,
+        packages=request.packages,
+        context=request.context,
         engine=request.engine,
         worker=request.worker,
         worker_labels=request.worker_labels,
@@ -129,6 +142,7 @@ def plan(request: JobRequest, settings: Settings, *, job_id: str, now_us: int) -
     spec = {
         "id": job_id,
         "bundle": request.bundle,
+        "package": request.package,
         "pool": pool_of(request),
         "worker": request.worker,
         "steps": [_private(step, base, settings) for step in request.steps],
@@ -240,10 +254,14 @@ def signal_number(value: object) -> int:
 
 
 def _check_shape(request: JobRequest, settings: Settings) -> None:
-    if not request.steps and request.bundle is None:
+    if not request.steps and request.bundle is None and request.package is None:
         raise BadRequestError("A job needs at least one command.", field="steps")
     if len(request.steps) > settings.step_limit_count:
         raise TooLargeError("The list of commands", settings.step_limit_count, "commands")
+    for name, text in (("main_class", request.main_class), ("context", request.context)):
+        _text(name, text or "", settings.command_limit_bytes)
+    for text in request.packages:
+        _text("packages", text, settings.command_limit_bytes)
     _check_labels("labels", request.labels, settings)
     _check_labels("worker_labels", request.worker_labels, settings)
     if request.on_limit not in ("drop", "stop"):

@@ -81,6 +81,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     workerschema.TABLES,
     callbackschema.TABLES,
+    (
+        """update job set record = json_insert(record, '$.main_class', null, '$.packages', json('[]'),
+            '$.context', null, '$.progress', null, '$.progress_text', null)""",
+    ),
 )
 
 

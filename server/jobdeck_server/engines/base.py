@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 BUNDLES = "executor"  # the local engine with what a bundle needs before and after
+PACKAGES = "package"  # the local engine with what a class out of a package needs
 OUTSIDE = "webgme-worker"  # the workers of the WebGME API, which come and ask
 WORKER = "worker"  # machines elsewhere, by the worker channel
 
@@ -51,6 +52,14 @@ class Noted:
     """What is the matter with a job right now, None when all is well again."""
 
     note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed:
+    """How far a job says it has come: from 0 to 1, None if it does not know; and in words, if any."""
+
+    fraction: float | None
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +98,7 @@ class Ended:
     results: Mapping[str, str] = field(default_factory=dict)
 
 
-Report = Planned | Started | Noted | Ended
+Report = Planned | Started | Noted | Progressed | Ended
 
 
 class Ear(Protocol):

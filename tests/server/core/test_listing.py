@@ -226,6 +226,7 @@ def test_a_page_behind_a_job_that_is_not_there() -> None:
 def _insert_of_old(connection: sqlite3.Connection, job: Job) -> None:
     """As the first version stored it."""
     later = ("rerun_of", "bundle", "worker_labels")
+    later += ("main_class", "packages", "context", "progress", "progress_text")
     wire = {name: value for name, value in to_wire(job).items() if name not in later}
     connection.execute(
         "insert into job (id, dialect, state, created_us, finished_us, search, record, spec)"

@@ -61,6 +61,10 @@ def _state(job: Job) -> str:
 def _steps(job: Job, names_limit: int) -> Iterator[tuple[str, str]]:
     if job.bundle is not None:
         yield "bundle", job.bundle
+    if job.main_class is not None:
+        yield "class", job.main_class
+        yield "packages", ", ".join(job.packages)
+        yield "context", job.context or ""
     for number, step in enumerate(job.steps):
         mark = "" if len(job.steps) == 1 else f"{number + 1} of {len(job.steps)}: "
         if job.step == number and len(job.steps) > 1:

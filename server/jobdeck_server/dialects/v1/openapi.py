@@ -215,6 +215,10 @@ WORKER: Piece = {
 _NULLABLE = (
     "key",
     "bundle",
+    "main_class",
+    "context",
+    "progress",
+    "progress_text",
     "rerun_of",
     "time_limit_s",
     "worker",
@@ -228,6 +232,7 @@ _NULLABLE = (
     "finished",
 )
 _NUMBERS = (
+    "progress",
     "time_limit_s",
     "linger_s",
     "grace_s",
@@ -244,6 +249,9 @@ _TEXTS = (
     "dialect",
     "key",
     "bundle",
+    "main_class",
+    "context",
+    "progress_text",
     "rerun_of",
     "command",
     "engine",
@@ -259,6 +267,7 @@ _JOB_SCHEMA: Piece = {
     "properties": {
         "state": {"enum": [state.value for state in JobState]},
         "labels": STRINGS,
+        "packages": STRINGS,
         "worker_labels": STRINGS,
         "steps": {"type": "array", "items": {"type": "object"}},
         "results": {"type": "object"},
