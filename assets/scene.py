@@ -15,12 +15,13 @@ from jobdeck_client.lines import Line, LinePage
 from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_tui.console.app import ConsoleApp
+from jobdeck_tui.console.few import FewCame, FewJobsCame, Kind, after
 from jobdeck_tui.console.joblist import JobList
 from jobdeck_tui.console.pages import Page, Place
 from jobdeck_tui.console.picture import svg_of
 from jobdeck_tui.console.rowlist import asked, came
 from jobdeck_tui.console.state import LinkTold, LogSize, ServerTold, State
-from jobdeck_tui.console.workerbook import Book, WorkerJobsCame, WorkersCame, after
+from jobdeck_tui.console.workerbook import Book
 
 if TYPE_CHECKING:
     from jobdeck_tui.console.api import Api
@@ -87,7 +88,8 @@ def _book() -> Book:
     found = tuple(_worker(number, now_us, *row) for number, row in enumerate(_WORKERS))
     far = found[_LOOKED_AT]
     jobs = tuple(replace(job, worker=far.id, engine="worker") for job in _jobs() if job.state is _S.RUNNING)
-    return after(after(Book(), WorkersCame(workers=found)), WorkerJobsCame(id=far.id, jobs=jobs))
+    known = after(Book(), FewCame(kind=Kind.WORKERS, items=found))
+    return after(known, FewJobsCame(kind=Kind.WORKERS, id=far.id, jobs=jobs))
 
 
 def _worker(

@@ -13,12 +13,13 @@ from rich.cells import cell_len
 from jobdeck_protocol.job import ENDED, Job, JobState, Step
 from jobdeck_tui.console import rowlist
 from jobdeck_tui.console.columns import Times, cells_of, columns_for, fitted, head_of, times_of
+from jobdeck_tui.console.few import FewCame, Kind, after
 from jobdeck_tui.console.joblist import JobList
 from jobdeck_tui.console.pages import Page, Place
 from jobdeck_tui.console.query import SORTS, Query, parse
 from jobdeck_tui.console.standing import empty_words, standing_of
 from jobdeck_tui.console.state import State
-from jobdeck_tui.console.workerbook import Book, WorkersCame, after
+from jobdeck_tui.console.workerbook import Book
 from tests.tui.console.workers import own, worker
 from tests.tui.test_sanitise import PAYLOADS
 
@@ -113,7 +114,7 @@ def test_a_row_tells_how_a_job_stands_and_ended() -> None:
 
 def test_where_there_are_several_workers_each_job_tells_its_own() -> None:
     far = worker(2, "far-away-in-the-cellar")
-    book = after(Book(), WorkersCame(workers=(own(), far)))
+    book = after(Book(), FewCame(kind=Kind.WORKERS, items=(own(), far)))
 
     def told(job: Job) -> tuple[str, str]:
         columns = columns_for(120, Query(), worker=True)

@@ -12,18 +12,19 @@ from rich.cells import cell_len
 from jobdeck_protocol.job import Job, JobState
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_tui.console import workercolumns as columns
-from jobdeck_tui.console.workerbook import (
-    Book,
-    WorkerGone,
-    WorkerJobsCame,
-    WorkerMessage,
-    WorkersAsked,
-    WorkersCame,
-    WorkersFailed,
-    WorkerTold,
+from jobdeck_tui.console.few import (
+    FewAsked,
+    FewCame,
+    FewFailed,
+    FewGone,
+    FewJobsCame,
+    FewMessage,
+    FewTold,
+    Kind,
     after,
     job_told,
 )
+from jobdeck_tui.console.workerbook import Book
 from jobdeck_tui.console.workerfacts import facts, place_words
 from jobdeck_tui.console.workerlist import WORKER_SORTS, WorkerQuery, listed, parse
 from tests.tui.console.workers import job_on, own, uid, worker
@@ -33,7 +34,7 @@ NOW_US = 1_800_000_000_000_000
 HERE, FAR, MAC = own(), worker(2, "far", running_count=4), worker(3, "mac", labels=("gpu",))
 
 
-def told(*messages: WorkerMessage) -> Book:
+def told(*messages: FewMessage) -> Book:
     book = Book()
     for message in messages:
         book = after(book, message)
@@ -48,37 +49,37 @@ def names(book: Book) -> list[str]:
 
 
 def test_an_answer_is_all_there_is() -> None:
-    book = told(WorkersCame(workers=(HERE, FAR)), WorkersCame(workers=(HERE, MAC)))
+    book = told(FewCame(kind=Kind.WORKERS, items=(HERE, FAR)), FewCame(kind=Kind.WORKERS, items=(HERE, MAC)))
     assert names(book) == ["deck", "mac"]
     assert (book.known, book.several, book.own) == (True, True, HERE)
-    assert not told(WorkersCame(workers=(HERE,))).several
+    assert not told(FewCame(kind=Kind.WORKERS, items=(HERE,))).several
 
 
 def test_what_was_told_while_an_answer_was_under_way_is_newer_than_it() -> None:
     drained = replace(FAR, state=WorkerState.DRAINING)
     book = told(
-        WorkersCame(workers=(HERE, FAR, MAC)),
-        WorkersAsked(),
-        WorkerTold(worker=drained),
-        WorkerGone(id=MAC.id),
-        WorkersCame(workers=(HERE, FAR, MAC)),
+        FewCame(kind=Kind.WORKERS, items=(HERE, FAR, MAC)),
+        FewAsked(kind=Kind.WORKERS),
+        FewTold(kind=Kind.WORKERS, item=drained),
+        FewGone(kind=Kind.WORKERS, id=MAC.id),
+        FewCame(kind=Kind.WORKERS, items=(HERE, FAR, MAC)),
     )
     assert names(book) == ["deck", "far"]
     assert book.workers[FAR.id].state is WorkerState.DRAINING
-    book = after(after(book, WorkersAsked()), WorkersCame(workers=(HERE, FAR)))
+    book = after(after(book, FewAsked(kind=Kind.WORKERS)), FewCame(kind=Kind.WORKERS, items=(HERE, FAR)))
     assert book.workers[FAR.id].state is WorkerState.ONLINE
 
 
 def test_a_failure_leaves_what_is_known() -> None:
-    book = told(WorkersCame(workers=(HERE, FAR)), WorkersFailed(error="no"))
+    book = told(FewCame(kind=Kind.WORKERS, items=(HERE, FAR)), FewFailed(kind=Kind.WORKERS, error="no"))
     assert (names(book), book.error) == (["deck", "far"], "no")
-    assert after(book, WorkersCame(workers=(HERE,))).error is None
-    assert not told(WorkersFailed(error="no")).known
+    assert after(book, FewCame(kind=Kind.WORKERS, items=(HERE,))).error is None
+    assert not told(FewFailed(kind=Kind.WORKERS, error="no")).known
 
 
 def test_a_job_is_told_to_the_list_of_its_worker_alone() -> None:
     job = job_on(FAR, 1, "make")
-    book = told(WorkerJobsCame(id=FAR.id, jobs=(job,)))
+    book = told(FewJobsCame(kind=Kind.WORKERS, id=FAR.id, jobs=(job,)))
     ended = replace(job, state=JobState.SUCCEEDED)
     jobs = job_told(book, ended).jobs
     assert jobs is not None
@@ -89,17 +90,17 @@ def test_a_job_is_told_to_the_list_of_its_worker_alone() -> None:
 
 def test_a_word_means_a_worker() -> None:
     twin = worker(9, "far")
-    book = told(WorkersCame(workers=(HERE, FAR, MAC)))
+    book = told(FewCame(kind=Kind.WORKERS, items=(HERE, FAR, MAC)))
     for word, meant in (("far", FAR), ("fa", FAR), ("FA", FAR), (FAR.id, FAR), (FAR.id[:8], FAR), ("m", MAC)):
         assert book.called(word) == [meant]
     assert book.called("nobody") == []
-    twins = told(WorkersCame(workers=(HERE, FAR, twin)))
+    twins = told(FewCame(kind=Kind.WORKERS, items=(HERE, FAR, twin)))
     assert twins.called("far") == [FAR, twin]
     assert (twins.word_for(twin), book.word_for(FAR)) == (twin.id, "far")
 
 
 def test_jobs_of_the_servers_own_machine_do_not_name_it() -> None:
-    book = told(WorkersCame(workers=(HERE, FAR)))
+    book = told(FewCame(kind=Kind.WORKERS, items=(HERE, FAR)))
     job = Job(id=uid(50), dialect="v1", state=JobState.RUNNING)
     assert book.of(job.place) is HERE
     assert book.of(replace(job, state=JobState.QUEUED).place) is None
@@ -112,7 +113,7 @@ def test_jobs_of_the_servers_own_machine_do_not_name_it() -> None:
 
 
 def order(sort: str, *workers: WorkerInfo) -> str:
-    book = told(WorkersCame(workers=workers))
+    book = told(FewCame(kind=Kind.WORKERS, items=workers))
     return " ".join(each.name for each in listed(book, WorkerQuery(sort=sort)).rows)
 
 
@@ -131,7 +132,7 @@ def test_each_order() -> None:
 def test_the_words_of_the_filter() -> None:
     gpu = worker(1, "gpu one", labels=("gpu", "linux"), address="10.0.0.7:1")
     off = worker(2, "gpu", state=WorkerState.OFFLINE)
-    book = told(WorkersCame(workers=(gpu, off)))
+    book = told(FewCame(kind=Kind.WORKERS, items=(gpu, off)))
 
     def found(line: str) -> list[WorkerInfo]:
         words = parse(line, "name")
@@ -166,7 +167,7 @@ def test_a_row_is_as_wide_as_its_columns_whatever_stands_in_it(
 ) -> None:
     one = worker(1, text, state=state, running_count=running, clock_skew_us=skew, load=load, labels=(text, text))
     one = replace(one, address=text, software=text, queued_count=running, free_bytes=running * 10**9)
-    shown = listed(told(WorkersCame(workers=(one,))), WorkerQuery(sort=sort))
+    shown = listed(told(FewCame(kind=Kind.WORKERS, items=(one,))), WorkerQuery(sort=sort))
     wide = columns.columns_for(width, shown)
     for cells in (columns.head_of(wide, shown.query), columns.cells_of(one, wide, "12s", marked=True)):
         assert [cell_len(cell.text) for cell in cells] == [column.width for column in wide]
@@ -178,13 +179,13 @@ def test_a_row_is_as_wide_as_its_columns_whatever_stands_in_it(
 def test_no_control_gets_through_from_any_field(raw: bytes) -> None:
     text = raw.decode("utf-8", "replace")
     bad = replace(FAR, id=text, name=text, labels=(text,), address=text, software=text)
-    wide = columns.columns_for(300, listed(told(WorkersCame(workers=(bad,))), WorkerQuery()))
+    wide = columns.columns_for(300, listed(told(FewCame(kind=Kind.WORKERS, items=(bad,))), WorkerQuery()))
     assert all(cell.text.isprintable() for cell in columns.cells_of(bad, wide, "1s", marked=False))
 
 
 def test_columns_fall_away_and_the_name_stays() -> None:
     def seen(width: int, **changes: int) -> str:
-        shown = listed(told(WorkersCame(workers=(replace(FAR, **changes),))), WorkerQuery())  # type: ignore[arg-type]  # numbers alone
+        shown = listed(told(FewCame(kind=Kind.WORKERS, items=(replace(FAR, **changes),))), WorkerQuery())  # type: ignore[arg-type]  # numbers alone
         return " ".join(column.name for column in columns.columns_for(width, shown))
 
     assert seen(200) == "mark state name slots waits load disk labels seen address software id"
@@ -235,7 +236,11 @@ def test_all_that_is_known_is_told() -> None:
 
 
 def test_where_a_job_is() -> None:
-    book = told(WorkersCame(workers=(HERE, replace(FAR, state=WorkerState.UNREACHABLE, seen_us=NOW_US - 5_000_000))))
+    book = told(
+        FewCame(
+            kind=Kind.WORKERS, items=(HERE, replace(FAR, state=WorkerState.UNREACHABLE, seen_us=NOW_US - 5_000_000))
+        )
+    )
     job = job_on(FAR, 1, "make")
     assert place_words(job, book, NOW_US) == "far 00000002 (worker), unreachable since 07:59:55Z (5s ago)"
     local = replace(job, worker=None, engine="local")

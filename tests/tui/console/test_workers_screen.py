@@ -8,6 +8,7 @@ from jobdeck_client.errors import RefusedError
 from jobdeck_protocol.job import JobState
 from jobdeck_protocol.workerinfo import WorkerState
 from jobdeck_tui.console import state as told
+from jobdeck_tui.console.few import FewFailed, Kind
 from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.help import rows_of
@@ -15,7 +16,7 @@ from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.output import OutputScreen
 from jobdeck_tui.console.screens.rename import RenameScreen
 from jobdeck_tui.console.screens.workers import WorkersScreen
-from jobdeck_tui.console.workerbook import Book, WorkersFailed
+from jobdeck_tui.console.workerbook import Book
 from tests.tui.console.harness import screen_text, ui, until
 from tests.tui.console.lists import with_jobs
 from tests.tui.console.workers import job_on, own, some, stage, uid, worker
@@ -195,7 +196,7 @@ async def test_one_machine_alone_says_how_another_joins() -> None:
 async def test_a_server_that_knows_no_workers() -> None:
     async with stage([]) as it:
         it.app.fake.state = replace(it.app.fake.state, workers=Book())
-        it.app.fake.tell(WorkersFailed(error="No such page."))
+        it.app.fake.tell(FewFailed(kind=Kind.WORKERS, error="No such page."))
         await it.see("The list cannot be had:", "No such page.")
         await it.press("enter", "d", "r", "x", "y", "space")
         assert it.app.acts.asked == []

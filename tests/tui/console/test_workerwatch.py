@@ -16,7 +16,7 @@ from jobdeck_client.pages import Page
 from jobdeck_protocol.job import Job
 from jobdeck_protocol.workerinfo import WorkerInfo, to_wire
 from jobdeck_tui.console import state as told
-from jobdeck_tui.console.settings import WORKERS_EVERY_S
+from jobdeck_tui.console.settings import FEW_EVERY_S
 from jobdeck_tui.console.state import LinkTold, State, apply
 from jobdeck_tui.console.workerwatch import WorkerWatch, worker_of
 from tests.tui.conftest import Server
@@ -90,7 +90,7 @@ async def test_it_is_read_once_when_asked_and_again_while_it_is_seen(autojump_cl
         assert b.client.asked == ["all"]
         assert list(b.state.workers.workers) == [own().id, FAR.id]
         b.watch.look(None)
-        await trio.sleep(4.5 * WORKERS_EVERY_S)
+        await trio.sleep(4.5 * FEW_EVERY_S)
         assert b.client.asked == ["all"] * 6
         b.watch.look(None, seen=False)
         await trio.sleep(100)
@@ -130,7 +130,7 @@ async def test_a_refusal_is_told_and_over_when_there_is_an_answer(autojump_clock
         await trio.testing.wait_all_tasks_blocked()
         assert b.error() is not None
         b.client.failure = None
-        await trio.sleep(WORKERS_EVERY_S + 1)
+        await trio.sleep(FEW_EVERY_S + 1)
         assert b.error() is None
         assert b.state.workers.known
 
@@ -138,7 +138,7 @@ async def test_a_refusal_is_told_and_over_when_there_is_an_answer(autojump_clock
 def test_an_event_that_is_not_understood_is_left() -> None:
     told_of = worker_of(to_wire(FAR))
     assert told_of is not None
-    assert told_of.worker == FAR
+    assert told_of.item == FAR
     for odd in ({}, {**to_wire(FAR), "state": "asleep"}, {**to_wire(FAR), "seen": 5}):
         assert worker_of(odd) is None
 

@@ -14,9 +14,9 @@ from jobdeck_client.errors import ClientError
 from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_tui.console import state as told
+from jobdeck_tui.console.few import FewCame, FewGone, FewJobsCame, FewTold, Kind
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.screens.workers import WorkersScreen
-from jobdeck_tui.console.workerbook import WorkerGone, WorkerJobsCame, WorkersCame, WorkerTold
 from tests.tui.console.blobs import press
 from tests.tui.console.harness import screen_text, until
 from tests.tui.console.lists import FakeDeck, ListApp, with_jobs
@@ -115,11 +115,11 @@ class FakeWatch:
             self.looks.append((worker_id, seen))
             if worker_id is not None:
                 jobs = tuple(job for job in self.jobs if job.worker == worker_id)
-                self.deck.tell(WorkerJobsCame(id=worker_id, jobs=jobs))
+                self.deck.tell(FewJobsCame(kind=Kind.WORKERS, id=worker_id, jobs=jobs))
 
     def read(self) -> None:
         self.reads += 1
-        self.deck.tell(WorkersCame(workers=tuple(self.workers)))
+        self.deck.tell(FewCame(kind=Kind.WORKERS, items=tuple(self.workers)))
 
 
 @dataclass
@@ -154,7 +154,7 @@ class WorkerApp(ListApp):
         super().__init__(server, read_only=read_only)
         self.fake.workers = self.watch_over = FakeWatch(self.fake, workers)
         self.asking.workers = self.acts = FakeWorkers()
-        self.fake.tell(WorkersCame(workers=tuple(workers)))
+        self.fake.tell(FewCame(kind=Kind.WORKERS, items=tuple(workers)))
 
 
 @dataclass
@@ -197,10 +197,10 @@ class Stage:
 
     def tell(self, changed: WorkerInfo) -> None:
         """An event of a worker."""
-        self.app.fake.tell(WorkerTold(worker=changed))
+        self.app.fake.tell(FewTold(kind=Kind.WORKERS, item=changed))
 
     def tell_gone(self, number: int) -> None:
-        self.app.fake.tell(WorkerGone(id=uid(number)))
+        self.app.fake.tell(FewGone(kind=Kind.WORKERS, id=uid(number)))
 
 
 @asynccontextmanager

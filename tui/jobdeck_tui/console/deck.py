@@ -18,11 +18,11 @@ from jobdeck_protocol import blob
 from jobdeck_protocol import events as wire
 from jobdeck_protocol.job import JobState, from_wire
 from jobdeck_tui.console import state as told
+from jobdeck_tui.console.few import FewGone, Kind
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.paging import Pager
 from jobdeck_tui.console.settings import PAINT_INTERVAL_S
 from jobdeck_tui.console.state import State, apply
-from jobdeck_tui.console.workerbook import WorkerGone
 from jobdeck_tui.console.workerwatch import WorkerWatch, worker_of
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Deck:
             case wire.Event(event="worker", data=data):
                 self._tell_worker(data)
             case wire.Event(event="worker_removed", data=data):
-                self.tell(WorkerGone(id=str(data["id"])))
+                self.tell(FewGone(kind=Kind.WORKERS, id=str(data["id"])))
             case wire.Growth() if (message.id, message.stream) in self._watched.values():
                 size = told.LogSize(
                     size_bytes=message.size,

@@ -20,10 +20,10 @@ PREVIEW_WAIT_S = 0.12
 FILTER_LIMIT_LENGTH = 200
 FILTER_WAIT_S = 0.15
 """How long a filter stands before it is asked for while it is typed."""
-WORKERS_EVERY_S = 2.0
-"""How often workers are read anew while they are seen: load and last sign of life are no events."""
-WORKER_JOBS_COUNT = 50
-"""Jobs of one worker that are shown beside the list."""
+FEW_EVERY_S = 2.0
+"""How often workers, contexts and packages are read anew while they are seen: not all of them is told by events."""
+FEW_JOBS_COUNT = 50
+"""Jobs of one of them that are shown beside the list."""
 SKEW_TOLD_S = 2.0
 """A clock that is less wrong is not worth a word."""
 EMPTY_PAGES_LIMIT_COUNT = 40

@@ -12,12 +12,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobdeck_protocol.job import JobState
-from jobdeck_tui.console import rowlist, workerbook
+from jobdeck_tui.console import few, rowlist
 from jobdeck_tui.console.bloblist import BlobList, BlobQuery
+from jobdeck_tui.console.few import Few, FewMessage, Kind
 from jobdeck_tui.console.joblist import JobList
 from jobdeck_tui.console.pages import Page, Place
 from jobdeck_tui.console.query import Query
-from jobdeck_tui.console.workerbook import Book, WorkerMessage
+from jobdeck_tui.console.workerbook import Book
 
 if TYPE_CHECKING:
     from jobdeck_protocol.blob import Blob
@@ -227,7 +228,7 @@ Message = (
     | PageAsked
     | PageCame
     | PageFailed
-    | WorkerMessage
+    | FewMessage
 )
 
 
@@ -243,6 +244,8 @@ class State:
         list: The list of jobs, as far as it is held.
         blobs: The list of blobs, as far as it is held; nothing of it before somebody looks.
         workers: Those that the server knows.
+        contexts: What package jobs run in.
+        packages: What they run.
         open: Records of the jobs that panes show, by id; None for one that was removed meanwhile.
         logs: Sizes of the logs that are watched.
         read_only: Nothing may be changed from here, whatever the server would allow.
@@ -255,6 +258,8 @@ class State:
     list: JobList = field(default_factory=JobList)
     blobs: BlobList = field(default_factory=BlobList)
     workers: Book = field(default_factory=Book)
+    contexts: Few[Any] = field(default_factory=Few)
+    packages: Few[Any] = field(default_factory=Few)
     open: Mapping[str, Job | None] = field(default_factory=lambda: MappingProxyType({}))
     logs: Mapping[LogKey, LogSize] = field(default_factory=lambda: MappingProxyType({}))
     read_only: bool = False
@@ -292,8 +297,9 @@ def apply(state: State, message: Message) -> State:
             return replace(state, logs=_without(state.logs, key))
         case JobTold(job=job):
             known = _with(state.open, job.id, job) if job.id in state.open else state.open
-            workers = workerbook.job_told(state.workers, job)
-            return replace(state, open=known, list=rowlist.told(state.list, job), workers=workers)
+            jobs = rowlist.told(state.list, job)
+            workers, contexts = few.job_told(state.workers, job), few.job_told(state.contexts, job)
+            return replace(state, open=known, list=jobs, workers=workers, contexts=contexts)
         case JobGone(id=job_id):
             known = _with(state.open, job_id, None) if job_id in state.open else state.open
             return replace(state, open=known, list=rowlist.gone(state.list, job_id))
@@ -312,7 +318,18 @@ def apply(state: State, message: Message) -> State:
                 return replace(state, blobs=_listed(state.blobs, message))
             return replace(state, list=_listed(state.list, message))
         case _:
-            return replace(state, workers=workerbook.after(state.workers, message))
+            return _few(state, message)
+
+
+def _few(state: State, message: FewMessage) -> State:
+    """What was told of few things goes where those of its kind are."""
+    match message.kind:
+        case Kind.WORKERS:
+            return replace(state, workers=few.after(state.workers, message))
+        case Kind.CONTEXTS:
+            return replace(state, contexts=few.after(state.contexts, message))
+        case Kind.PACKAGES:
+            return replace(state, packages=few.after(state.packages, message))
 
 
 def _listed(rows: L, message: QueryAsked | PageAsked | PageCame | PageFailed) -> L:

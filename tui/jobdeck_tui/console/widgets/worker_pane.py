@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jobdeck_protocol.workerinfo import WorkerInfo
     from jobdeck_tui.console.columns import Column
-    from jobdeck_tui.console.workerbook import WorkerJobsCame
+    from jobdeck_tui.console.few import FewJobsCame
 
 __all__ = ["WorkerJobTable", "WorkerPane"]
 
@@ -67,7 +67,7 @@ class WorkerPane(Vertical):
     """
 
     worker: Reactive[WorkerInfo | None] = Reactive(None, init=False)
-    jobs: Reactive[WorkerJobsCame | None] = Reactive(None, init=False)
+    jobs: Reactive[FewJobsCame | None] = Reactive(None, init=False)
 
     def compose(self) -> ComposeResult:
         """Facts above, jobs below."""
