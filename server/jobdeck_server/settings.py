@@ -202,6 +202,20 @@ class Settings:
     fetch_rate_floor_bytes_per_s: int = 1000
     fetch_cache_count: int = 256  # URIs whose content is remembered
 
+    # configurations of package jobs (HOCON), which cost more to read than their size tells
+    config_limit_bytes: int = 30 * MIB  # as it was sent
+    config_depth_limit_count: int = 100  # of objects and lists in one another
+    config_output_limit_bytes: int = 100 * MIB  # as JSON: substitutions make much of little
+    config_memory_limit_bytes: int = GIB  # of the process that reads a large one
+    config_cpu_s: int = 20  # of its processor
+    config_time_s: float = 60.0  # of the clock
+    config_process_limit_count: int = 2  # that read at the same time; others wait for their turn
+
+    # data files of the Spark API
+    data_limit_bytes: int = 10 * GIB  # of all of them together
+    data_limit_count: int = 10_000
+    data_upload_limit_count: int = 16  # at the same time
+
     # store
     sync: str = "full"  # or "normal": the last commits may be lost with the power
     commit_batch_limit_count: int = 2000

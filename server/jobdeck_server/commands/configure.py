@@ -28,7 +28,17 @@ class ConfigError(Exception):
     """Something in the configuration is wrong; ``str()`` of it says where and what."""
 
 
-_FILES = frozenset({"executor_nonce_file", "executor_label_jobs_file", "tls_cert", "tls_key", "tls_client_ca"})
+_FILES = frozenset(
+    {
+        "callback_secret_file",
+        "executor_label_jobs_file",
+        "executor_nonce_file",
+        "outbound_ca",
+        "tls_cert",
+        "tls_client_ca",
+        "tls_key",
+    }
+)
 _BESIDE = frozenset({"stop_jobs", "log_format"})
 _NUMBERS = {
     field.name: field.type
@@ -73,12 +83,18 @@ def configure(
     if "work_root" in merged:
         merged["work_root"] = os.path.join(start_dir, os.path.expanduser(merged["work_root"]))
     if "scripts_dir" in merged:
-        merged["scripts_dir"] = os.path.normpath(os.path.join(start_dir, os.path.expanduser(merged["scripts_dir"])))
+        merged["scripts_dir"] = _folder(start_dir, merged["scripts_dir"])
+    if "fetch_folders" in merged:
+        merged["fetch_folders"] = tuple(_folder(start_dir, path) for path in merged["fetch_folders"])
     settings = Settings(start_dir=start_dir, **merged)
     open_hosts = [host for host, _ in settings.listen if not is_loopback(host.lower())]
     if open_hosts and not settings.insecure_no_auth:
         settings = replace(settings, require_token=True)
     return Configured(settings=settings, **beside)
+
+
+def _folder(start_dir: str, path: str) -> str:
+    return os.path.normpath(os.path.join(start_dir, os.path.expanduser(path)))
 
 
 def data_dir(flag: str | None, environ: Mapping[str, str], *, config: str | None = None) -> Path:

@@ -6,44 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
+from jobdeck_server.commands.option import Option
+from jobdeck_server.commands.packageoptions import PACKAGE_OPTIONS
 from jobdeck_server.commands.values import a_flag, a_list, a_word, address, amount, count, seconds, text
 
 __all__ = ["OPTIONS", "Option"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """One thing that can be set.
-
-    Attributes:
-        name: Its key in the file; dashes for underscores make the flag, upper case with ``JOBDECK_`` the variable.
-        field: The field of ``Settings``, or of ``Configured``, that it sets.
-        parse: From text or a TOML value to the field's value; raises ``BadValueError``.
-        metavar: What the value is called in the help; None for a flag without one.
-        help: One or two sentences for a newcomer.
-        many: May be given several times.
-    """
-
-    name: str
-    field: str
-    parse: Callable[[object], Any]
-    metavar: str | None
-    help: str
-    many: bool = False
-
-    @property
-    def flag(self) -> str:
-        """The flag of the command line."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return "JOBDECK_" + self.name.upper()
 
 
 def _not_a_flag(value: object) -> bool:
@@ -273,6 +240,7 @@ OPTIONS: tuple[Option, ...] = (
         help="The data directory was restored from a backup: workers tell all their jobs, and are given none until an "
         "admin agrees. A server that was restored mostly finds that out by itself.",
     ),
+    *PACKAGE_OPTIONS,
     Option(
         name="stop_jobs",
         field="stop_jobs",

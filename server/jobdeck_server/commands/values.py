@@ -9,7 +9,21 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["BadValueError", "a_flag", "a_list", "a_word", "address", "amount", "count", "seconds", "text"]
+from jobdeck_server.core.outbound.rules import PatternError, parse_rule
+
+__all__ = [
+    "BadValueError",
+    "a_flag",
+    "a_list",
+    "a_word",
+    "address",
+    "amount",
+    "count",
+    "pattern",
+    "seconds",
+    "some_or_none",
+    "text",
+]
 
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _TIMES = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
@@ -59,6 +73,32 @@ def a_list(item: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]
         if not isinstance(parts, list) or not parts:
             raise BadValueError(f"{value!r} is no list")
         return tuple(item(part) for part in parts)
+
+    return parse
+
+
+def some_or_none(item: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
+    """As ``a_list``, or the word ``none`` for an empty one."""
+    some = a_list(item)
+
+    def parse(value: object) -> tuple[Any, ...]:
+        return () if value in ("none", ("none",), []) else some(value)
+
+    return parse
+
+
+def pattern(*schemes: str) -> Callable[[object], str]:
+    """What may be called, such as ``https://*.example.org:443`` (``core/outbound/rules``), by one of ``schemes``."""
+
+    def parse(value: object) -> str:
+        shown = text(value)
+        try:
+            rule = parse_rule(shown)
+        except PatternError as error:
+            raise BadValueError(str(error)) from error
+        if rule.scheme not in schemes:
+            raise BadValueError(f"{shown!r}: it must be one of {', '.join(schemes)}")
+        return shown
 
     return parse
 

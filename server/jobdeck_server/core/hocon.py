@@ -58,9 +58,16 @@ class HoconLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As the server is set."""
-        del settings  # it says nothing of these yet
-        return cls()
+        """As the server is set: what begins with ``config_``."""
+        return cls(
+            body_bytes=settings.config_limit_bytes,
+            depth_count=settings.config_depth_limit_count,
+            output_bytes=settings.config_output_limit_bytes,
+            memory_bytes=settings.config_memory_limit_bytes,
+            cpu_s=settings.config_cpu_s,
+            deadline_s=settings.config_time_s,
+            process_count=settings.config_process_limit_count,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

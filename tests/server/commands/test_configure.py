@@ -107,6 +107,18 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "worker_lost_after": ("2h", '"2h"', 7200.0),
         "restored": ("1", "true", True),
         "stop_jobs": ("on", "true", True),
+        "callback_allow": (
+            "https://*.example.org:8443,http://10.0.0.0/8:*",
+            '["https://*.example.org:8443", "http://10.0.0.0/8:*"]',
+            ("https://*.example.org:8443", "http://10.0.0.0/8:*"),
+        ),
+        "callback_delays": ("0.5s,1m", '[0.5, "1m"]', (0.5, 60.0)),
+        "callback_secret_file": ("secret", '"secret"', Path("/srv/secret")),
+        "fetch_allow": ("ftp://[fd00:1::/64]:*", '["ftp://[fd00:1::/64]:*"]', ("ftp://[fd00:1::/64]:*",)),
+        "fetch_folders": ("/var/wheels,wheels/", '["/var/wheels", "wheels/"]', ("/var/wheels", "/srv/wheels")),
+        "fetch_limit": ("5M", "5242880", 5 * 1024**2),
+        "outbound_ca": ("ca.pem", '"ca.pem"', Path("/srv/ca.pem")),
+        "data_limit": ("1G", '"1GiB"', 1024**3),
         "log_format": ("json", '"json"', "json"),
     }
     assert set(values) == {option.name for option in OPTIONS}
@@ -128,6 +140,17 @@ def test_a_flag_of_several_takes_commas_and_a_list_of_a_file_does_not(tmp_path: 
     assert configured(flags).settings.executor_labels == ("gpu", "big", "fast")
     file = toml(tmp_path, 'executor_labels = ["gpu,big", "fast"]\n')
     assert configured(config=file).settings.executor_labels == ("gpu,big", "fast")
+
+
+def test_a_list_may_be_said_to_be_empty(tmp_path: Path) -> None:
+    assert configured().settings.callback_allow is None
+    for found in (
+        configured({"callback_allow": ("none",)}),
+        configured({}, {"JOBDECK_CALLBACK_ALLOW": "none"}),
+        configured(config=toml(tmp_path, "callback_allow = []\n")),
+    ):
+        assert found.settings.callback_allow == ()
+    assert configured({"callback_delays": ("none",)}).settings.callback_delays_s == ()
 
 
 def test_limits_by_their_own_names(tmp_path: Path) -> None:
@@ -154,6 +177,11 @@ def test_the_usual_file_is_found(tmp_path: Path) -> None:
         ({}, {"JOBDECK_SYNC": "off"}, "", "JOBDECK_SYNC: 'off' is none of full, normal"),
         ({}, {"JOBRUNNER_PORT": "http"}, "", "JOBRUNNER_PORT"),
         ({}, {"JOBDECK_REQUIRE_TOKEN": "maybe"}, "", "neither true nor false"),
+        ({"callback_allow": ("example.org",)}, {}, "", "--callback-allow: 'example.org' is no pattern such as"),
+        ({"callback_allow": ("ftp://example.org",)}, {}, "", "it must be one of http, https"),
+        ({"fetch_allow": ("http://0.0.0.0/32",)}, {}, "", "--fetch-allow: 'http://0.0.0.0/32': such addresses"),
+        ({}, {"JOBDECK_FETCH_ALLOW": "none,http://a"}, "", "JOBDECK_FETCH_ALLOW: 'none' is no pattern"),
+        ({"callback_delays": ("soon",)}, {}, "", "--callback-delays: 'soon' is no time"),
         ({}, {}, "port = 1", "there is no setting 'port'"),
         ({}, {}, "listen = 8080", "listen: 8080 is no list"),
         ({}, {}, "retain_age = 'soon'", "'soon' is no time"),

@@ -36,6 +36,11 @@ LOCALHOST = "localhost"
 LOCALHOST_ADDRESSES: tuple[IPAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 LOOPBACK_HOSTS = (LOCALHOST, "127.0.0.0/8", "[::1]")
 
+
+class PatternError(ValueError):
+    """A pattern is none, or of no use here; ``str()`` of it is for the operator."""
+
+
 _PATTERN = re.compile(
     r"([a-z]+)://(\*|(?:\*\.)?[A-Za-z0-9._-]+|[0-9.]+/[0-9]{1,2}|\[[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?\])(?::([0-9]{1,5}|\*))?"
 )
@@ -80,15 +85,15 @@ def parse_rule(text: str) -> Rule:
     """Read a pattern.
 
     Raises:
-        ValueError: It is none; the text says why.
+        PatternError: It is none; the text says why.
     """
     match = _PATTERN.fullmatch(text)
     if match is None or match[1] not in DEFAULT_PORTS:
-        raise ValueError(f"{text!r} is no pattern such as https://*.example.org:443 or http://10.0.0.0/8:8080")
+        raise PatternError(f"{text!r} is no pattern such as https://*.example.org:443 or http://10.0.0.0/8:8080")
     scheme, host, port_text = match[1], match[2], match[3]
     port = DEFAULT_PORTS[scheme] if port_text is None else None if port_text == "*" else int(port_text)
     if port is not None and not 0 < port < 65536:
-        raise ValueError(f"{text!r}: the port is not between 1 and 65535")
+        raise PatternError(f"{text!r}: the port is not between 1 and 65535")
     if host == "*":
         return Rule(scheme=scheme, port=port, below="")
     if "/" in host:
@@ -97,10 +102,10 @@ def parse_rule(text: str) -> Rule:
     try:
         name, ip = read_host(host[2:] if star else host)
     except RefusedError as error:
-        raise ValueError(f"{text!r}: {error}") from None
+        raise PatternError(f"{text!r}: {error}") from None
     if ip is not None:
         if star:
-            raise ValueError(f"{text!r}: there is nothing below an address; write a network, such as 10.0.0.0/8")
+            raise PatternError(f"{text!r}: there is nothing below an address; write a network, such as 10.0.0.0/8")
         return Rule(scheme=scheme, port=port, network=_network(text, name))
     return Rule(scheme=scheme, port=port, below=f".{name}") if star else Rule(scheme=scheme, port=port, name=name)
 
@@ -109,9 +114,9 @@ def _network(text: str, network_text: str) -> IPNetwork:
     try:
         network = ip_network(network_text)
     except ValueError as error:
-        raise ValueError(f"{text!r}: {error}") from None
+        raise PatternError(f"{text!r}: {error}") from None
     if any(is_within(network, kind) for kind in NEVER):
-        raise ValueError(f"{text!r}: such addresses are never called")
+        raise PatternError(f"{text!r}: such addresses are never called")
     return network
 
 
@@ -125,7 +130,7 @@ class Rules:
         setting: The name of the setting, for people who are refused.
 
     Raises:
-        ValueError: A pattern is none, or of a scheme that this purpose does not know.
+        PatternError: A pattern is none, or of a scheme that this purpose does not know.
     """
 
     def __init__(
@@ -137,7 +142,7 @@ class Rules:
         self._rules = tuple(parse_rule(text) for text in patterns)
         for rule in self._rules:
             if rule.scheme not in self.schemes:
-                raise ValueError(f"{rule.scheme}: is not used here, only {', '.join(self.schemes)}")
+                raise PatternError(f"{rule.scheme}: is not used here, only {', '.join(self.schemes)}")
         self._setting = setting
 
     def check(self, url: Url) -> None:

@@ -1,0 +1,77 @@
+"""The options of package jobs: what the server calls for them, what it keeps for them."""
+
+from __future__ import annotations
+
+from jobdeck_server.commands.option import Option
+from jobdeck_server.commands.values import a_list, amount, pattern, seconds, some_or_none, text
+
+__all__ = ["PACKAGE_OPTIONS"]
+
+PACKAGE_OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="callback_allow",
+        field="callback_allow",
+        parse=some_or_none(pattern("http", "https")),
+        metavar="PATTERN",
+        many=True,
+        help="Where the ends of jobs may be told to (callbackUrl): scheme, host and port, such as "
+        "https://*.example.org:8443 or http://10.0.0.0/8:*; none for nowhere. Default: this machine, while the server "
+        "listens on loopback alone, else nowhere.",
+    ),
+    Option(
+        name="callback_delays",
+        field="callback_delays_s",
+        parse=some_or_none(seconds),
+        metavar="TIME",
+        many=True,
+        help="How long to wait after the first, second, ... try of a callback that failed; after the last it is given "
+        "up. none: there is one try. Default 10s,10s,10s,10s,10s.",
+    ),
+    Option(
+        name="callback_secret_file",
+        field="callback_secret_file",
+        parse=text,
+        metavar="FILE",
+        help="A file, readable by you alone, with the secret by which callbacks are signed (X-Jobdeck-Signature: "
+        "sha256=, the HMAC of the body). Default: they are not signed.",
+    ),
+    Option(
+        name="fetch_allow",
+        field="fetch_allow",
+        parse=some_or_none(pattern("http", "https", "ftp")),
+        metavar="PATTERN",
+        many=True,
+        help="Where packages may be fetched from (URIs in cp), as --callback-allow; ftp too. Default: this machine, "
+        "while the server listens on loopback alone, else nowhere.",
+    ),
+    Option(
+        name="fetch_folders",
+        field="fetch_folders",
+        parse=a_list(text),
+        metavar="DIR",
+        many=True,
+        help="A folder below which packages may be read by file: and local: URIs. Default: none.",
+    ),
+    Option(
+        name="fetch_limit",
+        field="fetch_limit_bytes",
+        parse=amount,
+        metavar="SIZE",
+        help="Size of a package that is fetched. Default 1GiB.",
+    ),
+    Option(
+        name="outbound_ca",
+        field="outbound_ca",
+        parse=text,
+        metavar="FILE",
+        help="CAs, in PEM form, that are trusted beside the system's when https:// is called for callbacks and "
+        "packages.",
+    ),
+    Option(
+        name="data_limit",
+        field="data_limit_bytes",
+        parse=amount,
+        metavar="SIZE",
+        help="Size of all data files (POST /data) together. Default 10GiB.",
+    ),
+)
