@@ -6,11 +6,11 @@ where, as the server does (``core/bloblist.py``). A record never changes; tags a
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.blob import Blob
+from jobdeck_tui.console.filterline import split
 from jobdeck_tui.console.query import Words
 from jobdeck_tui.console.rowlist import RowList
 from jobdeck_tui.words import KINDS
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BlobList", "BlobQuery", "parse"]
 
-_WORD = re.compile(r'(?:(?P<name>type|tag|name|is):)(?:"(?P<quoted>[^"]*)"?|(?P<plain>\S*))', re.IGNORECASE)
 _PINNED = {"pinned": True, "unpinned": False}
 
 
@@ -92,19 +91,13 @@ def parse(line: str, sort: str) -> Words[BlobQuery]:
     ``type:artifact``, ``tag:nightly``, ``name:"a b.txt"`` and ``is:pinned`` stand anywhere in it; what is left is
     searched as it is. A type may be shortened; a word that is not finished yet (``tag:``) asks for nothing.
     """
-    found: dict[str, str] = {}
-
-    def take(match: re.Match[str]) -> str:
-        found[match["name"].lower()] = match["plain"] if match["quoted"] is None else match["quoted"]
-        return " "
-
-    text = re.sub(r"\s+", " ", _WORD.sub(take, line)).strip()
+    found, text = split(line, "type", "tag", "name", "is")
     kinds = [kind for word, kind in KINDS.items() if word.startswith(found.get("type", "").lower())]
     pins = [on for word, on in _PINNED.items() if word.startswith(found.get("is", "").lower())]
     query = BlobQuery(
         name=found.get("name") or None,
         tag=found.get("tag") or None,
-        text=text or None,
+        text=text,
         kind=kinds[0] if kinds and found.get("type") else None,
         pinned=pins[0] if pins and found.get("is") else None,
         sort=sort,

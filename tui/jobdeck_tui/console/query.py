@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobdeck_protocol.job import ENDED, JobState
+from jobdeck_tui.console.filterline import split
 from jobdeck_tui.console.workerbook import NOBODY
 
 if TYPE_CHECKING:
@@ -100,7 +101,6 @@ def _searched(job: Job) -> str:
 
 # -- the filter line --
 
-_WORD = re.compile(r'(?:(?P<name>state|dialect|label|worker):)(?:"(?P<quoted>[^"]*)"?|(?P<plain>\S*))', re.IGNORECASE)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GROUPS: Mapping[str, frozenset[JobState]] = MappingProxyType(
     {"active": frozenset(JobState) - ENDED, "ended": ENDED, "all": frozenset()}
@@ -122,14 +122,8 @@ def parse(line: str, sort: str, book: Book = NOBODY) -> Words[Query]:
     left is searched as it is. A state may be shortened (``state:f``), and so may the name of a worker of the ``book``;
     ``active`` and ``ended`` stand for several states. A word that is not finished yet (``label:``) asks for nothing.
     """
-    found: dict[str, str] = {}
-
-    def take(match: re.Match[str]) -> str:
-        found[match["name"].lower()] = match["plain"] if match["quoted"] is None else match["quoted"]
-        return " "
-
-    text = re.sub(r"\s+", " ", _WORD.sub(take, line)).strip()
-    query = Query(dialect=found.get("dialect") or None, label=found.get("label") or None, text=text or None, sort=sort)
+    found, text = split(line, "state", "dialect", "label", "worker")
+    query = Query(dialect=found.get("dialect") or None, label=found.get("label") or None, text=text, sort=sort)
     states: set[JobState] = set()
     for word in filter(None, found.get("state", "").lower().split(",")):
         meant = _states(word)

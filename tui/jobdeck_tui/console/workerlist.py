@@ -5,12 +5,12 @@ All are held (``workerbook``), so filter and order are the console's own, and th
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
-from jobdeck_tui.console.pages import HIGHEST, LOWEST
+from jobdeck_tui.console import fewlist
+from jobdeck_tui.console.filterline import meant, split
 from jobdeck_tui.console.query import Words
 from jobdeck_tui.console.rowlist import RowList
 
@@ -31,7 +31,6 @@ _RANKS = {
     WorkerState.ONLINE: 2,
     WorkerState.OFFLINE: 3,
 }
-_WORD = re.compile(r'(?:(?P<name>state|label|name):)(?:"(?P<quoted>[^"]*)"?|(?P<plain>\S*))', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +90,7 @@ def listed(book: Book, query: WorkerQuery) -> WorkerList:
     def key(worker: WorkerInfo) -> tuple[Any, ...]:
         return _number(query.by, worker), worker.name.casefold(), worker.id
 
-    rows = sorted((worker for worker in book.workers.values() if query.matches(worker)), key=key)
-    if query.descending:
-        rows.reverse()
-    held = {worker.id: LOWEST for worker in rows}
-    known = book.known or bool(book.workers)
-    return WorkerList(
-        query=query, rows=tuple(rows), first=LOWEST, last=HIGHEST, known=known, error=book.error, held=held
-    )
+    return fewlist.listed(WorkerList, book, query, key)
 
 
 def _number(by: str, worker: WorkerInfo) -> float:
@@ -124,25 +116,14 @@ def parse(line: str, sort: str) -> Words[WorkerQuery]:
     ``state:online,draining``, ``label:gpu`` and ``name:"two words"`` stand anywhere in it; what is left is searched in
     names, labels, addresses and ids. A state may be shortened; a word that is not finished yet asks for nothing.
     """
-    found: dict[str, str] = {}
-
-    def take(match: re.Match[str]) -> str:
-        found[match["name"].lower()] = match["plain"] if match["quoted"] is None else match["quoted"]
-        return " "
-
-    text = re.sub(r"\s+", " ", _WORD.sub(take, line)).strip()
-    states: set[WorkerState] = set()
-    error = None
-    for word in filter(None, found.get("state", "").lower().split(",")):
-        meant = {state for state in WorkerState if state.value.startswith(word)}
-        if not meant:
-            error = f"no state begins with {word!r}: {', '.join(WorkerState)}"
-        states |= meant
+    found, text = split(line, "state", "label", "name")
+    states, wrong = meant(found.get("state", ""), WorkerState)
     query = WorkerQuery(
-        states=frozenset(states),
+        states=frozenset(map(WorkerState, states)),
         label=found.get("label") or None,
         name=found.get("name") or None,
-        text=text or None,
+        text=text,
         sort=sort,
     )
+    error = None if wrong is None else f"no state begins with {wrong!r}: {', '.join(WorkerState)}"
     return Words(query=query, error=error)

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["RowTable", "row_keys"]
 
 
-def row_keys(area: str, noun: str) -> list[Binding]:
-    """The keys of a table; ids begin with ``area``, and words speak of what stands there."""
+def row_keys(area: str, noun: str, *, unmark: str = "u") -> list[Binding]:
+    """The keys of a table; ids begin with ``area``, and words speak of what stands there.
+
+    ``unmark`` is the key for that where the usual one is needed for something else.
+    """
 
     def key(keys: str, action: str, name: str, words: str) -> Binding:
         return Binding(keys, action, words, id=f"{area}.{name}", show=False, tooltip=words)
@@ -33,7 +36,7 @@ def row_keys(area: str, noun: str) -> list[Binding]:
         key("end,G", "last", "last", f"The last {noun} of the list, however long it is"),
         key("space", "mark", "mark", f"Mark this {noun}, or not; what is done is done to all that are marked"),
         key("ctrl+a,asterisk", "mark_all", "mark_all", f"Mark all {noun}s that are held here"),
-        key("u", "unmark", "unmark", "Unmark all"),
+        key(unmark, "unmark", "unmark", "Unmark all"),
     ]
 
 
