@@ -174,6 +174,12 @@ class Settings:
     executor_result_limit_count: int = 100_000  # files, folders and others in a job's folder when its results are taken
     executor_result_limit_bytes: int = 64 * GIB
 
+    # binaries: wheels, eggs and jars whose classes jobs run
+    preload_packages: tuple[tuple[str, Path], ...] = ()  # names and files that are there from the start
+    binary_limit_count: int = 10_000  # names
+    binary_version_limit_count: int = 10  # of one name; older ones go, but for those that a job needs
+    binary_name_limit_bytes: int = 1024
+
     # callbacks and fetching (threats 13 and 14): what the server calls at addresses that a client chose
     # Patterns of scheme, host and port (``core/outbound/rules``); None: loopback hosts while all listeners are loopback
     callback_allow: tuple[str, ...] | None = None

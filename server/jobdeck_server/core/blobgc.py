@@ -1,9 +1,10 @@
 """Removes what nobody needs any more: records that only jobs made and whose jobs are gone, and bytes without a record.
 
 A record stays if it is pinned, came from a client, belongs to a job that is still listed (its input or its result),
-came or was linked to a moment ago, or if one that stays leads to it. What a client sent goes on request only, by an
-age.
-Bytes stay if a record names them, if somebody is reading them as part of an archive, or if they came a moment ago.
+holds a version of a binary, came or was linked to a moment ago, or if one that stays leads to it. What a client sent
+goes on request only, by an age.
+Bytes stay if a record names them, if a job that has not ended runs them as a package, if somebody is reading them as
+part of an archive, or if they came a moment ago.
 
 Marking reads a picture of the database that is old by the time of removing, so each record is looked at once more in
 the transaction that removes it; and one to which another leads goes only after that one. Bytes are moved away in the
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from jobdeck_server.core import blobrows
+from jobdeck_server.core import blobrows, packageuse
 from jobdeck_server.core.blobtypes import Collected
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.store import StoreError
@@ -45,6 +46,7 @@ _ROOT = """(
     blob.pinned or blob.used_us >= :young_us or (blob.uploaded and (:old_us is null or blob.used_us >= :old_us))
     or exists (select 1 from blob_job join job on job.id = blob_job.job_id where blob_job.seq = blob.seq)
     or exists (select 1 from job where job.key = blob.hash)
+    or exists (select 1 from binary_version where binary_version.blob = blob.hash)
 )"""
 _UNNEEDED = f"""with recursive kept(hash) as (
     select hash from blob where {_ROOT}
@@ -172,11 +174,16 @@ def _remove_some(hashes: Sequence[str], values: dict[str, int | None], connectio
 
 def _forget_jobs(connection: sqlite3.Connection) -> None:
     connection.execute("delete from blob_job where job_id not in (select id from job)")
+    packageuse.forget(connection)
 
 
 def _unnamed(connection: sqlite3.Connection, found: Sequence[Found], leaving: set[str]) -> list[Found]:
-    """Those that no record names, but for records that are about to leave."""
-    return [each for each in found if not _named(connection, each.hash, leaving)]
+    """Those that no record names, but for records that are about to leave, and that no job runs."""
+    return [
+        each
+        for each in found
+        if not _named(connection, each.hash, leaving) and not packageuse.is_used(connection, each.hash)
+    ]
 
 
 def _named(connection: sqlite3.Connection, content_hash: str, leaving: set[str]) -> bool:

@@ -5,6 +5,8 @@
     blob_link   what a record names: ``content`` or another ``record`` -> the record that names it
     blob_job    jobs that made a record; it is needed as long as one of them is known
 
+A record may hold a version of a binary, too (``binaryrows``).
+
 ``used_us`` says when somebody last sent a record or one that leads to it: what came a moment ago is never collected.
 Writers return what the trio thread needs to know after the commit.
 """
@@ -79,9 +81,24 @@ def prepare(record: Record) -> Put:
 
 
 def put(
-    connection: sqlite3.Connection, new: Put, *, job_id: str | None, own_tags: Sequence[str], now_us: int
+    connection: sqlite3.Connection,
+    new: Put,
+    *,
+    job_id: str | None,
+    own_tags: Sequence[str],
+    now_us: int,
+    uploaded: bool = True,
 ) -> list[Event]:
-    """Keep a record, or renew it; what it leads to counts as used again."""
+    """Keep a record, or renew it; what it leads to counts as used again.
+
+    Args:
+        connection: The writing one.
+        new: See ``prepare``.
+        job_id: The job that made it, None if none has.
+        own_tags: Added to those that it has.
+        now_us: The time.
+        uploaded: A client sent it, if no job made it; else it stays only for what leads to it.
+    """
     blob = new.blob
     marks = ", ".join("?" * 17)
     row = connection.execute(
@@ -90,7 +107,7 @@ def put(
         f" returning seq, {COLUMNS}",
         (
             *(blob.hash, blob.name, blob.size_bytes, blob.mime, blob.type, blob.content, blob.entry_count),
-            *(blob.public, _dumps(blob.tags), "[]", False, job_id is None, now_us, now_us),
+            *(blob.public, _dumps(blob.tags), "[]", False, uploaded and job_id is None, now_us, now_us),
             *(now_us, _search(blob), new.text.decode()),
         ),
     ).fetchone()
@@ -158,8 +175,8 @@ def delete(connection: sqlite3.Connection, blob_hash: str, *, recursive: bool, f
 
     Raises:
         UnknownBlobError: There is no such record.
-        ConflictError: It is pinned, a job that has not ended is to run it, or, without ``force``, another record
-            links to it.
+        ConflictError: It is pinned, it holds a binary, a job that has not ended is to run it, or, without ``force``,
+            another record links to it.
     """
     found = connection.execute("select seq, pinned from blob where hash = ?", (blob_hash,)).fetchone()
     if found is None:
@@ -168,6 +185,9 @@ def delete(connection: sqlite3.Connection, blob_hash: str, *, recursive: bool, f
         raise ConflictError(f"Blob {blob_hash} is pinned; unpin it first.")
     if _awaited(connection, blob_hash):
         raise ConflictError(f"Blob {blob_hash} is needed by a job that has not ended.")
+    name = _binary(connection, blob_hash)
+    if name is not None:
+        raise ConflictError(f"Blob {blob_hash} is the package {name!r}; remove that.")
     if not force and _linked(connection, blob_hash):
         raise ConflictError(f"Blob {blob_hash} is part of another one; that one would be damaged.")
     events = []
@@ -195,6 +215,7 @@ def _unneeded(connection: sqlite3.Connection, blob_hash: str) -> bool:
         and not found[0]
         and not _linked(connection, blob_hash)
         and not _awaited(connection, blob_hash)
+        and _binary(connection, blob_hash) is None
     )
 
 
@@ -206,6 +227,12 @@ def _linked(connection: sqlite3.Connection, blob_hash: str) -> bool:
 def _awaited(connection: sqlite3.Connection, blob_hash: str) -> bool:
     sought = "select 1 from job where key = ? and finished_us is null limit 1"
     return connection.execute(sought, (blob_hash,)).fetchone() is not None
+
+
+def _binary(connection: sqlite3.Connection, blob_hash: str) -> str | None:
+    """The name of a binary of which this record holds a version."""
+    found = connection.execute("select name from binary_version where blob = ? limit 1", (blob_hash,)).fetchone()
+    return None if found is None else str(found[0])
 
 
 # -- reading --

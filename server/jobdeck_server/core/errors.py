@@ -4,15 +4,18 @@
         UnknownJobError         no job has this id or key
         UnknownWorkerError      no worker has this id
         UnknownBlobError        no record has this hash
+        UnknownBinaryError      no binary has this name
         UnknownEntryError       the artifact has no such path in it
         MissingContentError     the record is here, and the bytes or the record that it names are not
         BlobLinkError           links lead in a circle, too far, or to something that is neither file nor link
         NoSpaceError            the disk is full, or as full as it may get
         BadRequestError         what was sent cannot be understood or is not allowed
             UnsupportedError    it is understood, and this server does not do it
+            BadBinaryError      bytes that were sent as a wheel, egg or jar are no zip
         TooLargeError           something is over a limit
         ConflictError           the job is not in a state for this
             BusyError           somebody else holds what only one may hold
+            BinaryInUseError    jobs that have not ended name this binary
         IdempotencyError        the same key came with another body
         ForbiddenError          the caller's role does not allow this
         UnauthorizedError       no token, or one that is not known
@@ -25,6 +28,11 @@ A test runs each class through each dialect, so that a new refusal cannot be for
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class JobdeckError(Exception):
@@ -53,6 +61,14 @@ class UnknownBlobError(JobdeckError):
     def __init__(self, blob_hash: str) -> None:
         super().__init__(f"Requested object does not exist: {blob_hash}")
         self.blob_hash = blob_hash
+
+
+class UnknownBinaryError(JobdeckError):
+    """No binary has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no binary with the name {name!r}.")
+        self.name = name
 
 
 class UnknownEntryError(JobdeckError):
@@ -95,6 +111,13 @@ class UnsupportedError(BadRequestError):
     """It is understood, and this server does not do it."""
 
 
+class BadBinaryError(BadRequestError):
+    """Bytes that were sent as a wheel, egg or jar are no zip."""
+
+    def __init__(self) -> None:
+        super().__init__("Binary is not of the right format")
+
+
 class TooLargeError(JobdeckError):
     """Something is over a limit."""
 
@@ -111,6 +134,14 @@ class ConflictError(JobdeckError):
 
 class BusyError(ConflictError):
     """Somebody else holds what only one may hold."""
+
+
+class BinaryInUseError(ConflictError):
+    """Jobs that have not ended name this binary; ``job_ids`` are all of them."""
+
+    def __init__(self, job_ids: Sequence[str]) -> None:
+        super().__init__(f"Binary is in use by job(s): {', '.join(job_ids)}")
+        self.job_ids = tuple(job_ids)
 
 
 class IdempotencyError(JobdeckError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jobdeck_protocol.job import ENDED, Job, JobState, from_wire, to_wire
-from jobdeck_server.core import ways
+from jobdeck_server.core import packageuse, ways
 from jobdeck_server.core.errors import IdempotencyError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def insert_job(
     assert seq is not None
     connection.executemany("insert into label values (?, ?)", ((label, seq) for label in job.labels))
     ways.raise_tide(connection, seq)
+    packageuse.note(connection, job, spec)
     return [insert_event(connection, "job", wire)]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core import blobschema, callbackschema, executorschema, workerschema
+from jobdeck_server.core import binaryschema, blobschema, callbackschema, executorschema, workerschema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -85,6 +85,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """update job set record = json_insert(record, '$.main_class', null, '$.packages', json('[]'),
             '$.context', null, '$.progress', null, '$.progress_text', null)""",
     ),
+    binaryschema.TABLES,
 )
 
 

@@ -24,6 +24,8 @@ CLASSES = [
 ]
 MADE: dict[type[Exception], Exception] = {
     errors.UnknownJobError: errors.UnknownJobError("x"),
+    errors.BadBinaryError: errors.BadBinaryError(),
+    errors.BinaryInUseError: errors.BinaryInUseError(["x", "y"]),
     errors.UnknownEntryError: errors.UnknownEntryError("x", "a/b"),
     errors.TooLargeError: errors.TooLargeError("It", 5),
     errors.IdempotencyError: errors.IdempotencyError(),
