@@ -26,13 +26,17 @@ from jobdeck_server.channels.worker import WorkerChannel
 from jobdeck_server.core import errors, leaving, recovery, retention
 from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.blobs import Blobs
+from jobdeck_server.core.callbacks import Callbacks
 from jobdeck_server.core.datadir import DataDir, DataDirError
+from jobdeck_server.core.doors import Doors
 from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.executor import Executor
 from jobdeck_server.core.executorfiles import Nonce
+from jobdeck_server.core.fetching import Fetcher
 from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.localworker import LocalWorker, load_id
+from jobdeck_server.core.outbound.rules import PatternError
 from jobdeck_server.core.placement import Placement
 from jobdeck_server.core.scheduler import Scheduler
 from jobdeck_server.core.schema import NewerSchemaError
@@ -73,7 +77,7 @@ Until = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger("jobdeck")
 _CLOSE_LIMIT_S = 20.0
-_REFUSALS = (CertificateError, DataDirError, GuardError, NewerSchemaError, OSError)
+_REFUSALS = (CertificateError, DataDirError, GuardError, NewerSchemaError, OSError, PatternError)
 
 
 def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = None) -> int:
@@ -103,7 +107,8 @@ async def serve(
         until: A further way to tell it to end: by returning.
 
     Raises:
-        CertificateError, DataDirError, GuardError, NewerSchemaError, OSError: It cannot start; nothing was changed.
+        CertificateError, DataDirError, GuardError, NewerSchemaError, OSError, PatternError: It cannot start; nothing
+            was changed.
     """
     tokens = TokenStore(settings.data_dir)
     if check_bind(settings.listen, tokens, insecure=settings.insecure_no_auth):
@@ -125,7 +130,7 @@ async def serve(
     try:
         await trio.to_thread.run_sync(store.open, trio.lowlevel.current_trio_token())
         async with trio.open_nursery() as nursery:
-            parts = await _start_parts(settings, store, growth, nonce, addresses(listeners)[0], nursery)
+            parts = await _start_parts(settings, store, growth, nonce, addresses(listeners), nursery)
             end = partial(_serve_http, stop_jobs=stop_jobs)
             await end(settings, parts, tokens, listeners, certificates, data_dir, ready, until)
             if stop_jobs:  # those that came while the others were being stopped
@@ -166,25 +171,36 @@ class Parts:
     nonce: Nonce
     workers: Workers
     remote: RemoteEngine
+    callbacks: Callbacks
+    fetcher: Fetcher
 
 
 async def _start_parts(
-    settings: Settings, store: Store, growth: Growth, nonce: Nonce, address: tuple[str, int], nursery: trio.Nursery
+    settings: Settings,
+    store: Store,
+    growth: Growth,
+    nonce: Nonce,
+    bound: Sequence[tuple[str, int]],
+    nursery: trio.Nursery,
 ) -> Parts:
     """The core with its engines, every job found in its place, and what is built upon it."""
     touch = not await trio.to_thread.run_sync(hears_splice, settings.data_dir)
     boot_id = await trio.to_thread.run_sync(Path("/proc/sys/kernel/random/boot_id").read_text)
+    doors = Doors.of(settings, bound, loopback_only=_on_loopback(bound))
     log = EventLog(store)
     await log.load()
+    callbacks = Callbacks(settings, store=store, events=log, door=doors.callbacks)
     blobs = Blobs(settings, store=store, events=log, folder=settings.data_dir / "blobs")
     await nursery.start(blobs.run)
+    fetcher = Fetcher(settings, blobs=blobs, door=doors.fetching)
+    await nursery.start(fetcher.run)
     outside = OutsideEngine(settings.data_dir / "jobs")
     workshop = Workshop(
         settings,
         shelf=StoreShelf(blobs),
         folder=settings.data_dir / "work",
         jobs_dir=settings.data_dir / "jobs",
-        origin=_url(settings, *address),
+        origin=_url(settings, *bound[0]),
     )
     local = LocalEngine(settings, touch=touch)
     builtin = BuiltinExecutor(local, workshop, patience_s=settings.executor_patience_s)
@@ -202,7 +218,7 @@ async def _start_parts(
     await executor.load()
     worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
     name = settings.worker_name or socket.gethostname()
-    machine = LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*address))
+    machine = LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*bound[0]))
     await machine.load()
     workers = Workers(core, machine)
     workers.restoration = remote
@@ -215,11 +231,21 @@ async def _start_parts(
     await nursery.start(core.run)
     await nursery.start(engine.run, core)
     remote.open(workers, partial(_place, core))
+    await nursery.start(callbacks.run)
     await recovery.recover(core)
     placement.open()
     await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
-    return Parts(core=core, blobs=blobs, executor=executor, nonce=nonce, workers=workers, remote=remote)
+    return Parts(
+        core=core,
+        blobs=blobs,
+        executor=executor,
+        nonce=nonce,
+        workers=workers,
+        remote=remote,
+        callbacks=callbacks,
+        fetcher=fetcher,
+    )
 
 
 async def _place(core: JobCore, job_id: str, worker_id: str) -> None:
@@ -272,10 +298,14 @@ def _tell(data_dir: DataDir, urls: Sequence[str], certificates: Certificates | N
         certificates.told = partial(data_dir.tell, urls)
 
 
+def _on_loopback(bound: Sequence[tuple[str, int]]) -> bool:
+    return all(is_loopback(host) for host, _ in bound)
+
+
 def _say_who_may(settings: Settings, bound: Sequence[tuple[str, int]]) -> None:
     if settings.require_token:
         return
-    if all(is_loopback(host) for host, _ in bound):
+    if _on_loopback(bound):
         _log.info("no token is needed: every user of this machine can run jobs as the server's user")
     else:
         _log.warning("NO TOKEN IS NEEDED: everybody who reaches this port can run anything as the server's user")

@@ -62,25 +62,29 @@ def wanted(job: Job) -> bool:
 
 
 class Callbacks:
-    """See the top of this file. ``run`` must be running; it begins with what an earlier server left.
+    """See the top of this file. ``run`` must be running, once ``source`` is there: it begins with what was left.
 
     Args:
         settings: Those that begin with ``callback_`` and ``outbound_``.
         store: See there.
         events: Told of what is over: ``callback`` (``id`` of the job, ``delivery``, ``state``, ``tries``, ``text``).
         door: What may be called.
+
+    Attributes:
         source: The body for a job that has ended, the same each time; None if it cannot be made any more.
 
     Raises:
         OSError: There is something wrong with the file of the secret.
     """
 
-    def __init__(self, settings: Settings, *, store: Store, events: EventLog, door: Door, source: Source) -> None:
+    def __init__(
+        self, settings: Settings, *, store: Store, events: EventLog, door: Door, source: Source | None = None
+    ) -> None:
         self._settings = settings
         self._store = store
         self._events = events
         self._door = door
-        self._source = source
+        self.source = source
         self._signer = Signer(settings.callback_secret_file)
         self._turns = Turns(settings.callback_parallel_count, settings.callback_parallel_per_host_count)
         self._rows: dict[str, Row] = {}  # that are due
@@ -236,7 +240,7 @@ class Callbacks:
         kept = await self._store.read(lambda connection: callbackrows.body_of(connection, row.job_id))
         if kept is not None:
             return (kept,)
-        body = await self._source(row.job_id)
+        body = None if self.source is None else await self.source(row.job_id)
         if body is None:
             raise RefusedError("There is nothing left to tell of this job.")
         if size_of(body) > self._settings.callback_body_limit_bytes:
