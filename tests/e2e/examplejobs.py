@@ -62,7 +62,7 @@ _FILES = {
                 text = config.get("input.string", None)
                 return text.split() if text else build_problems(["No input.string config param"])
         """,
-    f"{NAME}/kinds.py": f"""\
+    f"{NAME}/kinds.py": """\
         import os
         import sys
         import time
@@ -119,13 +119,13 @@ _FILES = {
 
         class Environment(Plain):
             def run_job(self, context, runtime, config):
-                return {{
+                return {
                     "job": runtime.jobId,
                     "context": context.name,
                     "cores": runtime.contextConfig.get("num-cpu-cores", None),
                     "names": sorted(os.environ),
                     "folder": os.listdir("."),
-                }}
+                }
         """,
 }
 
