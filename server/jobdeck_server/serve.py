@@ -12,17 +12,13 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_server.channels.attach import AttachChannel
-from jobdeck_server.channels.events import EventsChannel
-from jobdeck_server.channels.worker import WorkerChannel
 from jobdeck_server.core import errors, leaving, recovery, retention
 from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.blobs import Blobs
@@ -38,14 +34,9 @@ from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.localworker import LocalWorker, load_id
 from jobdeck_server.core.outbound.rules import PatternError
 from jobdeck_server.core.placement import Placement
-from jobdeck_server.core.scheduler import Scheduler
 from jobdeck_server.core.schema import NewerSchemaError
-from jobdeck_server.core.store import Store, StoreError
+from jobdeck_server.core.store import Store
 from jobdeck_server.core.workers import Workers
-from jobdeck_server.dialects.jobrunner import Jobrunner
-from jobdeck_server.dialects.scheduler import SchedulerApi
-from jobdeck_server.dialects.v1.service import About, Service
-from jobdeck_server.dialects.webgme.service import webgme
 from jobdeck_server.engines.base import WORKER
 from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.local import LocalEngine
@@ -55,22 +46,20 @@ from jobdeck_server.engines.remotebundles import RemoteBundles
 from jobdeck_server.engines.several import Engines
 from jobdeck_server.engines.shelf import StoreShelf
 from jobdeck_server.engines.workshop import Workshop
-from jobdeck_server.guard.errors import ForbiddenError, GuardError, UnauthorizedError
+from jobdeck_server.front import Front
+from jobdeck_server.guard.errors import GuardError
 from jobdeck_server.guard.guard import Guard
 from jobdeck_server.guard.limits import check_bind, check_scripts
 from jobdeck_server.guard.origin import is_loopback
 from jobdeck_server.guard.tokens import TokenStore
 from jobdeck_server.http.certificates import CertificateError, Certificates
 from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
-from jobdeck_server.http.message import Response
-from jobdeck_server.http.router import Router
+from jobdeck_server.parts import Parts
 from jobdeck_server.refusing import run_or_refuse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from jobdeck_server.dialects.base import Dialect
-    from jobdeck_server.http.message import Answer, Request
     from jobdeck_server.settings import Settings
 
 Until = Callable[[], Awaitable[None]]
@@ -159,20 +148,6 @@ def _listen(settings: Settings) -> list[socket.socket]:
                 listener.close()
             raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listeners
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the dialects are made of."""
-
-    core: JobCore
-    blobs: Blobs
-    executor: Executor
-    nonce: Nonce
-    workers: Workers
-    remote: RemoteEngine
-    callbacks: Callbacks
-    fetcher: Fetcher
 
 
 async def _start_parts(
@@ -309,64 +284,6 @@ def _say_who_may(settings: Settings, bound: Sequence[tuple[str, int]]) -> None:
         _log.info("no token is needed: every user of this machine can run jobs as the server's user")
     else:
         _log.warning("NO TOKEN IS NEEDED: everybody who reaches this port can run anything as the server's user")
-
-
-class Front:
-    """From a request to a dialect's answer: who may, which route, and whose words for what is refused."""
-
-    def __init__(self, settings: Settings, parts: Parts, guard: Guard, urls: Sequence[str]) -> None:
-        self._guard = guard
-        core, blobs = parts.core, parts.blobs
-        about = About(version=version("jobdeck"), urls=tuple(urls), data_dir=str(settings.data_dir))
-        self._dialects: tuple[Dialect, ...] = (
-            Jobrunner(core, attach_socket=AttachChannel(core).answer).dialect(),
-            Service(
-                core,
-                blobs,
-                parts.workers,
-                about,
-                events_socket=EventsChannel(core).answer,
-                worker_socket=WorkerChannel(parts.remote, settings, holds=guard.holds).answer,
-                dialects=lambda: self._dialects,
-            ).dialect(),
-            webgme(blobs, parts.executor, parts.nonce),
-            SchedulerApi(
-                Scheduler(core, parts.workers), parts.workers, body_limit_bytes=settings.body_limit_bytes
-            ).dialect(),
-        )
-        self._router = Router(self._dialects)
-
-    async def answer(self, request: Request) -> Answer:
-        """Answer a request; refusals of guard and core are told by the dialect of the path."""
-        answer = await self._answer(request)
-        cors = self._guard.cors_headers(request)
-        if cors and isinstance(answer, Response):
-            return replace(answer, headers=(*answer.headers, *cors))
-        return answer
-
-    async def _answer(self, request: Request) -> Answer:
-        dialect = self._router.dialect_of(request.path)
-        try:
-            self._guard.check_source(request)
-            match = self._router.match(request.method, request.path)
-            dialect = match.dialect
-            preflight = self._guard.preflight(request, match.allow)
-            if preflight is not None:
-                return preflight
-            if match.route is None:
-                return match.answer()
-            identity = self._guard.identify(request, needed=match.route.role)
-            return await match.route.handler(replace(request, params=match.params, identity=identity))
-        except ForbiddenError as error:
-            return dialect.failure(errors.ForbiddenError(str(error)))
-        except UnauthorizedError as error:
-            return dialect.failure(errors.UnauthorizedError(str(error)))
-        except (errors.JobdeckError, StoreError) as error:
-            return dialect.failure(error)
-
-    def failure(self, error: Exception, path: str) -> Response:
-        """The words for any error at a path."""
-        return self._router.dialect_of(path).failure(error)
 
 
 async def _shut_down_at(
