@@ -5,6 +5,7 @@
         UnknownWorkerError      no worker has this id
         UnknownBlobError        no record has this hash
         UnknownBinaryError      no binary has this name
+        UnknownContextError     no context has this name
         UnknownEntryError       the artifact has no such path in it
         MissingContentError     the record is here, and the bytes or the record that it names are not
         BlobLinkError           links lead in a circle, too far, or to something that is neither file nor link
@@ -12,14 +13,19 @@
         BadRequestError         what was sent cannot be understood or is not allowed
             UnsupportedError    it is understood, and this server does not do it
             BadBinaryError      bytes that were sent as a wheel, egg or jar are no zip
+            BadContextNameError a context cannot be called so
+        ContextInitError        a context cannot be made as it was asked for
         TooLargeError           something is over a limit
         ConflictError           the job is not in a state for this
             BusyError           somebody else holds what only one may hold
             BinaryInUseError    jobs that have not ended name this binary
+            ContextExistsError  a context that lives has this name
+            ContextStoppingError  the context takes no new jobs: it is being stopped
         IdempotencyError        the same key came with another body
         ForbiddenError          the caller's role does not allow this
         UnauthorizedError       no token, or one that is not known
         CapacityError           a bounded queue is full
+            NoSlotsError        the context has no free slot, and its jobs are not to wait
         OutputGoneError         the wanted bytes are no longer kept
         OffsetError             an offset beyond the end of an ended job's output
         UnavailableError        the engine cannot be reached just now
@@ -68,6 +74,14 @@ class UnknownBinaryError(JobdeckError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no binary with the name {name!r}.")
+        self.name = name
+
+
+class UnknownContextError(JobdeckError):
+    """No context has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Context {name} not found.")
         self.name = name
 
 
@@ -144,6 +158,33 @@ class BinaryInUseError(ConflictError):
         self.job_ids = tuple(job_ids)
 
 
+class BadContextNameError(BadRequestError):
+    """A context cannot be called so."""
+
+    def __init__(self, text: str = "context name must start with letters") -> None:
+        super().__init__(text, field="name")
+
+
+class ContextInitError(JobdeckError):
+    """A context cannot be made as it was asked for."""
+
+
+class ContextExistsError(ConflictError):
+    """A context that lives has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"context {name} exists")
+        self.name = name
+
+
+class ContextStoppingError(ConflictError):
+    """The context takes no new jobs: it is being stopped."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("Context stop in progress")
+        self.name = name
+
+
 class IdempotencyError(JobdeckError):
     """The same Idempotency-Key came with another body."""
 
@@ -164,6 +205,15 @@ class UnauthorizedError(JobdeckError):
 
 class CapacityError(JobdeckError):
     """A bounded queue is full; the same request may pass later."""
+
+
+class NoSlotsError(CapacityError):
+    """The context has no free slot, and its jobs are not to wait."""
+
+    def __init__(self, name: str, slots_count: int) -> None:
+        super().__init__(f"Too many running jobs ({slots_count}) for job context '{name}'")
+        self.name = name
+        self.slots_count = slots_count
 
 
 class OutputGoneError(JobdeckError):
