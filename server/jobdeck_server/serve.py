@@ -37,7 +37,7 @@ from jobdeck_server.core.placement import Placement
 from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store
 from jobdeck_server.core.workers import Workers
-from jobdeck_server.engines.base import WORKER
+from jobdeck_server.engines.base import BUNDLES, WORKER
 from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.engines.outside import OutsideEngine
@@ -178,7 +178,7 @@ async def _start_parts(
         origin=_url(settings, *bound[0]),
     )
     local = LocalEngine(settings, touch=touch)
-    builtin = BuiltinExecutor(local, workshop, patience_s=settings.executor_patience_s)
+    builtin = BuiltinExecutor(local, {BUNDLES: workshop}, patience_s=settings.executor_patience_s)
     remote = RemoteEngine(settings, store)
     await remote.load()
     engine = Engines(builtin, outside, remote)

@@ -1,9 +1,8 @@
-"""The built-in executor: the engine of this machine, which also runs bundles.
+"""The built-in executor: the engine of this machine, which also runs bundles and classes out of packages.
 
-A bundle is a zip or an artifact in the blob store that brings files and says in ``executor_config.json`` what to run
-and which files are results (source: the WebGME executor walkthrough). Jobs that are none pass through untouched. For a
-bundle there is work before its program starts and after it has ended (``workshop``), and in between it is a job like
-any other: it outlives the server, and the keeper has its truth.
+For these there is work to do before a program starts and after it has ended: files are laid out, results are kept. A
+job's engine name says whose work that is (``shop``); jobs of no shop pass through untouched. In between it is a job
+like any other: it outlives the server, and the keeper has its truth.
 
 All of it may be cut at any moment and done again. Before: no claim of the keeper, so nothing has run; the files are
 laid out anew. After: the job's end reaches the core only together with its results, so a server that comes back finds
@@ -17,6 +16,7 @@ import errno
 import logging
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,7 +25,7 @@ from jobdeck_server.core.bundles.errors import StoppedError
 from jobdeck_server.core.errors import CapacityError, JobdeckError, NoSpaceError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.store import StoreError
-from jobdeck_server.engines.base import BUNDLES, Ended, Launch, Noted, Planned, Started
+from jobdeck_server.engines.base import Ended, Launch, Noted, Planned, Started
 from jobdeck_server.engines.shelf import AwayError
 from jobdeck_server.engines.workfiles import StatusError
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobdeck_server.engines.base import PlainEngine, Report, Sink, Stop
-    from jobdeck_server.engines.workshop import Workshop
+    from jobdeck_server.engines.shop import Shop
 
 _log = logging.getLogger("jobdeck.executor")
 _RETRY_S = 2.0
@@ -44,7 +44,7 @@ _SWEEP_S = 30.0
 
 
 class _Making:
-    """A bundle that is being made ready."""
+    """A job that is being made ready."""
 
     def __init__(self) -> None:
         self.cancelled = False
@@ -57,7 +57,7 @@ class _Making:
 
 
 class _Following:
-    """The output of a bundle that is being told in segments."""
+    """A running job of which its shop tells more than the local engine does."""
 
     def __init__(self) -> None:
         self.program_ended = trio.Event()
@@ -69,15 +69,15 @@ class BuiltinExecutor:
 
     Args:
         local: What runs programs; belongs to this from here on.
-        workshop: What is done before and after.
+        shops: What is done before and after, by the name of the engine that jobs have of which it is done.
         patience_s: How long to try to keep results, when there is no room or too much else to do.
     """
 
     name = "local"
 
-    def __init__(self, local: PlainEngine, workshop: Workshop, *, patience_s: float) -> None:
+    def __init__(self, local: PlainEngine, shops: Mapping[str, Shop], *, patience_s: float) -> None:
         self._local = local
-        self._workshop = workshop
+        self._shops = shops
         self._patience_s = patience_s
         self.capacity_count = local.capacity_count
         self._sink: Sink | None = None
@@ -111,12 +111,13 @@ class BuiltinExecutor:
             self._ending = True
 
     def submit(self, launch: Launch) -> None:
-        """Start a program, or make a bundle ready and start it then.
+        """Start a program, or make a shop's job ready and start it then.
 
         One that was made ready is never made anew: it may be asked for again (the keeper was lost and came back) when
         its program runs already, in the very files.
         """
-        if launch.spec.get("bundle") is None:
+        shop = self._shops.get(launch.engine)
+        if shop is None:
             self._local.submit(launch)
         elif launch.job_id in self._made:
             self._local.submit(self._made[launch.job_id])
@@ -124,7 +125,7 @@ class BuiltinExecutor:
             return
         elif self._nursery is not None:
             self._making[launch.job_id] = _Making()
-            self._nursery.start_soon(self._make, launch)
+            self._nursery.start_soon(self._make, shop, launch)
 
     async def stop(self, job_id: str, stop: Stop) -> None:
         """Stop a job; one that is being made ready never runs, and results that cannot be kept now are given up."""
@@ -145,7 +146,7 @@ class BuiltinExecutor:
         await self._local.input(job_id, eof_bytes=eof_bytes)
 
     async def status(self, job_ids: Collection[str]) -> Mapping[str, Report | None]:
-        """What is known of each; a bundle whose results are to be collected still runs."""
+        """What is known of each; a shop's job whose results are to be collected still runs."""
         found = dict(await self._local.status(job_ids))
         for job_id, report in found.items():
             if job_id in self._making:
@@ -162,7 +163,8 @@ class BuiltinExecutor:
 
     async def forget(self, job_id: str) -> None:
         """Remove all that is kept of a job."""
-        await self._workshop.clear(job_id)
+        for shop in self._shops.values():
+            await shop.clear(job_id)
         await self._local.forget(job_id)
 
     async def forget_output(self, job_id: str) -> None:
@@ -181,7 +183,7 @@ class BuiltinExecutor:
     # -- as the local engine's sink --
 
     def report(self, job_id: str, report: Report) -> None:
-        """Pass on what the local engine tells; the end of a bundle waits for its results."""
+        """Pass on what the local engine tells; the end of a shop's job waits for its results."""
         if isinstance(report, Ended) and self._has_results(job_id, report):
             self._collect_soon(job_id, report)
             return
@@ -210,7 +212,10 @@ class BuiltinExecutor:
             self._sink.report(job_id, report)
 
     def _has_results(self, job_id: str, report: Ended) -> bool:
-        return report.how in ("exit", "error") and self.engine_of(job_id) == BUNDLES
+        return report.how in ("exit", "error") and self._shop_of(job_id) is not None
+
+    def _shop_of(self, job_id: str) -> Shop | None:
+        return self._shops.get(self.engine_of(job_id) or "")
 
     def _let_go(self, job_id: str) -> None:
         """A job has ended: forget what it took to run it."""
@@ -221,34 +226,34 @@ class BuiltinExecutor:
 
     # -- before --
 
-    async def _make(self, launch: Launch) -> None:
-        """Make a bundle ready and have it started; of one that is not, nothing is left."""
+    async def _make(self, shop: Shop, launch: Launch) -> None:
+        """Make a job ready and have it started; of one that is not, nothing is left."""
         job_id = launch.job_id
         making = self._making[job_id]
         try:
             with making.scope:
                 async with self._tidying:
                     pass  # from here on whoever tidies up knows of the job
-                await self._start(launch, making)
+                await self._start(shop, launch, making)
             if job_id not in self._made and not self._ending:
-                await self._workshop.clear(job_id)
+                await shop.clear(job_id)
         finally:
             del self._making[job_id]
             making.over.set()
 
-    async def _start(self, launch: Launch, making: _Making) -> None:
+    async def _start(self, shop: Shop, launch: Launch, making: _Making) -> None:
         job_id = launch.job_id
         try:
-            made = await self._workshop.prepare(launch, cancelled=lambda: making.cancelled or self._ending)
+            made = await shop.prepare(launch, cancelled=lambda: making.cancelled or self._ending)
         except StoppedError:
             _log.info("job %s: stopped before it was started", job_id)
         except StatusError as error:
             self._fail(job_id, str(error), was_started=error.was_started)
         except (JobdeckError, StoreError, OSError) as error:
-            self._fail(job_id, f"FAILED_SOURCE_COULD_NOT_BE_OBTAINED: {error}", was_started=False)
-        except Exception as error:  # noqa: BLE001  # one bundle must not end the server, now and at each of its starts
+            self._fail(job_id, f"{shop.unready}: {error}", was_started=False)
+        except Exception as error:  # noqa: BLE001  # one job must not end the server, now and at each of its starts
             _log.exception("job %s", job_id)
-            self._fail(job_id, f"FAILED_SOURCE_COULD_NOT_BE_OBTAINED: {error!r}", was_started=False)
+            self._fail(job_id, f"{shop.unready}: {error!r}", was_started=False)
         else:
             self._tell(job_id, Planned(steps=made.steps))
             ready = self._made[job_id] = replace(launch, spec=made.spec)
@@ -262,44 +267,46 @@ class BuiltinExecutor:
     # -- meanwhile --
 
     def _follow_soon(self, job_id: str) -> None:
-        if job_id not in self._collecting and self.engine_of(job_id) == BUNDLES:
-            self._follower(job_id)
+        shop = self._shop_of(job_id)
+        if job_id not in self._collecting and shop is not None:
+            self._follower(shop, job_id)
 
-    def _follower(self, job_id: str) -> _Following:
+    def _follower(self, shop: Shop, job_id: str) -> _Following:
         following = self._following.get(job_id)
         if following is None:
             following = self._following[job_id] = _Following()
             if self._nursery is not None:
-                self._nursery.start_soon(self._follow, job_id, following)
+                self._nursery.start_soon(self._follow, shop, job_id, following)
         return following
 
-    async def _follow(self, job_id: str, following: _Following) -> None:
+    async def _follow(self, shop: Shop, job_id: str, following: _Following) -> None:
         try:
-            await self._workshop.follow(job_id, following.program_ended)
+            await shop.follow(job_id, following.program_ended, partial(self._tell, job_id))
         except (JobdeckError, StoreError, OSError, StatusError) as error:
-            _log.warning("job %s: its output is told in segments no longer: %s", job_id, error)
+            _log.warning("job %s: %s: %s", job_id, shop.unfollowed, error)
         except Exception:  # noqa: BLE001  # nor must what it says
-            _log.exception("job %s: its output is told in segments no longer", job_id)
+            _log.exception("job %s: %s", job_id, shop.unfollowed)
         finally:
             following.over.set()
 
     # -- after --
 
     def _collect_soon(self, job_id: str, ended: Ended) -> None:
-        if job_id not in self._collecting and self._nursery is not None:
+        shop = self._shop_of(job_id)
+        if job_id not in self._collecting and self._nursery is not None and shop is not None:
             self._collecting[job_id] = trio.Event()
-            self._nursery.start_soon(self._collect, job_id, ended)
+            self._nursery.start_soon(self._collect, shop, job_id, ended)
 
-    async def _collect(self, job_id: str, ended: Ended) -> None:
-        """Keep a bundle's results, then let its end be known."""
+    async def _collect(self, shop: Shop, job_id: str, ended: Ended) -> None:
+        """Keep a job's results, then let its end be known."""
         if ended.started_us is not None:  # of a short one nothing else may have been told
             self._tell(job_id, Started(started_us=ended.started_us, step=0))
-        following = self._follower(job_id)  # a server that came back after the end has none yet
+        following = self._follower(shop, job_id)  # a server that came back after the end has none yet
         following.program_ended.set()
         await following.over.wait()
         self._let_go(job_id)
         try:
-            ended = replace(ended, results=await self._results(job_id, ended.output_bytes))
+            ended = await self._results(shop, job_id, ended)
         except StoppedError:
             return  # the server ends; the next one collects
         except StatusError as error:
@@ -311,10 +318,13 @@ class BuiltinExecutor:
         self._tell(job_id, ended)
         await self.committed(job_id)
         del self._collecting[job_id], self._ends[job_id]
-        await self._workshop.clear(job_id)
+        await shop.clear(job_id)
 
-    async def _results(self, job_id: str, output_bytes: int) -> dict[str, str]:
+    async def _results(self, shop: Shop, job_id: str, ended: Ended) -> Ended:
         """Collect them, again and again for as long as there is only something in the way that may pass.
+
+        Returns:
+            The end, with them.
 
         Raises:
             StatusError: They cannot be kept.
@@ -324,23 +334,23 @@ class BuiltinExecutor:
         given_up = self._collecting[job_id]
         while True:
             try:
-                return await self._workshop.collect(job_id, output_bytes, cancelled=lambda: self._ending)
+                return await shop.collect(job_id, ended, cancelled=lambda: self._ending)
             except (StoppedError, StatusError):
                 raise
             except AwayError as error:
                 if given_up.is_set():
-                    raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
+                    raise StatusError(shop.unkept, str(error)) from error
                 self._tell(job_id, Noted(note=f"results wait for the server: {error}"))
                 pause_s, away_s = away_s, min(2 * away_s, _AWAY_LIMIT_S)
                 until_s = trio.current_time() + self._patience_s
             except (JobdeckError, StoreError, OSError) as error:
                 pause_s = _RETRY_S
                 if given_up.is_set() or trio.current_time() >= until_s or not _may_pass(error):
-                    raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
+                    raise StatusError(shop.unkept, str(error)) from error
                 self._tell(job_id, Noted(note=f"results wait to be kept: {error}"))
             except Exception as error:  # nor must its results
                 _log.exception("job %s", job_id)
-                raise StatusError("FAILED_TO_SAVE_ARTIFACT", repr(error)) from error
+                raise StatusError(shop.unkept, repr(error)) from error
             with trio.move_on_after(pause_s):
                 await given_up.wait()
 
@@ -349,11 +359,15 @@ class BuiltinExecutor:
         await self._known.wait()
         while True:
             with suppress(OSError):
-                for job_id in await self._workshop.kept():
-                    async with self._tidying:
-                        if self.engine_of(job_id) is None:
-                            await self._workshop.clear(job_id)
+                for shop in self._shops.values():
+                    await self._tidy(shop)
             await trio.sleep(_SWEEP_S)
+
+    async def _tidy(self, shop: Shop) -> None:
+        for job_id in await shop.kept():
+            async with self._tidying:
+                if self.engine_of(job_id) is None:
+                    await shop.clear(job_id)
 
 
 def _may_pass(error: Exception) -> bool:

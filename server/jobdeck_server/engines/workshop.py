@@ -16,9 +16,9 @@ import os
 import re
 import shutil
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import trio
 
@@ -41,6 +41,7 @@ from jobdeck_server.core.errors import (
 )
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.engines.segments import Pace, SegmentLedger, tell_segments
+from jobdeck_server.engines.shop import Made
 from jobdeck_server.engines.workfiles import (
     StatusError,
     make_folder,
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.bundles.config import BundleConfig
     from jobdeck_server.core.bundles.walk import FoundFile
     from jobdeck_server.core.output import OutputReader
-    from jobdeck_server.engines.base import Launch
+    from jobdeck_server.engines.base import Ended, Launch, Report
     from jobdeck_server.engines.shelf import Shelf
     from jobdeck_server.settings import Settings
 
@@ -71,19 +72,6 @@ T = TypeVar("T")
 
 _SHELL_WORD = re.compile(r"[\s|&;<>()$`\"'*?~#=%{}\[\]!\\]")
 """What a program's name hardly has and a line for a shell has."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A bundle that is ready.
-
-    Attributes:
-        spec: For the local engine.
-        steps: For the job's record.
-    """
-
-    spec: dict[str, Any]
-    steps: tuple[Step, ...]
 
 
 class ResultLedger(Protocol):
@@ -98,7 +86,7 @@ class ResultLedger(Protocol):
 
 
 class Workshop:
-    """See the top of this file.
+    """See the top of this file, and ``shop.Shop``.
 
     Args:
         settings: Those that begin with ``executor_``.
@@ -112,6 +100,10 @@ class Workshop:
         segments: Where segments of output are told; None where nobody asks for them.
         output: Opens a job's output.
     """
+
+    unready = "FAILED_SOURCE_COULD_NOT_BE_OBTAINED"
+    unkept = "FAILED_TO_SAVE_ARTIFACT"
+    unfollowed = "its output is told in segments no longer"
 
     def __init__(self, settings: Settings, *, shelf: Shelf, folder: Path, jobs_dir: Path, origin: str) -> None:
         self._settings = settings
@@ -184,13 +176,14 @@ class Workshop:
 
     # -- meanwhile --
 
-    async def follow(self, job_id: str, over: trio.Event) -> None:
+    async def follow(self, job_id: str, over: trio.Event, tell: Callable[[Report], None]) -> None:
         """Tell a job's standard output in segments, if its config asks for that, until ``over`` and all is told.
 
         Raises:
             StatusError: The plan is gone.
             JobdeckError, StoreError, OSError: They cannot be told.
         """
+        del tell  # segments have a ledger of their own
         plan = await self._in_thread(partial(read_plan, self._folder / job_id / _PLAN))
         pace = Pace(lines_count=max(0, plan.segment_lines), interval_s=max(0, plan.interval_ms) / 1000)
         if (pace.lines_count or pace.interval_s) and self.segments is not None and self.output is not None:
@@ -199,11 +192,11 @@ class Workshop:
 
     # -- after --
 
-    async def collect(self, job_id: str, output_bytes: int, *, cancelled: Callable[[], bool]) -> dict[str, str]:
+    async def collect(self, job_id: str, ended: Ended, *, cancelled: Callable[[], bool]) -> Ended:
         """Keep a job's results as blobs; done again, it does the same.
 
         Returns:
-            The name of each result artifact, and the hash of its record.
+            The end, with the name of each result artifact, and the hash of its record.
 
         Raises:
             StatusError: There is something wrong with the files.
@@ -222,7 +215,7 @@ class Workshop:
             cancelled=cancelled,
         )
         try:
-            await self._in_thread(partial(write_streams, self._jobs_dir / job_id, files, output_bytes))
+            await self._in_thread(partial(write_streams, self._jobs_dir / job_id, files, ended.output_bytes))
             found = await self._in_thread(look)
         except WalkError as error:
             raise StatusError("FAILED_TO_SAVE_ARTIFACT", str(error)) from error
@@ -237,7 +230,7 @@ class Workshop:
         super_set = await self._keep_artifact(job_id, _SUPER_SET, kept) if plan.artifacts else None
         if self.ledger is not None:
             await self.ledger.note_results(job_id, results, super_set)
-        return results
+        return replace(ended, results=results)
 
     async def _keep_all(self, job_id: str, found: Sequence[FoundFile]) -> dict[str, tuple[str, int]]:
         """Upload files, some at a time.

@@ -121,7 +121,8 @@ async def assemble(settings: Settings, worker: WorkerSettings, growth: Growth, n
         jobs_dir=settings.data_dir / "jobs",
         origin=http_url(worker.server),
     )
-    engine = BuiltinExecutor(LocalEngine(settings, touch=touch), workshop, patience_s=settings.executor_patience_s)
+    local = LocalEngine(settings, touch=touch)
+    engine = BuiltinExecutor(local, {BUNDLES: workshop}, patience_s=settings.executor_patience_s)
     starts = await trio.to_thread.run_sync(partial(_starts, settings, worker, files))
     reports = Reports(agent, engine, files, growth, changed=bell.ring, thread_limit_count=settings.thread_limit_count)
     jobs = WorkerJobs(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 import trio
 
@@ -14,7 +13,7 @@ from jobdeck_protocol.job import Step
 from jobdeck_server.core.bundles.errors import StoppedError
 from jobdeck_server.engines.base import BUNDLES, Ended, Engine, Launch, Report, Sink, Stop
 from jobdeck_server.engines.builtin import BuiltinExecutor
-from jobdeck_server.engines.workshop import Made, Workshop
+from jobdeck_server.engines.shop import Made
 
 STEP = Step(argv=("true",))
 
@@ -66,8 +65,11 @@ class Local:
 
 @dataclass
 class Bench:
-    """A workshop that takes as long as the test wants, and fails as it wants; ``done`` is what it was asked for."""
+    """A shop that takes as long as the test wants, and fails as it wants; ``done`` is what it was asked for."""
 
+    unready: str = "FAILED_SOURCE_COULD_NOT_BE_OBTAINED"
+    unkept: str = "FAILED_TO_SAVE_ARTIFACT"
+    unfollowed: str = "not told any more"
     pause_s: float = 0.0
     clearing_s: float = 0.0
     failures: list[Exception] = field(default_factory=list)
@@ -81,16 +83,16 @@ class Bench:
         await self._work(cancelled)
         return Made(spec={**launch.spec, "steps": ["made"]}, steps=(STEP,))
 
-    async def follow(self, job_id: str, over: trio.Event) -> None:
+    async def follow(self, job_id: str, over: trio.Event, tell: Callable[[Report], None]) -> None:
         self.done.append(f"follow {job_id}")
         self.following.add(job_id)
         await over.wait()
         self.following.discard(job_id)
 
-    async def collect(self, job_id: str, output_bytes: int, *, cancelled: Callable[[], bool]) -> dict[str, str]:
+    async def collect(self, job_id: str, ended: Ended, *, cancelled: Callable[[], bool]) -> Ended:
         self.done.append(f"collect {job_id}")
         await self._work(cancelled)
-        return {"all": f"{output_bytes} bytes"}
+        return replace(ended, results={"all": f"{ended.output_bytes} bytes"})
 
     async def clear(self, job_id: str) -> None:
         self.done.append(f"clear {job_id}")
@@ -154,7 +156,7 @@ class Parts:
 async def running(*, patience_s: float = 60.0, pause_s: float = 0.0) -> AsyncIterator[Parts]:
     """The executor among stand-ins; left, it is cancelled."""
     local, bench, core = Local(), Bench(pause_s=pause_s), Core()
-    engine = BuiltinExecutor(local, cast(Workshop, bench), patience_s=patience_s)
+    engine = BuiltinExecutor(local, {BUNDLES: bench}, patience_s=patience_s)
     async with run(engine, core):
         yield Parts(engine, local, bench, core)
 
