@@ -290,7 +290,8 @@ def kept_outputs(connection: sqlite3.Connection, *, keep_bytes: int) -> list[Job
 
 
 def _search(job: Job) -> str:
-    return "\n".join((job.id, job.command, *job.labels)).casefold().encode(errors="replace").decode()
+    told = (job.id, job.command, *job.labels, *job.packages, *filter(None, (job.context,)))
+    return "\n".join(told).casefold().encode(errors="replace").decode()
 
 
 def _job(record: str) -> Job:

@@ -33,7 +33,7 @@ class JobFilter:
         dialect: Only jobs of this API.
         label: Only jobs with this label.
         workers: Only jobs that one of these workers has or had (see ``Job.place``); empty for all.
-        text: Only jobs whose command, id or labels hold this, case folded.
+        text: Only jobs whose command, id, labels, packages or context hold this, case folded.
         since_us: Only jobs created at or after this.
         sort: ``created`` (the order of acceptance), ``ended`` (only jobs that have) or ``state`` (by its word, then by
             acceptance), with ``-`` before it for the greatest first.

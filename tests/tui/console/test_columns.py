@@ -247,3 +247,14 @@ def test_an_empty_list_has_words_for_each_reason() -> None:
     assert empty_words(shown(window(Query(text="x"), 0, more=True))) == ("Nothing found so far.",)
     failed = rowlist.failed(JobList(), Query(), Place.START, "\x1b[2Jno")
     assert empty_words(shown(failed)) == ("The list cannot be had:", "␛[2Jno")
+
+
+def test_a_class_is_told_with_its_packages_its_context_and_how_far_it_has_come() -> None:
+    job = job_of(steps=(), main_class="jobs.WordCount", packages=("words", "http://h/x.whl"), context="py1")
+    assert row(job)["runs"] == "jobs.WordCount · words, http://h/x.whl · py1"
+    own = replace(job, packages=("words",), context="b7ea0eb5-jobs.WordCount", progress=0.429, progress_text="at c")
+    assert row(own)["runs"] == "jobs.WordCount · words · ad-hoc  (42 % at c)"
+    assert row(replace(own, state=JobState.SUCCEEDED, finished_us=NOW_US))["runs"] == "jobs.WordCount · words · ad-hoc"
+    assert row(replace(own, note="waits for a slot"), 60)["runs"].startswith("jobs.")
+    for text in ("words", "PY1", "wordcount"):
+        assert Query(text=text).matches(job)

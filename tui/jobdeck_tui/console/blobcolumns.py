@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-
 from jobdeck_protocol.blob import ARTIFACT, FILE, LINK
-from jobdeck_tui.console.columns import MARKED, Cell, Column, fitted
+from jobdeck_tui.console.columns import MARKED, Cell, Column, filled, fit
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import KINDS, age, bytes_text
 
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["PINNED", "age_of", "cells_of", "columns_for", "head_of", "sign_of", "type_word"]
 
 PINNED = "●"
-_GAP = 2
 _NAME_LEAST = 24
 _TAGS_WIDE, _TAGS = 28, 16
 _TAGS_WIDE_FROM = 130
@@ -43,7 +40,7 @@ _TITLES = {
 _WIDTHS = {"mark": 1, "sign": 1, "type": 15, "size": 9, "pin": 1, "age": 5, "hash": 8}
 _RIGHT = frozenset({"size", "age"})
 _SORTED = {"created": "age", "size": "size"}
-_FALLING = ("tags", "type", "hash")
+_FALLING = {"tags": "", "type": "", "hash": ""}
 """What makes room in a narrow terminal, in this order; the sign tells the type, too."""
 _SIGNS = {FILE: "·", ARTIFACT: "▤", LINK: "→"}
 _WORDS = {kind: word for word, kind in KINDS.items()}
@@ -64,17 +61,9 @@ def columns_for(width: int) -> tuple[Column, ...]:
     """The columns that fit, the name taking what is left."""
     names = ["mark", "sign", "name", "size", "type", "tags", "pin", "age", "hash"]
     widths = {**_WIDTHS, "tags": _TAGS_WIDE if width >= _TAGS_WIDE_FROM else _TAGS, "name": 0}
-    for falling in _FALLING:
-        if _room(width, names, widths) >= _NAME_LEAST:
-            break
-        names.remove(falling)
-    widths["name"] = max(1, _room(width, names, widths))
+    names, room = fit(width, names, widths, least=_NAME_LEAST, falling=_FALLING)
+    widths["name"] = max(1, room)
     return tuple(Column(name, widths[name]) for name in names)
-
-
-def _room(width: int, names: Sequence[str], widths: dict[str, int]) -> int:
-    """What is left for the name; after the mark, and before the edge, there is a gap of one."""
-    return width - sum(widths[name] for name in names) - _GAP * (len(names) - 2) - 2
 
 
 def head_of(columns: Sequence[Column], query: BlobQuery) -> list[Cell]:
@@ -84,7 +73,7 @@ def head_of(columns: Sequence[Column], query: BlobQuery) -> list[Cell]:
     for column in columns:
         by = column.name == _SORTED[query.by]
         title = f"{_TITLES[column.name]} {arrow}" if by else _TITLES[column.name]
-        cells.append(Cell(_filled(title, column), "sorted" if by else ""))
+        cells.append(Cell(filled(title, column, _RIGHT), "sorted" if by else ""))
     return cells
 
 
@@ -114,17 +103,10 @@ def _cell(blob: Blob, column: Column, old: str, *, marked: bool) -> Cell:
             text, ink = old, "dim"
         case _:
             text, ink = clean_line(blob.hash[: column.width]), "dim"
-    return Cell(_filled(text, column), ink)
+    return Cell(filled(text, column, _RIGHT), ink)
 
 
 def age_of(blob: Blob, now_us: int) -> str:
     """How long ago it came first."""
     seconds = (now_us - blob.created_us) / 1e6
     return f"{max(0, int(seconds))}s" if seconds < 120 else age(blob.created_us, now_us)
-
-
-def _filled(text: str, column: Column) -> str:
-    if column.name in _RIGHT:
-        text = fitted(text, min(column.width, cell_len(text)))
-        return " " * (column.width - cell_len(text)) + text
-    return fitted(text, column.width)

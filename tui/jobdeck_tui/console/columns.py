@@ -6,6 +6,7 @@ is. Each cell is filled up to its column's width, so that a row is its cells one
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,13 @@ from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import ending, span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from jobdeck_protocol.job import Job
     from jobdeck_tui.console.query import Query
     from jobdeck_tui.console.workerbook import Book
 
-__all__ = ["Cell", "Column", "Times", "cells_of", "columns_for", "fitted", "head_of", "times_of"]
+__all__ = ["Cell", "Column", "Times", "cells_of", "columns_for", "filled", "fit", "fitted", "head_of", "times_of"]
 
 MARKED = "◆"
 _GAP = 2
@@ -37,6 +38,8 @@ _COMMAND_LIMIT_COUNT = 1000
 _TENTHS_BELOW_S = 10
 _MILLISECONDS_BELOW_S = 0.1
 
+_OWN_CONTEXT = re.compile(r"[0-9a-f]{8}-")
+"""How the name of a context begins that was made for one job; what follows is the class."""
 _TITLES = {
     "mark": "",
     "state": "STATE",
@@ -65,7 +68,7 @@ _WIDTHS = {
 }
 _RIGHT = frozenset({"age", "ended", "took"})
 _SORTED = {"created": "age", "ended": "ended", "state": "state"}
-_FALLING = ("labels", "dialect", "id", "worker", "took", "exit", "state")
+_FALLING = {"labels": "", "dialect": "", "id": "", "worker": "", "took": "", "exit": "", "state": "sign"}
 """What makes room in a narrow terminal, in this order; the state loses its word, never its sign."""
 
 
@@ -110,20 +113,37 @@ def columns_for(width: int, query: Query, *, worker: bool = False, brief: bool =
     if brief:
         names = ["mark", "state", "runs", age, "took", "id"]
     widths = {**_WIDTHS, "labels": labels, "runs": 0}
-    for falling in _FALLING:
-        if _room(width, names, widths) >= _RUNS_LEAST:
-            break
-        if falling == "state":
-            names[names.index("state")] = "sign"
-        elif falling in names:
-            names.remove(falling)
-    widths["runs"] = max(1, _room(width, names, widths))
+    names, room = fit(width, names, widths, least=_RUNS_LEAST, falling=_FALLING)
+    widths["runs"] = max(1, room)
     return tuple(Column(name, widths[name]) for name in names)
 
 
-def _room(width: int, names: Sequence[str], widths: dict[str, int]) -> int:
-    """What is left for what runs; after the mark, and before the edge, there is a gap of one."""
-    return width - sum(widths[name] for name in names) - _GAP * (len(names) - 2) - 2
+def fit(
+    width: int, names: Sequence[str], widths: Mapping[str, int], *, least: int, falling: Mapping[str, str]
+) -> tuple[list[str], int]:
+    """The columns that fit, and the room that they leave to the one which takes it.
+
+    After the mark, and before the edge, there is a gap of one.
+
+    Args:
+        width: In cells.
+        names: All columns.
+        widths: Of each; 0 for the one that takes what is left.
+        least: Room that this one should have.
+        falling: What makes room for it, in this order, each with what stands in its place, empty for nothing.
+    """
+
+    def room() -> int:
+        return width - sum(widths[name] for name in left) - _GAP * (len(left) - 2) - 2
+
+    left = list(names)
+    for name, instead in falling.items():
+        if room() >= least:
+            break
+        if name in left:
+            at = left.index(name)
+            left[at : at + 1] = [instead] if instead else []
+    return left, room()
 
 
 def head_of(columns: Sequence[Column], query: Query) -> list[Cell]:
@@ -136,7 +156,7 @@ def head_of(columns: Sequence[Column], query: Query) -> list[Cell]:
             title = f"{title} {arrow}".strip()
         elif column.name == "sign" and query.by == "state":
             title = arrow
-        cells.append(Cell(_filled(title, column), "sorted" if arrow in title else ""))
+        cells.append(Cell(filled(title, column, _RIGHT), "sorted" if arrow in title else ""))
     return cells
 
 
@@ -200,7 +220,7 @@ def _cell(job: Job, column: Column, times: Times, *, marked: bool) -> Cell:
             text, ink = clean_line(job.dialect), "dim"
         case _:
             text, ink = clean_line(job.id[:_ID_CELLS]), "dim"
-    return Cell(_filled(text, column), ink)
+    return Cell(filled(text, column, _RIGHT), ink)
 
 
 def _standing(job: Job) -> str:
@@ -212,8 +232,8 @@ def _standing(job: Job) -> str:
 
 def _runs(job: Job, width: int) -> str:
     """What runs, and what is the matter with it: of a long command so much that there is room for that."""
-    command = clean_line(job.command[:_COMMAND_LIMIT_COUNT])
-    matter = "; ".join(filter(None, ("unreachable" if cut_off(job) else "", job.note)))
+    command = clean_line(" · ".join((job.command[:_COMMAND_LIMIT_COUNT], *_origin(job))))
+    matter = "; ".join(filter(None, ("unreachable" if cut_off(job) else "", _progress(job), job.note)))
     if not matter:
         return fitted(command, width)
     note = f"  ({clean_line(matter)})"
@@ -222,13 +242,33 @@ def _runs(job: Job, width: int) -> str:
     return fitted((command if cell_len(command) <= room else fitted(command, room)) + note, width)
 
 
+def _origin(job: Job) -> Iterator[str]:
+    """Of a class out of packages, which ones, and what it runs in."""
+    if job.main_class is None:
+        return
+    if job.packages:
+        yield ", ".join(job.packages)[:_COMMAND_LIMIT_COUNT]
+    if job.context:
+        own = _OWN_CONTEXT.match(job.context) is not None and job.context.endswith(job.main_class)
+        yield "ad-hoc" if own else job.context[:_COMMAND_LIMIT_COUNT]
+
+
+def _progress(job: Job) -> str:
+    """How far a job that runs says it has come: ``42 % counting words``."""
+    if job.ended:
+        return ""
+    part = "" if job.progress is None else f"{int(job.progress * 100)} %"
+    return " ".join(filter(None, (part, (job.progress_text or "")[:_COMMAND_LIMIT_COUNT])))
+
+
 def _exit(job: Job) -> str:
     end = ending(job)
     return "never" if end == "not started" else end
 
 
-def _filled(text: str, column: Column) -> str:
-    if column.name in _RIGHT:
+def filled(text: str, column: Column, right: Container[str]) -> str:
+    """Text of its column's width; ``right`` are the names of columns that stand at the right."""
+    if column.name in right:
         return " " * max(0, column.width - cell_len(text)) + fitted(text, min(column.width, cell_len(text)))
     return fitted(text, column.width)
 

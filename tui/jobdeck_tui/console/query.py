@@ -96,7 +96,8 @@ class Query:
 
 
 def _searched(job: Job) -> str:
-    return "\n".join((job.id, job.command, *job.labels)).casefold().encode(errors="replace").decode()
+    told = (job.id, job.command, *job.labels, *job.packages, *filter(None, (job.context,)))
+    return "\n".join(told).casefold().encode(errors="replace").decode()
 
 
 # -- the filter line --

@@ -5,14 +5,11 @@ As in ``columns``, foreign text goes through the sanitiser here, and each cell i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-
 from jobdeck_protocol.workerinfo import WorkerState
-from jobdeck_tui.console.columns import MARKED, Cell, Column, fitted
+from jobdeck_tui.console.columns import MARKED, Cell, Column, filled, fit
 from jobdeck_tui.console.marks import Mark
 from jobdeck_tui.console.settings import SKEW_TOLD_S
 from jobdeck_tui.sanitise import clean_line
@@ -36,7 +33,6 @@ WORKER_MARKS: Mapping[WorkerState, Mark] = MappingProxyType(
 )
 """How a state is told: the sign, one cell wide, tells it without its colour."""
 
-_GAP = 2
 _NAME_LEAST = 12
 _NAME_MOST = 40
 _LABELS_WIDE, _LABELS = 28, 16
@@ -78,18 +74,20 @@ _WIDTHS = {
 }
 _RIGHT = frozenset({"count", "waits", "load", "disk", "seen", "clock"})
 _SORTED = {"name": "name", "state": "state", "used": "slots", "load": "load", "seen": "seen"}
-_FALLING = ("id", "software", "address", "labels", "disk", "load", "slots", "waits", "seen", "state", "clock")
+_FALLING = {
+    "id": "",
+    "software": "",
+    "address": "",
+    "labels": "",
+    "disk": "",
+    "load": "",
+    "slots": "count",
+    "waits": "",
+    "seen": "",
+    "state": "sign",
+    "clock": "",
+}
 """What makes room in a narrow terminal, in this order; slots lose their bar, and the state its word, never its sign."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    names: tuple[str, ...]
-    widths: Mapping[str, int]
-
-    def room(self, width: int) -> int:
-        """What is left for the name; after the mark, and before the edge, there is a gap of one."""
-        return width - sum(self.widths[name] for name in self.names) - _GAP * (len(self.names) - 2) - 2
 
 
 def columns_for(width: int, shown: WorkerList) -> tuple[Column, ...]:
@@ -98,14 +96,7 @@ def columns_for(width: int, shown: WorkerList) -> tuple[Column, ...]:
     if any(skew_text(worker) for worker in shown.rows):
         names.insert(names.index("seen") + 1, "clock")
     widths = {**_WIDTHS, "labels": _LABELS_WIDE if width >= _LABELS_WIDE_FROM else _LABELS, "name": 0}
-    for falling in _FALLING:
-        if _Shape(tuple(names), widths).room(width) >= _NAME_LEAST:
-            break
-        if falling in ("slots", "state"):
-            names[names.index(falling)] = {"slots": "count", "state": "sign"}[falling]
-        elif falling in names:
-            names.remove(falling)
-    room = _Shape(tuple(names), widths).room(width)
+    names, room = fit(width, names, widths, least=_NAME_LEAST, falling=_FALLING)
     widths["name"] = max(1, min(_NAME_MOST, room))
     if "labels" in names:
         widths["labels"] += max(0, room - _NAME_MOST)
@@ -120,7 +111,7 @@ def head_of(columns: Sequence[Column], query: WorkerQuery) -> list[Cell]:
     cells = []
     for column in columns:
         title = f"{_TITLES[column.name]} {arrow}" if column.name in by else _TITLES[column.name]
-        cells.append(Cell(_filled(title, column), "sorted" if column.name in by else ""))
+        cells.append(Cell(filled(title, column, _RIGHT), "sorted" if column.name in by else ""))
     return cells
 
 
@@ -190,11 +181,4 @@ def _cell(worker: WorkerInfo, column: Column, seen: str, *, marked: bool) -> Cel
             text, ink = clean_line(worker.address[:_TEXT_LIMIT_COUNT]), "dim"
         case _:
             text, ink = clean_line(worker.id[: column.width]), "dim"
-    return Cell(_filled(text, column), ink)
-
-
-def _filled(text: str, column: Column) -> str:
-    if column.name in _RIGHT:
-        text = fitted(text, min(column.width, cell_len(text)))
-        return " " * (column.width - cell_len(text)) + text
-    return fitted(text, column.width)
+    return Cell(filled(text, column, _RIGHT), ink)
