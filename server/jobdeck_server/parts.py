@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from jobdeck_server.core.binaries import Binaries
     from jobdeck_server.core.blobs import Blobs
     from jobdeck_server.core.callbacks import Callbacks
+    from jobdeck_server.core.datafiles import DataFiles
     from jobdeck_server.core.executor import Executor
     from jobdeck_server.core.executorfiles import Nonce
     from jobdeck_server.core.fetching import Fetcher
@@ -22,9 +24,11 @@ class Parts:
 
     core: JobCore
     blobs: Blobs
+    binaries: Binaries
     executor: Executor
     nonce: Nonce
     workers: Workers
     remote: RemoteEngine
     callbacks: Callbacks
     fetcher: Fetcher
+    data_files: DataFiles

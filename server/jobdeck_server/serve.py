@@ -21,9 +21,11 @@ import trio
 
 from jobdeck_server.core import errors, leaving, recovery, retention
 from jobdeck_server.core.admission import RESTORED
+from jobdeck_server.core.binaries import Binaries
 from jobdeck_server.core.blobs import Blobs
 from jobdeck_server.core.callbacks import Callbacks
 from jobdeck_server.core.datadir import DataDir, DataDirError
+from jobdeck_server.core.datafiles import DataFiles
 from jobdeck_server.core.doors import Doors
 from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.executor import Executor
@@ -169,6 +171,8 @@ async def _start_parts(
     await nursery.start(blobs.run)
     fetcher = Fetcher(settings, blobs=blobs, door=doors.fetching)
     await nursery.start(fetcher.run)
+    data_files = DataFiles(settings)
+    await data_files.open()
     outside = OutsideEngine(settings.data_dir / "jobs")
     workshop = Workshop(
         settings,
@@ -183,6 +187,8 @@ async def _start_parts(
     await remote.load()
     engine = Engines(builtin, outside, remote)
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
+    binaries = Binaries(settings, store=store, events=log, blobs=blobs, core=core)
+    await binaries.load(settings.preload_packages)
     executor = Executor(core)
     outside.ends = executor.ends
     workshop.ledger = workshop.segments = executor.segments
@@ -214,12 +220,14 @@ async def _start_parts(
     return Parts(
         core=core,
         blobs=blobs,
+        binaries=binaries,
         executor=executor,
         nonce=nonce,
         workers=workers,
         remote=remote,
         callbacks=callbacks,
         fetcher=fetcher,
+        data_files=data_files,
     )
 
 

@@ -6,12 +6,14 @@
         UnknownBlobError        no record has this hash
         UnknownBinaryError      no binary has this name
         UnknownContextError     no context has this name
+        UnknownDataFileError    no data file has this path
         UnknownEntryError       the artifact has no such path in it
         MissingContentError     the record is here, and the bytes or the record that it names are not
         BlobLinkError           links lead in a circle, too far, or to something that is neither file nor link
         NoSpaceError            the disk is full, or as full as it may get
         BadRequestError         what was sent cannot be understood or is not allowed
             UnsupportedError    it is understood, and this server does not do it
+            BinaryTypeError     a Content-Type says neither wheel nor egg nor jar
             BadBinaryError      bytes that were sent as a wheel, egg or jar are no zip
             BadContextNameError a context cannot be called so
         ContextInitError        a context cannot be made as it was asked for
@@ -85,6 +87,14 @@ class UnknownContextError(JobdeckError):
         self.name = name
 
 
+class UnknownDataFileError(JobdeckError):
+    """No data file has this path, or it is none of theirs."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"There is no data file {path!r}.")
+        self.path = path
+
+
 class UnknownEntryError(JobdeckError):
     """The artifact has no such path in it; ``path`` is as the client wrote it."""
 
@@ -123,6 +133,14 @@ class BadRequestError(JobdeckError):
 
 class UnsupportedError(BadRequestError):
     """It is understood, and this server does not do it."""
+
+
+class BinaryTypeError(BadRequestError):
+    """A Content-Type says neither wheel nor egg nor jar; ``content_type`` is as it was sent, None for none."""
+
+    def __init__(self, content_type: str | None) -> None:
+        super().__init__(f"Unsupported binary type {content_type or 'application/octet-stream'}", field="Content-Type")
+        self.content_type = content_type
 
 
 class BadBinaryError(BadRequestError):
