@@ -96,14 +96,14 @@ def wait_until(holds: Callable[[], bool], told: Callable[[], str] = str) -> None
 class Terminal:
     """A command in a pseudo-terminal of 80 x 24, its screen kept by pyte. `got` is every byte that came."""
 
-    def __init__(self, server: Server, *arguments: str, **more: str) -> None:
+    def __init__(self, server: Server, *arguments: str, program: Path | str = PROGRAM, **more: str) -> None:
         self.got = b""
         self.screen = pyte.Screen(80, 24)
         self._stream = pyte.ByteStream(self.screen)
         environ = server.environment(TERM="xterm-256color", **more)
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
-            os.execve(PROGRAM, [PROGRAM, *arguments], environ)
+            os.execve(program, [str(program), *arguments], environ)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 
     def lines(self) -> list[str]:
@@ -125,6 +125,15 @@ class Terminal:
 
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self._pid, number)
+
+    def stopped(self) -> signal.Signals:
+        """Wait until the command is stopped, as a shell does; what stopped it."""
+        end_s = time.monotonic() + LIMIT_S
+        while (found := os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED))[0] == 0:
+            assert time.monotonic() < end_s, f"it goes on; there is {self.lines()}"
+            time.sleep(0.02)
+        assert os.WIFSTOPPED(found[1]), found[1]
+        return signal.Signals(os.WSTOPSIG(found[1]))
 
     def hang_up(self) -> int:
         """Take the terminal away, as a closed window does; the command's exit code."""

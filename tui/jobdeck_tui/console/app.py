@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from rich.traceback import Traceback
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.drivers.linux_driver import LinuxDriver
 
 from jobdeck_client import ClientError
+from jobdeck_tui.console.driver import TerminalDriver
 from jobdeck_tui.console.guard import Guard
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.keys import KeyOrder
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from typing import ClassVar, TypeVar
 
     from textual.binding import BindingType
+    from textual.driver import Driver
     from textual.filter import LineFilter
     from textual.screen import Screen
 
@@ -75,7 +78,14 @@ class ConsoleApp(KeyOrder[int]):
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="Every key that works here"),
         Binding("ctrl+p", "command_palette", "Commands", id="app.palette", show=False, tooltip="Commands by name"),
         Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the colours"),
-        Binding("ctrl+z", "suspend", "Suspend", id="app.suspend", show=False, tooltip="Back to the shell; fg returns"),
+        Binding(
+            "ctrl+z",
+            "suspend_process",
+            "Suspend",
+            id="app.suspend",
+            show=False,
+            tooltip="Back to the shell; fg returns",
+        ),
         Binding("q", "quit", "Quit", id="app.quit", tooltip="Leave; the jobs run on"),
     ]
 
@@ -219,7 +229,7 @@ class ConsoleApp(KeyOrder[int]):
         self.action_jobs()
         self._jobs.filter.show_worker(self.state.workers.word_for(worker))
 
-    def action_suspend(self) -> None:
+    def action_suspend_process(self) -> None:
         """Hand the terminal back to the shell, as Ctrl-Z does everywhere else.
 
         Textual's own action stops this process alone; whoever waits for it (make, uv, a script) would keep the
@@ -246,6 +256,11 @@ class ConsoleApp(KeyOrder[int]):
         yield SystemCommand("Picture", "Write what is seen to an SVG file", self.action_picture)
 
     # -- the way out --
+
+    def get_driver_class(self) -> type[Driver]:
+        """Ours, where Textual would take its own for a terminal."""
+        chosen = super().get_driver_class()
+        return TerminalDriver if chosen is LinuxDriver else chosen
 
     def leave_by(self, number: signal.Signals) -> None:
         """A signal asks for the end: give the terminal back, and tell the signal in the exit code as shells do.

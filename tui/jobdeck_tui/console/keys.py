@@ -13,8 +13,8 @@ once more; then the key is done.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from textual import events, on
@@ -23,7 +23,6 @@ from textual.message import Message
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
-    from textual.timer import Timer
 
 __all__ = ["KeyOrder"]
 
@@ -51,7 +50,7 @@ class KeyOrder(App[R]):
         super().__init__()
         self._pressed: deque[events.Event] = deque(maxlen=_KEYS_LIMIT_COUNT)
         self._key_number = 0
-        self._under_way: Timer | None = None
+        self._under_way: asyncio.TimerHandle | None = None
 
     @property
     def keys_waiting(self) -> bool:
@@ -77,11 +76,18 @@ class KeyOrder(App[R]):
                 self._wait_for(self._key_number, target, _LATE_COUNT)
 
     def _wait_for(self, number: int, target: DOMNode, left: int) -> None:
-        """Go on without a mark, if it is lost."""
-        self._under_way = self.set_timer(_LOST_S, partial(self._late, number, target, left))
+        """Go on without a mark, if it is lost.
+
+        That is told to the app, which looks at it in its turn: the mark may be there before it. A timer of Textual's
+        would look at once, beside the app, and to stop it would end the key that is obeyed next.
+        """
+        loop = asyncio.get_running_loop()
+        self._under_way = loop.call_later(_LOST_S, self.call_later, self._late, number, target, left)
 
     async def _late(self, number: int, target: DOMNode, left: int) -> None:
-        if left and number == self._key_number and target.is_attached:
+        if self._under_way is None or number != self._key_number:
+            return  # done meanwhile
+        if left and target.is_attached:
             self._wait_for(number, target, left - 1)
         else:
             await self._key_done(number)
@@ -96,6 +102,6 @@ class KeyOrder(App[R]):
 
     async def _key_done(self, number: int) -> None:
         if self._under_way is not None and number == self._key_number:
-            self._under_way.stop()
+            self._under_way.cancel()
             self._under_way = None
             await self._next_key()
