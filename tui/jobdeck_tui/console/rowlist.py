@@ -28,7 +28,7 @@ from jobdeck_tui.console.pages import HIGHEST, LOWEST, Ask, Asked, Key, Page, Pl
 from jobdeck_tui.console.settings import ROWS_LIMIT_COUNT, ROWS_PAGE_COUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["RowList", "asked", "came", "doubted", "failed", "gone", "queried", "told"]
 
@@ -63,7 +63,7 @@ class RowList:
     """
 
     query: Asked
-    rows: tuple[Any, ...] = ()
+    rows: Sequence[Any] = ()
     first: Key = LOWEST
     last: Key = LOWEST
     cursor: str | None = None
@@ -87,6 +87,10 @@ class RowList:
     def below(self) -> bool:
         """There may be rows after the last one."""
         return self.last != HIGHEST
+
+    def index(self) -> Mapping[str, int]:
+        """The place of each row among those held, by its id."""
+        return {row.id: n for n, row in enumerate(self.rows)}
 
     @property
     def loading(self) -> frozenset[Place]:

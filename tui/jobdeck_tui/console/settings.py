@@ -70,6 +70,18 @@ PEEK_JSON_LIMIT_BYTES = 4 * KIB * KIB
 """Of JSON that is laid out; what is longer is shown as text."""
 PEEK_LAID_OUT_LIMIT_BYTES = 32 * KIB * KIB
 """Of what becomes of it: indentation may be most of it."""
+JSON_PIECE_BYTES = 512 * KIB
+"""Of JSON that is shown as a tree, read on as one scrolls."""
+JSON_LIMIT_BYTES = 8 * KIB * KIB
+"""Of JSON that is shown as a tree; of a longer one its beginning."""
+JSON_VALUES_LIMIT_COUNT = 500_000
+"""Of values in it; each takes some 30 bytes beside its text."""
+JSON_STEPS_COUNT = 1000
+"""Values that are scanned or searched in one go: a few milliseconds, then a key may be obeyed."""
+JSON_TEXT_LIMIT_BYTES = 2 * KIB
+"""Of a string that is shown in a row; no terminal is as wide."""
+JSON_UNFOLDED_LIMIT_COUNT = 60
+"""With so many values and not more, a tree is unfolded from the start."""
 PEEK_HITS_LIMIT_COUNT = 10_000
 TREE_LIMIT_COUNT = 100_000
 """Files of an artifact that are listed."""

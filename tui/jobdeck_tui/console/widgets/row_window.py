@@ -27,7 +27,7 @@ from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.settings import ROWS_AHEAD_COUNT, TICK_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jobdeck_tui.console.pages import Row
     from jobdeck_tui.console.rowlist import RowList
@@ -120,7 +120,7 @@ class RowWindow(ScrollView, can_focus=True, inherit_bindings=False):
     # -- what is there --
 
     @property
-    def rows(self) -> tuple[Any, ...]:
+    def rows(self) -> Sequence[Any]:
         """The rows held, in order."""
         return self.listed.rows
 
@@ -181,9 +181,9 @@ class RowWindow(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _settle(self, before: RowList) -> None:
         """Find the place of cursor and window in rows that may have changed."""
-        index = {row.id: n for n, row in enumerate(self.rows)}
+        index = self.listed.index()
         former = (self._cursor, len(self.marks))
-        self.marks &= index.keys()
+        self.marks = {row_id for row_id in self.marks if row_id in index}
         top, seen = self.first_seen, 0 <= self._at - self.first_seen < self.seen_count
         at_very_top = top == 0 and not before.above and not self.listed.above
         jumped = self._place_cursor(index)
@@ -199,7 +199,7 @@ class RowWindow(ScrollView, can_focus=True, inherit_bindings=False):
         if former != (self._cursor, len(self.marks)):
             self.tell_moved()
 
-    def _place_cursor(self, index: dict[str, int]) -> bool:
+    def _place_cursor(self, index: Mapping[str, int]) -> bool:
         """Put the cursor where it belongs now; tells whether that is somewhere else than where it was."""
         if self._awaited is not None and self._awaited in index:
             at, self._awaited, self._wish = index[self._awaited], None, None
@@ -376,7 +376,7 @@ class RowWindow(ScrollView, can_focus=True, inherit_bindings=False):
         return self._inks[key]
 
 
-def _shift(seen: Sequence[Row], index: dict[str, int], top: int) -> int:
+def _shift(seen: Sequence[Row], index: Mapping[str, int], top: int) -> int:
     """By how much the first row that is still there has moved."""
     for offset, row in enumerate(seen):
         at = index.get(row.id)
