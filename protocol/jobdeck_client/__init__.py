@@ -21,6 +21,7 @@ from jobdeck_client.events import Events
 from jobdeck_client.find import BadAddressError, find_server, find_token, find_trust
 from jobdeck_client.lines import Done, Hit, Line, LinePage, Progress
 from jobdeck_client.link import LinkState
+from jobdeck_client.packages import ConfigCheck, PackageDetails
 from jobdeck_client.pages import Page
 from jobdeck_client.trust import BadTrustError, Trust
 from jobdeck_client.workers import WorkerJobs, Workers
@@ -36,6 +37,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Collected",
+    "ConfigCheck",
     "ConflictError",
     "Done",
     "EndedError",
@@ -49,6 +51,7 @@ __all__ = [
     "NotAllowedError",
     "NotFoundError",
     "OffsetError",
+    "PackageDetails",
     "Page",
     "Progress",
     "RefusedError",

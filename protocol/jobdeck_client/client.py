@@ -24,6 +24,7 @@ from jobdeck_client.events import Events
 from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, leave, page_arguments, page_of
 from jobdeck_client.link import Target
 from jobdeck_client.nursery import helpers
+from jobdeck_client.packages import Packages
 from jobdeck_client.pages import Page, every
 from jobdeck_client.requests import Requests
 from jobdeck_client.trust import Trust
@@ -72,6 +73,12 @@ class Client:
         self._requests = Requests(self.base_url, token, timeout_s=timeout_s, trust=self._trust)
         self.blobs = Blobs(self._requests)
         self.workers = Workers(self._requests)
+        packages = Packages(self._requests)  # where its verbs are explained
+        self.packages = packages.all
+        self.package = packages.show
+        self.upload_package = packages.upload
+        self.delete_package = packages.remove
+        self.check_config = packages.check
 
     async def __aenter__(self) -> Self:
         await self._requests.open()

@@ -78,9 +78,28 @@ class Requests:
         # httpx would write characters as they are; a command may hold what UTF-8 cannot say.
         content = None if body is None else json.dumps(body).encode()
         fields = {**(headers or {}), **({} if content is None else {"Content-Type": "application/json"})}
+        return await self._asked(method, path, query, content, fields)
+
+    async def post_text(self, path: str, text: str) -> object:
+        """One request with a text; the answer's JSON value.
+
+        Raises:
+            RefusedError, ServerFaultError, UnreachableError: See ``errors``.
+        """
+        content = text.encode(errors="surrogateescape")  # a file's own bytes, if it was read so
+        return await self._asked("POST", path, None, content, {"Content-Type": "text/plain; charset=utf-8"})
+
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        content: bytes | None,
+        headers: Mapping[str, str],
+    ) -> object:
         with self._seam():
             response = await self._http.request(
-                method, self._base_url + path, params=query, content=content, headers=fields
+                method, self._base_url + path, params=query, content=content, headers=headers
             )
         if response.status_code >= 300:
             raise _refusal(response, response.content)

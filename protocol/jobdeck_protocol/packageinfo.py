@@ -14,19 +14,20 @@ from jobdeck_protocol.job import time_text, time_us
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EGG", "JAR", "KINDS", "TYPES", "WHEEL", "PackageInfo", "from_wire", "to_wire"]
+__all__ = ["EGG", "JAR", "KINDS", "MIMES", "TYPES", "WHEEL", "PackageInfo", "from_wire", "to_wire"]
 
 JAR: Final = "jar"
 EGG: Final = "egg"
 WHEEL: Final = "wheel"
 KINDS: Final = (WHEEL, EGG, JAR)
-TYPES: Final[Mapping[str, str]] = {
-    "application/java-archive": JAR,
-    "application/python-egg": EGG,
-    "application/python-archive": EGG,  # the older name
-    "application/python-wheel": WHEEL,
+MIMES: Final[Mapping[str, str]] = {
+    WHEEL: "application/python-wheel",
+    EGG: "application/python-egg",
+    JAR: "application/java-archive",
 }
-"""Which kind a Content-Type says. Source: Spark JobServer's API, "Binaries"."""
+"""The Content-Type of each kind. Source: Spark JobServer's API, "Binaries"."""
+TYPES: Final[Mapping[str, str]] = {**{mime: kind for kind, mime in MIMES.items()}, "application/python-archive": EGG}
+"""Which kind a Content-Type says; an egg has an older one, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ class Front:
             Service(
                 core,
                 blobs,
+                parts.binaries,
                 parts.workers,
                 about,
                 events_socket=EventsChannel(core).answer,
@@ -65,6 +66,7 @@ class Front:
 
     async def _answer(self, request: Request) -> Answer:
         dialect = self._router.dialect_of(request.path)
+        request = dialect.meant(request)
         try:
             self._guard.check_source(request)
             match = self._router.match(request.method, request.path)

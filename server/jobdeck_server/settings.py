@@ -179,6 +179,12 @@ class Settings:
     binary_limit_count: int = 10_000  # names
     binary_version_limit_count: int = 10  # of one name; older ones go, but for those that a job needs
     binary_name_limit_bytes: int = 1024
+    # of the process that looks for the classes of a package, a foreign zip
+    package_scan_memory_bytes: int = 512 * MIB
+    package_scan_cpu_s: int = 5
+    package_scan_deadline_s: float = 30.0
+    package_scan_source_bytes: int = 64 * MIB  # of all its sources
+    package_class_limit_count: int = 1000  # that are told of one package
 
     # callbacks and fetching (threats 13 and 14): what the server calls at addresses that a client chose
     # Patterns of scheme, host and port (``core/outbound/rules``); None: loopback hosts while all listeners are loopback

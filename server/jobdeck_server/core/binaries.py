@@ -21,12 +21,19 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_protocol.packageinfo import EGG, JAR, KINDS, WHEEL
+from jobdeck_protocol.packageinfo import EGG, JAR, KINDS, MIMES, TYPES, WHEEL
 from jobdeck_server.core import binaryrows, blobrows
 from jobdeck_server.core.binaryrows import Binary
 from jobdeck_server.core.blobrecord import Record
-from jobdeck_server.core.errors import BadBinaryError, BadRequestError, BinaryInUseError, TooLargeError
+from jobdeck_server.core.errors import (
+    BadBinaryError,
+    BadRequestError,
+    BinaryInUseError,
+    BinaryTypeError,
+    TooLargeError,
+)
 from jobdeck_server.core.live import now_us
+from jobdeck_server.core.packageclasses import ClassFinder
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,23 +45,31 @@ if TYPE_CHECKING:
     from jobdeck_server.core.events import EventLog
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.journal import Event
+    from jobdeck_server.core.packageclasses import Classes
     from jobdeck_server.core.store import Store
     from jobdeck_server.core.uploads import Source, Upload
     from jobdeck_server.settings import Settings
 
-__all__ = ["KINDS", "TAG", "Binaries", "Binary", "BinaryUpload", "PreloadError"]
+__all__ = ["KINDS", "TAG", "Binaries", "Binary", "BinaryUpload", "PreloadError", "kind_of"]
 
 TAG = "package"
 """Of the records that hold binaries."""
 _MAGIC = b"PK\x03\x04"
-_MIMES: Mapping[str, str] = {
-    JAR: "application/java-archive",
-    EGG: "application/python-egg",
-    WHEEL: "application/python-wheel",
-}
 _SUFFIXES: Mapping[str, str] = {".jar": JAR, ".egg": EGG, ".whl": WHEEL}
 _READ_BYTES = 1024 * 1024
 _log = logging.getLogger("jobdeck.packages")
+
+
+def kind_of(content_type: str | None) -> str:
+    """The kind that a Content-Type says; what stands behind a semicolon is of no interest.
+
+    Raises:
+        BinaryTypeError: It says none, or there is none.
+    """
+    kind = TYPES.get((content_type or "").partition(";")[0].strip().lower())
+    if kind is None:
+        raise BinaryTypeError(content_type)
+    return kind
 
 
 class PreloadError(OSError):
@@ -81,6 +96,7 @@ class Binaries:
         self._events = events
         self._blobs = blobs
         self._core = core
+        self._classes = ClassFinder(settings, blobs=blobs)
 
     # -- looking --
 
@@ -99,6 +115,14 @@ class Binaries:
     async def versions(self, name: str) -> Sequence[Binary]:
         """All versions that are kept of one, newest first; none if it is not known."""
         return await self._store.read(lambda connection: binaryrows.versions(connection, name))
+
+    async def classes(self, binary: Binary) -> Classes:
+        """The classes of one that can be run as jobs.
+
+        Raises:
+            MissingContentError: Its bytes are not here.
+        """
+        return await self._classes.find(binary)
 
     # -- coming in --
 
@@ -127,7 +151,7 @@ class Binaries:
     async def keep(self, name: str, kind: str, content: Content) -> Binary:
         """Make content that is in the blob store the newest version of a binary; see ``BinaryUpload.commit``."""
         record = blobrows.prepare(
-            Record(name=name, size=content.size_bytes, mime=_MIMES[kind], tags=(TAG,), content=content.hash)
+            Record(name=name, size=content.size_bytes, mime=MIMES[kind], tags=(TAG,), content=content.hash)
         )
         kept: list[Binary] = []
 

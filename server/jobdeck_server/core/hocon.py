@@ -99,6 +99,11 @@ class ConfigReader:
         self._threads = trio.CapacityLimiter(self._limits.process_count)
         self._processes = trio.CapacityLimiter(self._limits.process_count)
 
+    @property
+    def limit_bytes(self) -> int:
+        """How large a body may be."""
+        return self._limits.body_bytes
+
     async def read(self, body: bytes) -> JobConfig:
         """Read a body, whatever its Content-Type says. Cancelling ends the work on it.
 

@@ -7,13 +7,16 @@ dialects is one; no two of them claim the same route (a test walks the table).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from jobdeck_server.http.message import Handler, Response, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from jobdeck_server.http.message import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,8 @@ class Dialect:
         failure: Turns any error into this API's words: a ``JobdeckError``, or one of the errors of
             ``jobdeck_server.http.router`` (not found, method not allowed) or of the HTTP layer (bad request, too
             large, ...). It never raises, and never tells more than ``str(error)``.
+        method_argument: The argument of a query by which a client may name another method than its request has, for
+            clients that can only GET and POST; None where there is no such thing.
     """
 
     name: str
@@ -59,3 +64,12 @@ class Dialect:
     routes: tuple[Route, ...]
     failure: Callable[[Exception], Response]
     forgiven: frozenset[str] = frozenset()
+    method_argument: str | None = None
+
+    def meant(self, request: Request) -> Request:
+        """The request with the method that it is meant to have: before anything is decided by the method."""
+        if self.method_argument is None:
+            return request
+        fields = parse_qsl(request.query, keep_blank_values=True)
+        named = next((value for name, value in fields if name == self.method_argument), "")
+        return replace(request, method=named.upper()) if named else request

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobdeck_server.core.hocon import ConfigReader, HoconLimits
 from jobdeck_server.dialects.base import Dialect, Route
 from jobdeck_server.dialects.v1 import openapi
 from jobdeck_server.dialects.v1.blobs import BlobRoutes
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
 from jobdeck_server.dialects.v1.lines import LogLines
+from jobdeck_server.dialects.v1.packages import PackageRoutes
 from jobdeck_server.dialects.v1.problem import failure
 from jobdeck_server.dialects.v1.workerfiles import WorkerFileRoutes
 from jobdeck_server.dialects.v1.workers import WorkerRoutes
@@ -19,6 +21,7 @@ from jobdeck_server.http.message import Answer, Handler, Request, Response, Role
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobdeck_server.core.binaries import Binaries
     from jobdeck_server.core.blobs import Blobs
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.workers import Workers
@@ -42,6 +45,7 @@ class Service:
         self,
         core: JobCore,
         blobs: Blobs,
+        binaries: Binaries,
         workers: Workers,
         about: About,
         *,
@@ -51,6 +55,7 @@ class Service:
     ) -> None:
         self._core = core
         self._blobs = blobs
+        self._binaries = binaries
         self._workers = workers
         self._about = about
         self._events_socket = events_socket
@@ -77,6 +82,7 @@ class Service:
                 *Jobs(self._core, self._workers).routes(),
                 *LogLines(self._core).routes(),
                 *BlobRoutes(self._blobs).routes(),
+                *PackageRoutes(self._binaries, ConfigReader(HoconLimits.of(self._core.settings))).routes(),
                 *WorkerFileRoutes(self._core, self._blobs).routes(),
                 *WorkerRoutes(self._workers, body_limit_bytes=self._core.settings.body_limit_bytes).routes(),
                 *routes,
