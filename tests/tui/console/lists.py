@@ -15,6 +15,7 @@ from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_tui import console
 from jobdeck_tui.console import state as told
 from jobdeck_tui.console.app import ConsoleApp
+from jobdeck_tui.console.few import Kind
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.screens.jobs import JobsScreen
@@ -50,7 +51,7 @@ class FakeDeck:
     queries: list[Query] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     blobs: Any = None
-    workers: Any = None
+    few: dict[Kind, Any] = field(default_factory=dict)
 
     @property
     def client(self) -> FakeDeck:

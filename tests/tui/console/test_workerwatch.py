@@ -16,9 +16,11 @@ from jobdeck_client.pages import Page
 from jobdeck_protocol.job import Job
 from jobdeck_protocol.workerinfo import WorkerInfo, to_wire
 from jobdeck_tui.console import state as told
+from jobdeck_tui.console.few import FewGone, FewTold, Kind
+from jobdeck_tui.console.fewevents import few_message
 from jobdeck_tui.console.settings import FEW_EVERY_S
 from jobdeck_tui.console.state import LinkTold, State, apply
-from jobdeck_tui.console.workerwatch import WorkerWatch, worker_of
+from jobdeck_tui.console.workerwatch import WorkerWatch
 from tests.tui.conftest import Server
 from tests.tui.console.test_deck import running
 from tests.tui.console.workers import job_on, own, worker
@@ -136,11 +138,12 @@ async def test_a_refusal_is_told_and_over_when_there_is_an_answer(autojump_clock
 
 
 def test_an_event_that_is_not_understood_is_left() -> None:
-    told_of = worker_of(to_wire(FAR))
-    assert told_of is not None
-    assert told_of.item == FAR
+    assert few_message("worker", to_wire(FAR)) == FewTold(kind=Kind.WORKERS, item=FAR)
+    assert few_message("worker_removed", {"id": FAR.id}) == FewGone(kind=Kind.WORKERS, id=FAR.id)
+    assert few_message("worker_removed", {}) is None
+    assert few_message("something", {"id": FAR.id}) is None
     for odd in ({}, {**to_wire(FAR), "state": "asleep"}, {**to_wire(FAR), "seen": 5}):
-        assert worker_of(odd) is None
+        assert few_message("worker", odd) is None
 
 
 async def test_a_real_server_tells_its_own_machine_and_its_jobs(server: Server) -> None:
@@ -149,7 +152,7 @@ async def test_a_real_server_tells_its_own_machine_and_its_jobs(server: Server) 
         here = state.workers.own
         assert here is not None
         job = await deck.client.submit(command="sleep 60")
-        deck.workers.look(here.id)
+        deck.few[Kind.WORKERS].look(here.id)
         state = await seen.until(lambda s: s.workers.jobs and job.id in [each.id for each in s.workers.jobs.jobs])
         await deck.client.workers.drain(here.id)
         await seen.until(lambda s: s.workers.workers[here.id].state == "draining")

@@ -152,7 +152,7 @@ class WorkerApp(ListApp):
 
     def __init__(self, server: ServerList, workers: list[WorkerInfo], *, read_only: bool = False) -> None:
         super().__init__(server, read_only=read_only)
-        self.fake.workers = self.watch_over = FakeWatch(self.fake, workers)
+        self.fake.few[Kind.WORKERS] = self.watch_over = FakeWatch(self.fake, workers)
         self.asking.workers = self.acts = FakeWorkers()
         self.fake.tell(FewCame(kind=Kind.WORKERS, items=tuple(workers)))
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from jobdeck_tui.console.api import Api
     from jobdeck_tui.console.bloblist import BlobQuery
     from jobdeck_tui.console.deck import Deck
+    from jobdeck_tui.console.few import Kind
     from jobdeck_tui.console.pages import Place
     from jobdeck_tui.console.query import Query
     from jobdeck_tui.console.state import LogKey
@@ -152,13 +153,13 @@ class ConsoleApp(KeyOrder[int]):
         """Have a page of the list of blobs read."""
         self.deck.blobs.load(place)
 
-    def look_at_workers(self, worker_id: str | None, *, seen: bool) -> None:
-        """Have workers read again and again while they are seen, with the jobs of one of them."""
-        self.deck.workers.look(worker_id, seen=seen)
+    def look_at(self, kind: Kind, item_id: str | None, *, seen: bool) -> None:
+        """Have things of which there are few read again and again while they are seen, with what one of them has."""
+        self.deck.few[kind].look(item_id, seen=seen)
 
-    def read_workers(self) -> None:
+    def read_few(self, kind: Kind) -> None:
         """Have them read now."""
-        self.deck.workers.read()
+        self.deck.few[kind].read()
 
     def watch_log(self, owner: str, key: LogKey | None) -> None:
         """Have the growth of one log told as ``state.logs``; None for none any more."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
-__all__ = ["key"]
+__all__ = ["key", "panes"]
+
+_PANES = (("1", "jobs"), ("2", "blobs"), ("3", "workers"))
+"""Their keys, and their names, by which the app's actions are called, too."""
 
 
 def key(
@@ -31,3 +34,12 @@ def key(
         priority: Obeyed before what has the focus gets it.
     """
     return Binding(keys, action, label or words, id=f"{pane}.{name}", show=show, tooltip=words, priority=priority)
+
+
+def panes(but: str) -> list[Binding]:
+    """The keys of all panes but one, for the footer of that one."""
+    return [
+        Binding(number, f"app.{name}", name.capitalize(), id=f"pane.{name}_shown", tooltip=f"The list of {name}")
+        for number, name in _PANES
+        if name != but
+    ]

@@ -18,12 +18,12 @@ from jobdeck_protocol import blob
 from jobdeck_protocol import events as wire
 from jobdeck_protocol.job import JobState, from_wire
 from jobdeck_tui.console import state as told
-from jobdeck_tui.console.few import FewGone, Kind
+from jobdeck_tui.console.fewevents import few_message
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.paging import Pager
 from jobdeck_tui.console.settings import PAINT_INTERVAL_S
 from jobdeck_tui.console.state import State, apply
-from jobdeck_tui.console.workerwatch import WorkerWatch, worker_of
+from jobdeck_tui.console.workerwatch import WorkerWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jobdeck_tui.console.state import LogKey
 
 _REFUSED_RETRY_S = 5.0
+_WATCHES = (WorkerWatch,)
 
 
 class Deck:
@@ -60,7 +61,7 @@ class Deck:
         self.blobs = Pager(
             self.tell, lambda: self.state.blobs, self._page_of_blobs, lambda key: told.BlobGone(hash=key)
         )
-        self.workers = WorkerWatch(client, self.tell, lambda: self.state)
+        self.few = {watch.KIND: watch(client, self.tell, lambda: self.state) for watch in _WATCHES}
 
     def tell(self, message: told.Message) -> None:
         """Take a message into the state; it is shown soon."""
@@ -73,7 +74,8 @@ class Deck:
         async with trio.open_nursery() as nursery:
             self._jobs.nursery = self.blobs.nursery = nursery
             nursery.start_soon(self._paint)
-            nursery.start_soon(self.workers.run)
+            for watch in self.few.values():
+                nursery.start_soon(watch.run)
             self.load(Place.START)
             while True:
                 try:
@@ -138,7 +140,7 @@ class Deck:
                     self.tell(told.JobTold(job=from_wire(record)))
                 if not more:
                     self.tell(told.Listened())
-                    self.workers.read()
+                    self._read_few()
                     await self._refresh_open()
             case wire.Event(event="job", data=data):
                 self.tell(told.JobTold(job=from_wire(data)))
@@ -148,10 +150,10 @@ class Deck:
                 self.tell(told.BlobTold(blob=blob.from_wire(data)))
             case wire.Event(event="blob_removed", data=data):
                 self.tell(told.BlobGone(hash=str(data["hash"])))
-            case wire.Event(event="worker", data=data):
-                self._tell_worker(data)
-            case wire.Event(event="worker_removed", data=data):
-                self.tell(FewGone(kind=Kind.WORKERS, id=str(data["id"])))
+            case wire.Event(event=event, data=data):
+                few = few_message(event, data)
+                if few is not None:
+                    self.tell(few)
             case wire.Growth() if (message.id, message.stream) in self._watched.values():
                 size = told.LogSize(
                     size_bytes=message.size,
@@ -164,8 +166,8 @@ class Deck:
                 self.tell(told.CountsTold(counts=_counts(states)))
 
     async def _greet(self, store: str) -> None:
-        """A link is up: ask who we are to this server, which may be another one than before, and who works for it."""
-        self.workers.read()
+        """A link is up: ask who we are to this server, which may be another one than before, and what it has."""
+        self._read_few()
         try:
             info = await self.client.info()
         except ClientError:
@@ -183,10 +185,9 @@ class Deck:
             except ClientError:
                 return
 
-    def _tell_worker(self, data: Mapping[str, object]) -> None:
-        message = worker_of(data)
-        if message is not None:
-            self.tell(message)
+    def _read_few(self) -> None:
+        for watch in self.few.values():
+            watch.read()
 
     def _on_link(self, link: LinkState) -> None:
         self.tell(told.LinkTold(up=link.up, at_us=_now_us(), error=link.error, retry_s=link.retry_s))

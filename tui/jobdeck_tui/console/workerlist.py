@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from jobdeck_tui.console.few import Few
     from jobdeck_tui.console.pages import Key
-    from jobdeck_tui.console.workerbook import Book
 
 __all__ = ["WORKER_SORTS", "WorkerList", "WorkerQuery", "listed", "parse"]
 
@@ -84,13 +84,13 @@ class WorkerList(RowList):
     rows: tuple[WorkerInfo, ...] = ()
 
 
-def listed(book: Book, query: WorkerQuery) -> WorkerList:
+def listed(known: Few[WorkerInfo], query: WorkerQuery) -> WorkerList:
     """The list that a query makes of what is known."""
 
     def key(worker: WorkerInfo) -> tuple[Any, ...]:
         return _number(query.by, worker), worker.name.casefold(), worker.id
 
-    return fewlist.listed(WorkerList, book, query, key)
+    return fewlist.listed(WorkerList, known, query, key)
 
 
 def _number(by: str, worker: WorkerInfo) -> float:

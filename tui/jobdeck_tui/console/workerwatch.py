@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobdeck_protocol import workerinfo
 from jobdeck_protocol.job import ENDED, JobState
-from jobdeck_tui.console.few import FewJobsCame, FewTold, Kind
+from jobdeck_tui.console.few import FewJobsCame, Kind
 from jobdeck_tui.console.settings import FEW_JOBS_COUNT
 from jobdeck_tui.console.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jobdeck_protocol.workerinfo import WorkerInfo
 
-__all__ = ["ACTIVE", "WorkerWatch", "worker_of"]
+__all__ = ["ACTIVE", "WorkerWatch"]
 
 ACTIVE = tuple(sorted(state for state in JobState if state not in ENDED))
 
@@ -36,11 +33,3 @@ class WorkerWatch(Watch):
         # A server that does not know this filter lists jobs of others, too.
         jobs = tuple(job for job in page.items if job.place in places)
         return FewJobsCame(kind=self.KIND, id=item_id, jobs=jobs, more=page.next is not None)
-
-
-def worker_of(data: Mapping[str, object]) -> FewTold | None:
-    """What an event tells of a worker; None where this console does not understand it."""
-    try:
-        return FewTold(kind=Kind.WORKERS, item=workerinfo.from_wire(data))
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None

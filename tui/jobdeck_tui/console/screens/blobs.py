@@ -6,11 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.binding import Binding
 from textual.containers import Vertical
 
 from jobdeck_protocol.blob import ARTIFACT
-from jobdeck_tui.console.bindings import key
+from jobdeck_tui.console.bindings import key, panes
 from jobdeck_tui.console.bloblist import BlobQuery
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.peek import Target
@@ -50,8 +49,7 @@ class BlobsScreen(BlobActs):
         _key("escape", "clear", "clear", "No filter; no marks", "Clear"),
         # Last, since what stands last falls away first where there is no room.
         _key("p", "pin", "pin", "Pin: keep it from being removed; again to unpin", "Pin", show=True),
-        Binding("1", "app.jobs", "Jobs", id="pane.jobs_shown", tooltip="The list of jobs"),
-        Binding("3", "app.workers", "Workers", id="pane.workers_shown", tooltip="The list of workers"),
+        *panes("blobs"),
     ]
 
     def body(self) -> ComposeResult:

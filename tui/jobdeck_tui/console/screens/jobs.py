@@ -9,11 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.binding import Binding
 from textual.containers import Container, Vertical
 from textual.screen import ModalScreen
 
-from jobdeck_tui.console.bindings import key
+from jobdeck_tui.console.bindings import key, panes
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.screens.acts import JobActs
@@ -52,8 +51,7 @@ class JobsScreen(JobActs):
         _key("ctrl+r", "reload", "reload", "Read the list anew"),
         _key("escape", "clear", "clear", "No filter; no marks", "Clear"),
         _key("R", "results", "results", "The results of the job: files and values", "Results", show=True),
-        Binding("2", "app.blobs", "Blobs", id="pane.blobs_shown", tooltip="The list of blobs"),
-        Binding("3", "app.workers", "Workers", id="pane.workers_shown", tooltip="The list of workers"),
+        *panes("jobs"),
     ]
 
     def body(self) -> ComposeResult:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from jobdeck_protocol.workerinfo import WorkerState
 from jobdeck_tui.console.bindings import key
+from jobdeck_tui.console.few import Kind
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
-from jobdeck_tui.console.screens.listacts import ListActs, count_of
+from jobdeck_tui.console.screens.fewscreen import FewScreen
+from jobdeck_tui.console.screens.listacts import count_of
 from jobdeck_tui.console.screens.rename import RenameScreen
 from jobdeck_tui.console.workers import start
 
@@ -28,9 +30,10 @@ _NAME_CELLS = 24
 _key = partial(key, "workers")
 
 
-class WorkerActs(ListActs["WorkerInfo"]):
+class WorkerActs(FewScreen["WorkerInfo"]):
     """Keys that act on workers; see ``ListActs``."""
 
+    KIND = Kind.WORKERS
     NOUN = "worker"
     CHANGES = frozenset({"drain", "rename", "forget"})
     NEEDS = frozenset({"drain", "rename", "forget", "copy_id"})
@@ -56,7 +59,7 @@ class WorkerActs(ListActs["WorkerInfo"]):
         what = "drained: nothing new goes there" if on else "in use again"
         refused = await self.deck_app.ask(self.deck_app.api.workers.drain(ids, on=on), "Draining failed")
         self.tell_done(len(ids), refused, what)
-        self.deck_app.read_workers()
+        self.deck_app.read_few(Kind.WORKERS)
 
     def action_rename(self) -> None:
         """Ask for the name of one."""
@@ -74,7 +77,7 @@ class WorkerActs(ListActs["WorkerInfo"]):
     async def _renamed(self, worker_id: str, name: str) -> None:
         app = self.deck_app
         await app.ask(app.api.workers.rename(worker_id, name), "Renaming failed")
-        app.read_workers()
+        app.read_few(Kind.WORKERS)
 
     def action_forget(self) -> None:
         """Ask, saying what becomes of their jobs; then forget them."""
@@ -91,7 +94,7 @@ class WorkerActs(ListActs["WorkerInfo"]):
     async def _forgotten(self, ids: Sequence[str]) -> None:
         refused = await self.deck_app.ask(self.deck_app.api.workers.forget(ids), "Forgetting failed")
         self.tell_done(len(ids), refused, "forgotten")
-        self.deck_app.read_workers()
+        self.deck_app.read_few(Kind.WORKERS)
 
     def action_copy_id(self) -> None:
         """One id, or a line for each."""
