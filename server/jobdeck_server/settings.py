@@ -214,6 +214,13 @@ class Settings:
     fetch_rate_floor_bytes_per_s: int = 1000
     fetch_cache_count: int = 256  # URIs whose content is remembered
 
+    # jobs that are classes out of packages
+    package_python: str | None = None  # the interpreter where a context names none; None: the one of this server
+    package_limit_count: int = 64  # of one job, those that it depends on too
+    package_config_inline_bytes: int = 64 * KIB  # a longer configuration is kept in the blob store
+    package_result_limit_bytes: int = GIB
+    package_progress_s: float = 1.0  # between two looks at how far a job says it has come
+
     # configurations of package jobs (HOCON), which cost more to read than their size tells
     config_limit_bytes: int = 30 * MIB  # as it was sent
     config_depth_limit_count: int = 100  # of objects and lists in one another

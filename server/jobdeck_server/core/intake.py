@@ -27,6 +27,7 @@ from jobdeck_server.engines.base import takes_slot
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from jobdeck_server.core.admission import Admission
     from jobdeck_server.core.events import EventLog
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from jobdeck_server.engines.base import Engine
     from jobdeck_server.settings import Settings
 
-Also = Callable[["sqlite3.Connection", Job], None]
-"""What a dialect adds to the transaction that accepts its job; runs on the store's thread."""
+Also = Callable[["sqlite3.Connection", Job], "Sequence[Event] | None"]
+"""What a dialect adds to the transaction that accepts its job, and the events of that; runs on the store's thread."""
 
 
 class Intake:
@@ -114,7 +115,7 @@ class Intake:
         def insert(connection: sqlite3.Connection) -> str | list[Event]:
             result = journal.insert_job(connection, job, live.spec, boot_id=boot_id, idempotency=idempotency)
             if also is not None and isinstance(result, list):
-                also(connection, job)
+                result += also(connection, job) or ()
             return result
 
         def done(result: str | list[Event] | None, error: Exception | None) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core import binaryschema, blobschema, callbackschema, executorschema, workerschema
+from jobdeck_server.core import binaryschema, blobschema, callbackschema, executorschema, packageschema, workerschema
 
 if TYPE_CHECKING:
     import sqlite3
@@ -86,6 +86,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             '$.context', null, '$.progress', null, '$.progress_text', null)""",
     ),
     binaryschema.TABLES,
+    packageschema.TABLES,
 )
 
 

@@ -73,6 +73,8 @@ def _judge(job: Job, end: Ended) -> tuple[JobState, str | None]:
         return JobState.FAILED, f"{end.stop_reason} reached"
     if end.code == 0:
         return JobState.SUCCEEDED, None
+    if end.code is not None and end.text:
+        return JobState.FAILED, end.text
     where = f" in step {(end.step or 0) + 1} of {len(job.steps)}" if len(job.steps) > 1 else ""
     if end.code is not None:
         return JobState.FAILED, f"exit code {end.code}{where}" if where else None

@@ -72,7 +72,7 @@ class Ended:
         code: Exit code of the main process, None if a signal ended it.
         signal: That signal's number, else None.
         core: Whether that signal left a memory image.
-        text: The reason for ``error`` and ``lost``.
+        text: The reason for ``error`` and ``lost``; what is known of the reason for a code that is not 0.
         stop_reason: ``requested``, ``time limit`` or ``output limit`` if it was stopped, else None.
         started_us: When it was started, None if it was not.
         finished_us: When it ended.

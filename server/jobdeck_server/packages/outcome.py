@@ -51,9 +51,10 @@ EXITED, SIGNALLED, LIMITED, STOPPED, NOT_STARTED, LOST = (
 )
 FINISHED, VALIDATION = "finished", "validation"
 JSON, STREAM, NONE = "json", "stream", "none"
+CHECKED_BYTES = 128 * 1024
+"""A result of no more than this that is said to be JSON is looked at."""
 
 _CLASS = "java.lang.Exception"  # what the original says of a Python job that ended without a word
-_CHECKED_BYTES = 128 * 1024
 _NO_OUTPUT = "Python job ran successfully but failed to write any jobOutput"
 
 
@@ -207,7 +208,7 @@ def conclude(folder: Path, ended: Ended, limits: OutcomeLimits = DEFAULT) -> Out
     try:
         fd, size_bytes = open_result(folder)
         with os.fdopen(fd, "rb") as file:
-            if outcome.result_kind == JSON and size_bytes <= _CHECKED_BYTES:
+            if outcome.result_kind == JSON and size_bytes <= CHECKED_BYTES:
                 json.loads(file.read(size_bytes))
     except OSError as error:
         return Outcome(kind="result_error", error=JobError(message=f"The result is gone: {error}", error_class=_CLASS))

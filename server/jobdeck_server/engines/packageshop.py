@@ -1,0 +1,299 @@
+"""What is done for a class out of a package before its interpreter starts and after that has ended.
+
+Before: the packages come out of the blob store into ``work/<job id>``, under names that are made here; beside them
+stands the plan (``packages.plan``). While it runs, what the job says of how far it has come is told. After: what it
+left is judged (``packages.outcome``), its result becomes a blob, and both are committed before its end is told, so
+nobody ever sees a job that has finished and has no result.
+
+The job's interpreter is its context's. Where that says nothing it is ``Settings.package_python``, or the one that runs
+this server: surely there, and known to work. The modules that are installed beside jobdeck can be imported then, behind
+everything that the job's packages bring. A job that must not see them, or needs others, has a context with another
+interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from jobdeck_protocol.job import Step
+from jobdeck_server.core.bundles.errors import StoppedError, UnpackError
+from jobdeck_server.core.bundles.limits import UnpackLimits
+from jobdeck_server.core.environment import standard
+from jobdeck_server.core.packageledger import result_hash
+from jobdeck_server.core.packagerows import PackageResult
+from jobdeck_server.engines.base import Progressed
+from jobdeck_server.engines.shop import Made
+from jobdeck_server.engines.workfiles import StatusError, remove
+from jobdeck_server.packages import outcome as outcomes
+from jobdeck_server.packages.outcome import FINISHED, JSON, NONE, JobError, Outcome
+from jobdeck_server.packages.plan import RunnerPlan, command, lay_out, working_folder, write_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from jobdeck_server.core.blobs import Blobs
+    from jobdeck_server.core.packageledger import PackageLedger
+    from jobdeck_server.engines.base import Ended, Launch, Report
+    from jobdeck_server.settings import Settings
+
+    Python = Callable[[Mapping[str, Any]], Awaitable[str]]
+
+T = TypeVar("T")
+_SUFFIXES = {"wheel": ".whl", "egg": ".egg"}
+_NO_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
+_NAME_LIMIT_COUNT = 100
+_PIECE_BYTES = 1024 * 1024
+_ERROR_LIMIT_COUNT = 500
+
+
+class PackageShop:
+    """See the top of this file, and ``shop.Shop``.
+
+    Args:
+        settings: Those that begin with ``package_`` and, for what is in packages, ``bundle_``.
+        blobs: Where packages come from and results go.
+        ledger: What is known of the jobs.
+        folder: For the files of jobs; made here.
+
+    Attributes:
+        python: Finds the interpreter for the settings of a context.
+    """
+
+    unready = "The job could not be made ready"
+    unkept = "The result could not be kept"
+    unfollowed = "how far it has come is told no longer"
+
+    def __init__(self, settings: Settings, *, blobs: Blobs, ledger: PackageLedger, folder: Path) -> None:
+        self._settings = settings
+        self._blobs = blobs
+        self._ledger = ledger
+        self._folder = folder
+        self._limiter = trio.CapacityLimiter(settings.thread_limit_count)
+        self.python: Python = self._default_python
+
+    async def _default_python(self, settings: Mapping[str, Any]) -> str:
+        del settings
+        return self._settings.package_python or sys.executable
+
+    # -- before --
+
+    async def prepare(self, launch: Launch, *, cancelled: Callable[[], bool]) -> Made:
+        """Put packages and plan into the job's folder, and say how to start it.
+
+        Raises:
+            StatusError: A package cannot be used.
+            StoppedError: ``cancelled`` said so.
+            JobdeckError, StoreError, OSError: Something is missing, or the disk failed.
+        """
+        job_id, package = launch.job_id, launch.spec["package"]
+        assert launch.job is not None, "an engine of the server's is given the record"
+        config = await self._ledger.config(job_id)
+        python = await self.python(package["context"]["settings"])
+        lay = partial(self._lay_out, job_id, launch.job.main_class or "", package, config, cancelled)
+        folder = await self._in_thread(lay)
+        env = standard(job_id, self._settings)
+        cwd = str(working_folder(folder))
+        argv = command(folder, python)
+        step = {"argv": argv, "executable": None, "env": env, "cwd": cwd}
+        shown = Step(argv=tuple(argv), env_names=tuple(sorted(env)), cwd=cwd)
+        return Made(spec={**launch.spec, "steps": [step]}, steps=(shown,))
+
+    def _lay_out(
+        self,
+        job_id: str,
+        main_class: str,
+        package: Mapping[str, Any],
+        config: bytes,
+        cancelled: Callable[[], bool],
+    ) -> Path:
+        """Make the job's folder anew, with all that its interpreter needs. Blocks."""
+        folder = (self._folder / job_id).absolute()
+        remove(folder)
+        (folder / "brought").mkdir(mode=0o700, parents=True)
+        paths = []
+        for number, each in enumerate(package["packages"]):
+            if cancelled():
+                raise StoppedError
+            paths.append(self._bring(folder, number, each, cancelled))
+        context = package["context"]
+        plan = RunnerPlan(
+            job_id=job_id,
+            main_class=main_class,
+            package=paths[0],
+            wheels=paths[1:],
+            config=config,
+            context_kind=context["kind"],
+            context_name=context["name"],
+            settings=context["settings"],
+            result_limit_bytes=self._settings.package_result_limit_bytes,
+        )
+        write_plan(folder, plan)
+        return folder
+
+    def _bring(self, folder: Path, number: int, package: Mapping[str, str], cancelled: Callable[[], bool]) -> Path:
+        """Put a package into the job's folder; what of it goes on the path of modules.
+
+        It is a link to the bytes in the store where the disk can do that: large packages cost nothing.
+        """
+        name = f"{number}-{_plain_name(package['name'])}"
+        path = folder / "brought" / f"{name}{_SUFFIXES.get(package['kind'], '')}"
+        with self._blobs.read(package["content"]) as file:
+            try:
+                os.link(f"/proc/self/fd/{file.fd}", path, follow_symlinks=True)
+            except OSError:
+                with path.open("xb") as copy, os.fdopen(os.dup(file.fd), "rb") as source:
+                    shutil.copyfileobj(source, copy, _PIECE_BYTES)
+        try:
+            with path.open("rb") as brought:
+                return lay_out(brought, path, name, folder, UnpackLimits.of(self._settings), cancelled)
+        except UnpackError as error:
+            raise StatusError(f"The package {package['name']} cannot be used", str(error)) from error
+
+    # -- meanwhile --
+
+    async def follow(self, job_id: str, over: trio.Event, tell: Callable[[Report], None]) -> None:
+        """Tell how far a job says it has come, until ``over``."""
+        folder = self._folder / job_id
+        seen: tuple[int, ...] | None = None
+        while True:
+            with trio.move_on_after(self._settings.package_progress_s):
+                await over.wait()
+            was_over = over.is_set()
+            stamp = await self._in_thread(partial(_stamp, folder / "progress.json"))
+            if stamp is not None and stamp != seen:
+                seen = stamp
+                progress = await self._in_thread(partial(outcomes.read_progress, folder))
+                if progress is not None:
+                    tell(Progressed(fraction=progress.fraction, text=progress.text))
+            if was_over:
+                return
+
+    # -- after --
+
+    async def collect(self, job_id: str, ended: Ended, *, cancelled: Callable[[], bool]) -> Ended:
+        """Judge how a job came out and keep its result; what was committed once stays so.
+
+        Raises:
+            StoppedError: ``cancelled`` said so.
+            JobdeckError, StoreError, OSError: It cannot be kept now.
+        """
+        row = await self._ledger.find(job_id)
+        outcome, result = (None, None) if row is None else (row.outcome, row.result)
+        if outcome is None:
+            outcome = await self._in_thread(partial(outcomes.conclude, self._folder / job_id, ended))
+            if outcome.result_kind != NONE:
+                outcome, result = await self._keep_result(job_id, outcome, cancelled)
+            await self._ledger.keep(job_id, outcome, result)
+        return _told(ended, outcome, result)
+
+    async def _keep_result(
+        self, job_id: str, outcome: Outcome, cancelled: Callable[[], bool]
+    ) -> tuple[Outcome, PackageResult | None]:
+        """Bring a job's result into the blob store, as it is now: some process of the job's may live on and change it.
+
+        Returns:
+            What has come of the job, and the result if it can be used.
+        """
+        limit_bytes = self._settings.package_result_limit_bytes
+        try:
+            fd, size_bytes = await self._in_thread(partial(outcomes.open_result, self._folder / job_id))
+        except OSError as error:
+            return _spoilt(f"The result is gone: {error}"), None
+        try:
+            if size_bytes > limit_bytes:
+                return _spoilt(f"The result has more than {limit_bytes} bytes."), None
+            head = b""
+            async with self._blobs.upload(expected_bytes=size_bytes) as upload:
+                while left := size_bytes - upload.size_bytes:
+                    if cancelled():
+                        raise StoppedError
+                    piece = await self._in_thread(partial(os.read, fd, min(left, _PIECE_BYTES)))
+                    if not piece:
+                        return _spoilt("The result is shorter than it was: something has changed it."), None
+                    head = head or piece
+                    await upload.write(piece)
+                if outcome.result_kind == JSON and size_bytes <= outcomes.CHECKED_BYTES and not _is_json(head):
+                    return _spoilt("The result is no JSON: something has changed it."), None
+                content = await upload.commit()
+        finally:
+            os.close(fd)
+        return outcome, PackageResult(kind=outcome.result_kind, content=content.hash, size_bytes=content.size_bytes)
+
+    # -- tidying --
+
+    async def clear(self, job_id: str) -> None:
+        """Remove a job's files."""
+        await self._in_thread(partial(remove, self._folder / job_id))
+
+    async def kept(self) -> list[str]:
+        """The jobs that have files here."""
+        return await self._in_thread(lambda: os.listdir(self._folder) if self._folder.exists() else [])
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(call, limiter=self._limiter)
+
+
+def _plain_name(name: str) -> str:
+    """What of a name from outside can be part of a file's: for people, who meet it in tracebacks."""
+    last = re.split(r"[/\\]", name)[-1]
+    for suffix in _SUFFIXES.values():
+        last = last.removesuffix(suffix)
+    return _NO_NAME.sub("_", last)[:_NAME_LIMIT_COUNT].strip(".") or "package"
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What is another one for another file, or for one that was changed."""
+    with suppress(OSError):
+        found = os.stat(path, follow_symlinks=False)
+        return found.st_ino, found.st_mtime_ns, found.st_size
+    return None
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _spoilt(text: str) -> Outcome:
+    return Outcome(kind="result_error", error=JobError(message=text, error_class="java.lang.Exception"))
+
+
+def _told(ended: Ended, outcome: Outcome, result: PackageResult | None) -> Ended:
+    """The end as the core is to hear of it: what happened, and what the job failed with."""
+    if outcome.kind == FINISHED:
+        return ended if result is None else replace(ended, results={"result": result_hash(result)})
+    if ended.how != "exit" or ended.code is None or ended.stop_reason is not None:
+        return ended
+    text = _line(outcome)
+    # Nobody would take an end with 0 for a failure
+    return replace(ended, text=text) if ended.code else replace(ended, how="error", code=None, text=text)
+
+
+def _line(outcome: Outcome) -> str:
+    """What a job failed with, in one line."""
+    error = outcome.error
+    if error is None:
+        return outcome.kind
+    is_raised = outcome.kind in ("run_raised", "validate_raised")
+    text = f"{error.error_class}: {error.message}" if is_raised and error.message else error.message
+    return " ".join(_first(text or error.error_class).split())[:_ERROR_LIMIT_COUNT]
+
+
+def _first(text: str) -> str:
+    lines: Sequence[str] = text.strip().splitlines()
+    return lines[0] if lines else ""
