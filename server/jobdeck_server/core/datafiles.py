@@ -100,7 +100,7 @@ class DataFiles:
             CapacityError: Too many come at the same time.
             StoreError: The disk failed.
         """
-        _check(prefix, self._now())
+        name_of(prefix, self._now())  # before anything is read
         if self._coming_count >= self._settings.data_upload_limit_count:
             raise CapacityError("Too many data files come at the same time; try again later.")
         self._coming_count += 1
@@ -174,18 +174,19 @@ class DataFiles:
             raise NoSpaceError(f"There is no room left for it: data files may have {limit_bytes} bytes together.")
 
 
-def _check(prefix: str, now: datetime) -> None:
-    """Refuse what is no name on disk, or would show as another one."""
+def name_of(prefix: str, now: datetime) -> str:
+    """``in.txt-2016-07-04T09_09_57.928+05_30.dat``; in UTC with ``Z``, as the original does.
+
+    Raises:
+        BadRequestError: The prefix is no begin of a name on disk, or would show as another one.
+    """
     if prefix in ("", ".", "..") or any(c == "/" or unicodedata.category(c) in ("Cc", "Cs") for c in prefix):
         raise BadRequestError(f"{prefix!r} cannot be the begin of a file's name.")
-    if len(_name(prefix, now).encode()) > _NAME_LIMIT_BYTES:
-        raise BadRequestError(f"The name is too long: with time and ending it may have {_NAME_LIMIT_BYTES} bytes.")
-
-
-def _name(prefix: str, now: datetime) -> str:
-    """``in.txt-2016-07-04T09_09_57.928+05_30.dat``; in UTC with ``Z``, as the original does."""
     time = now.isoformat(timespec="milliseconds").replace(":", "_")
-    return f"{prefix}-{time.removesuffix('+00_00') + 'Z' if time.endswith('+00_00') else time}{_END}"
+    name = f"{prefix}-{time.removesuffix('+00_00') + 'Z' if time.endswith('+00_00') else time}{_END}"
+    if len(name.encode()) > _NAME_LIMIT_BYTES:
+        raise BadRequestError(f"The name is too long: with time and ending it may have {_NAME_LIMIT_BYTES} bytes.")
+    return name
 
 
 async def _aside(work: Callable[[], T]) -> T:
@@ -268,7 +269,7 @@ class _Coming:
         if self._folder.sync:
             os.fsync(self._fd)
         while True:
-            name = _name(prefix, now)
+            name = name_of(prefix, now)
             try:
                 os.link(self._path, self._folder.path / name)
             except FileExistsError:
