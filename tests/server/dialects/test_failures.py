@@ -13,6 +13,7 @@ from jobdeck_server.core.errors import JobdeckError
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.dialects import jobrunner, scheduler
 from jobdeck_server.dialects.refusals import STATUS
+from jobdeck_server.dialects.spark import failure as spark
 from jobdeck_server.dialects.v1 import problem
 from jobdeck_server.dialects.webgme import failure as webgme
 from jobdeck_server.http.errors import MethodNotAllowedError, NotFoundError, PathError
@@ -54,7 +55,7 @@ def test_each_refusal_has_a_status_and_words_in_each_dialect(kind: type[Exceptio
 
 
 def test_a_bug_tells_nothing() -> None:
-    for failure in (jobrunner.failure, problem.failure, webgme.failure, scheduler.failure):
+    for failure in (jobrunner.failure, problem.failure, webgme.failure, scheduler.failure, spark.failure):
         answer = failure(RuntimeError("secret"))
         assert isinstance(answer.body, bytes)
         assert answer.status == 500
@@ -102,3 +103,13 @@ def test_the_blob_store_has_the_originals_words() -> None:
     ):
         told = webgme.failure(error)
         assert (told.status, told.body) == (status, words)
+
+
+@pytest.mark.parametrize("kind", [*CLASSES, StoreError], ids=lambda kind: kind.__name__)
+def test_each_refusal_is_an_envelope_in_the_words_of_spark_jobserver(kind: type[Exception]) -> None:
+    error = MADE.get(kind) or kind("These words.")
+    told = spark.failure(error)
+    assert told.status == STATUS[kind]
+    assert isinstance(told.body, bytes)
+    text = "No such job ID x" if kind is errors.UnknownJobError else str(error)
+    assert json.loads(told.body) == {"status": "ERROR", "result": text}

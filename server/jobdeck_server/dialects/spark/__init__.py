@@ -1,0 +1,1 @@
+"""The API of Spark JobServer; ``service`` is what to read first."""
