@@ -107,6 +107,7 @@ class Client:
         dialect: str | None = None,
         label: str | None = None,
         worker: str | None = None,
+        context: str | None = None,
         text: str | None = None,
         since_us: int | None = None,
         sort: str = "-created",
@@ -121,7 +122,8 @@ class Client:
             dialect: Only jobs made through this API.
             label: Only jobs with this label.
             worker: Only jobs that this worker has or had: its id, 8 characters or more of it, or its name.
-            text: Only jobs whose command, id or labels hold this.
+            context: Only jobs in a context of this name.
+            text: Only jobs whose command, id, labels, packages or context hold this.
             since_us: Only jobs created at or after this, microseconds UTC.
             sort: ``created``, ``ended`` or ``state``; ``-`` before it for the greatest first.
             limit: Longest page.
@@ -137,6 +139,7 @@ class Client:
             "dialect": dialect,
             "label": label,
             "worker": worker,
+            "context": context,
             "text": text,
             "since": None if since_us is None else time_text(since_us),
             "sort": sort,

@@ -75,11 +75,11 @@ def insert_job(
         )
     wire = to_wire(job)
     cursor = connection.execute(
-        "insert into job (id, dialect, key, state, created_us, finished_us, boot_id, worker, search, record, spec)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into job (id, dialect, key, state, created_us, finished_us, boot_id, worker, context, search, record,"
+        " spec) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(job.id, job.dialect, job.key, job.state.value, job.created_us, job.finished_us, boot_id, job.place),
-            *(_search(job), _dumps(wire), _dumps(spec)),
+            *(job.context, _search(job), _dumps(wire), _dumps(spec)),
         ),
     )
     seq = cursor.lastrowid

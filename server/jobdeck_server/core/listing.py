@@ -33,6 +33,7 @@ class JobFilter:
         dialect: Only jobs of this API.
         label: Only jobs with this label.
         workers: Only jobs that one of these workers has or had (see ``Job.place``); empty for all.
+        context: Only jobs in a context of this name.
         text: Only jobs whose command, id, labels, packages or context hold this, case folded.
         since_us: Only jobs created at or after this.
         sort: ``created`` (the order of acceptance), ``ended`` (only jobs that have) or ``state`` (by its word, then by
@@ -46,6 +47,7 @@ class JobFilter:
     dialect: str | None = None
     label: str | None = None
     workers: tuple[str, ...] = ()
+    context: str | None = None
     text: str | None = None
     since_us: int | None = None
     sort: str = "-created"

@@ -87,6 +87,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     binaryschema.TABLES,
     packageschema.TABLES,
+    (
+        "alter table job add column context text",
+        "update job set context = json_extract(record, '$.context') where json_type(record, '$.context') = 'text'",
+        "create index job_context on job (context, seq) where context is not null",
+    ),
 )
 
 

@@ -1,8 +1,8 @@
 """Which way through the table a list of jobs goes: the SQL of ``listing``, every index named.
 
-A *source* is what one filter gives by its index: the jobs with a label, of a dialect, of a worker, in some states. They
-lie there in the order of acceptance, so what was accepted since a moment is the end of each. A list goes one of three
-ways:
+A *source* is what one filter gives by its index: the jobs with a label, of a dialect, of a worker, in a context, in
+some states. They lie there in the order of acceptance, so what was accepted since a moment is the end of each. A list
+goes one of three ways:
 
     walk a source       in the order of acceptance: that of the one filter, or of several the one with the fewest jobs
     walk the order      by the index of the order itself, looking at each job whether it is wanted
@@ -173,7 +173,7 @@ class _Finder:
 
     def walk_source(self) -> Way:
         """Jobs in the order of acceptance."""
-        sources = self._sources("label", "dialect", "workers", "states")
+        sources = self._sources("label", "dialect", "workers", "context", "states")
         source = sources[0] if len(sources) == 1 else min(sources, key=lambda each: self._count(each, self._start))
         rest, limit = self._rest(source.filter)
         parts = [
@@ -186,7 +186,7 @@ class _Finder:
     def sort_source(self) -> Way | None:
         """Jobs in another order, if a source has few of them."""
         ends = self._order.name == "ended"
-        sources = self._sources("label", "dialect", "workers", *(("states",) if ends else ()))
+        sources = self._sources("label", "dialect", "workers", "context", *(("states",) if ends else ()))
         if not sources[0].filter and not (ends and self._floor):
             return None
         count, source = min(((self._count(each, None), each) for each in sources), key=lambda found: found[0])
@@ -232,6 +232,8 @@ class _Finder:
                 found.append(Source(name, "label", _LABELLED, "label.seq", (by_label,)))
             elif name == "dialect":
                 found.append(Source(name, _BY_DIALECT, _BY_DIALECT, "job.seq", (given,)))
+            elif name == "context":
+                found.append(Source(name, _BY_CONTEXT, _BY_CONTEXT, "job.seq", (given,)))
             elif name == "workers":
                 parts = tuple(_on_worker(worker) for worker in given.values)
                 found.append(Source(name, _BY_WORKER, _BY_WORKER, "job.seq", parts))
@@ -284,6 +286,7 @@ _BY_SEQ = "job not indexed"
 _BY_STATE = "job indexed by job_state"
 _BY_DIALECT = "job indexed by job_dialect"
 _BY_WORKER = "job indexed by job_worker"
+_BY_CONTEXT = "job indexed by job_context"
 _LABELLED = "label cross join job on job.seq = label.seq"
 _ALL = Clause("1")
 _HAS_ENDED = Clause("finished_us is not null")
@@ -299,6 +302,8 @@ def _conditions(wanted: JobFilter) -> dict[str, Clause]:
     if wanted.workers:
         workers = tuple(dict.fromkeys(wanted.workers))
         found["workers"] = Clause(f"worker in ({','.join('?' * len(workers))})", workers)
+    if wanted.context is not None:
+        found["context"] = Clause("context = ?", (wanted.context,))
     if wanted.label is not None:
         sql = "exists (select 1 from label as other where other.label = ? and other.seq = job.seq)"
         found["label"] = Clause(sql, (wanted.label,))

@@ -59,12 +59,13 @@ class Shelf:
 
 
 def _fits(job: Job, wanted: JobFilter) -> bool:
-    words = "\n".join((job.id, job.command, *job.labels)).casefold()
+    words = "\n".join((job.id, job.command, *job.labels, job.context or "")).casefold()
     return (
         (not wanted.states or job.state in wanted.states)
         and wanted.dialect in (None, job.dialect)
         and (wanted.label is None or wanted.label in job.labels)
         and (not wanted.workers or job.place in wanted.workers)
+        and wanted.context in (None, job.context)
         and (wanted.text is None or wanted.text.casefold() in words)
         and (wanted.since_us is None or job.created_us >= wanted.since_us)
     )
@@ -103,6 +104,7 @@ def some_jobs(count: int, seed: int) -> list[Job]:
                 labels=tuple(label for label in LABELS if rng.random() < 0.4),
                 state=state,
                 worker=rng.choice([None, None, FAR, NEAR]),
+                context=rng.choice([None, None, None, "main", "main", "other"]),
                 created_us=clock,
                 finished_us=clock + rng.randrange(30) if state in ENDED else None,
             )
@@ -118,6 +120,7 @@ FILTERS = st.builds(
     dialect=st.sampled_from([None, None, *DIALECTS, "spark"]),
     label=st.sampled_from([None, None, *LABELS, "none"]),
     workers=st.sampled_from([(), (), (FAR,), ("",), ("", NEAR), ("none", "none")]),
+    context=st.sampled_from([None, None, None, "main", "other", "none"]),
     text=st.sampled_from([None, None, None, "MAKE", "%", "GRÖSSE", "äon", "00000007", "\udcff"]),
     since_us=st.one_of(st.none(), st.none(), st.integers(900, 1200)),
     sort=st.sampled_from(ORDERS),
@@ -163,6 +166,7 @@ JOBS = [
         labels=("nightly",) if number % 3 == 0 else (),
         state=(JobState.SUCCEEDED, JobState.FAILED, JobState.RUNNING)[number % 3],
         worker=(None, FAR, NEAR, None)[number % 4],
+        context=(None, None, "main", "other", None)[number % 5],
         created_us=1000 + number,
         finished_us=None if number % 3 == 2 else 2000 - number,
     )
@@ -182,6 +186,8 @@ JOBS = [
         {"workers": (FAR,)},
         {"workers": ("", NEAR)},
         {"workers": ("", NEAR), "states": (JobState.FAILED,), "label": "nightly"},
+        {"context": "main"},
+        {"context": "main", "states": (JobState.RUNNING,), "since_us": 1200},
         {"since_us": 1280},
         {"states": (JobState.SUCCEEDED,), "dialect": "v1", "label": "nightly", "since_us": 1200},
         {"text": "echo 7"},
@@ -225,8 +231,8 @@ def test_a_page_behind_a_job_that_is_not_there() -> None:
 
 def _insert_of_old(connection: sqlite3.Connection, job: Job) -> None:
     """As the first version stored it."""
-    later = ("rerun_of", "bundle", "worker_labels")
-    later += ("main_class", "packages", "context", "progress", "progress_text")
+    # a context they could tell already
+    later = {"rerun_of", "bundle", "worker_labels", "main_class", "packages", "progress", "progress_text"}
     wire = {name: value for name, value in to_wire(job).items() if name not in later}
     connection.execute(
         "insert into job (id, dialect, state, created_us, finished_us, search, record, spec)"
@@ -248,6 +254,8 @@ def test_migrations_give_old_jobs_what_new_ones_bring_with_them() -> None:
         wanted = JobFilter(sort="created", limit_count=1000, workers=workers)
         on_them = page(connection, wanted, scan_limit_count=1000)
         assert list(on_them.jobs) == [job for job in JOBS if job.place in workers]
+    in_it = page(connection, JobFilter(sort="created", limit_count=1000, context="main"), scan_limit_count=1000)
+    assert list(in_it.jobs) == [job for job in JOBS if job.context == "main"]
     assert all(json.loads(item.record).keys() == to_wire(JOBS[0]).keys() for item in listed.items)
     migrated = connection.execute("select * from tide").fetchall()
     assert migrated == [(seq, 1000 + seq - 1) for seq in range(64, 301, 64)]

@@ -91,6 +91,7 @@ def job_filter(query: Mapping[str, str], settings: Settings, *, workers: tuple[s
         dialect=query.get("dialect") or None,
         label=query.get("label") or None,
         workers=workers,
+        context=query.get("context") or None,
         text=query.get("text") or None,
         since_us=since_us,
         sort=query.get("sort", "-created"),

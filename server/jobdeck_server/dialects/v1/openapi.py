@@ -52,6 +52,7 @@ LIST: Piece = {
         query("dialect", "Only jobs made through this API", STRING),
         query("label", "Only jobs with this label", STRING),
         query("worker", "Only jobs that this worker has or had: its id, 8 characters of it, or its name", STRING),
+        query("context", "Only jobs in a context of this name", STRING),
         query("text", "Only jobs whose command, id, labels, packages or context hold this", STRING),
         query("since", "Only jobs created at or after this time (RFC 3339)", {"type": "string", "format": "date-time"}),
         query(
