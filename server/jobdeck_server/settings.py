@@ -185,6 +185,7 @@ class Settings:
     package_scan_deadline_s: float = 30.0
     package_scan_source_bytes: int = 64 * MIB  # of all its sources
     package_class_limit_count: int = 1000  # that are told of one package
+    sync_wait_limit_s: float = 86_400.0  # of a request that is answered with a job's result, whatever it asks for
 
     # callbacks and fetching (threats 13 and 14): what the server calls at addresses that a client chose
     # Patterns of scheme, host and port (``core/outbound/rules``); None: loopback hosts while all listeners are loopback
@@ -220,6 +221,23 @@ class Settings:
     package_config_inline_bytes: int = 64 * KIB  # a longer configuration is kept in the blob store
     package_result_limit_bytes: int = GIB
     package_progress_s: float = 1.0  # between two looks at how far a job says it has come
+
+    # contexts, in which they run
+    context_defaults: Path | None = None  # HOCON: settings of all contexts, and contexts that are made at the start
+    context_slots_count: int = 8  # jobs of one context that run at the same time, where it does not say so itself
+    context_full: str = "wait"  # or "refuse": a job that would have to wait for its context is not accepted
+    context_start_s: float = 300.0  # to be up, its virtual environment included
+    context_stop_s: float = 60.0  # to let go of what it holds, once its jobs have ended
+    context_sweep_s: float = 3600.0  # between two looks at what may be forgotten
+    context_retention_s: float = 72 * 3600.0  # ended ones are kept so long
+    context_retention_count: int = 1000
+    context_pythons: tuple[str, ...] = ()  # interpreters that a context may ask for, as it may write them
+    venv_time_s: float = 240.0  # to make a virtual environment
+    venv_build_limit_count: int = 2  # made at the same time
+    venv_wheel_limit_count: int = 64  # in one
+    venv_limit_bytes: int = 4 * GIB  # of what is unpacked into one
+    venv_unused_count: int = 8  # kept of those that no context uses
+    venv_unused_s: float = 7 * 86400.0  # and so long
 
     # configurations of package jobs (HOCON), which cost more to read than their size tells
     config_limit_bytes: int = 30 * MIB  # as it was sent
