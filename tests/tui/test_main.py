@@ -12,7 +12,10 @@ from click.testing import CliRunner
 
 from jobdeck_tui.main import main
 
-COMMANDS = ["run", "ls", "show", "attach", "stop", "blobs", "workers", "serve", "worker", "token", "backup", "demo"]
+COMMANDS = [
+    *("run", "ls", "show", "attach", "stop", "blobs", "packages", "workers"),
+    *("serve", "worker", "token", "backup", "demo"),
+]
 
 
 def jobdeck(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -62,6 +62,12 @@ def _blobs() -> click.Command:
     return blobs
 
 
+def _packages() -> click.Command:
+    from jobdeck_tui.commands.packages import packages
+
+    return packages
+
+
 def _workers() -> click.Command:
     from jobdeck_tui.commands.workers import workers
 
@@ -121,6 +127,7 @@ _COMMANDS = {
     "attach": _Entry(_attach, "See a job's output from its start, and live."),
     "stop": _Entry(_stop, "Stop jobs, or everything on this machine with --all."),
     "blobs": _Entry(_blobs, "Files in the blob store: list, put, get, tag, pin, remove."),
+    "packages": _Entry(_packages, "Wheels, eggs and jars whose classes jobs run: list, show, put, remove."),
     "workers": _Entry(_workers, "The machines that run a server's jobs: list them, see what one runs."),
     "serve": _Entry(_serve, "Start the server."),
     "worker": _Entry(_worker, "Make this machine a worker: it runs the jobs of a server elsewhere."),

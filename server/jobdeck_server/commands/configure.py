@@ -86,6 +86,10 @@ def configure(
         merged["scripts_dir"] = _folder(start_dir, merged["scripts_dir"])
     if "fetch_folders" in merged:
         merged["fetch_folders"] = tuple(_folder(start_dir, path) for path in merged["fetch_folders"])
+    if "preload_packages" in merged:
+        merged["preload_packages"] = tuple(
+            (name, Path(_folder(start_dir, path))) for name, path in merged["preload_packages"]
+        )
     settings = Settings(start_dir=start_dir, **merged)
     open_hosts = [host for host, _ in settings.listen if not is_loopback(host.lower())]
     if open_hosts and not settings.insecure_no_auth:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from jobdeck_server.commands.option import Option
-from jobdeck_server.commands.values import a_list, amount, pattern, seconds, some_or_none, text
+from jobdeck_server.commands.values import a_list, amount, named_file, pattern, seconds, some_or_none, text
 
 __all__ = ["PACKAGE_OPTIONS"]
 
 PACKAGE_OPTIONS: tuple[Option, ...] = (
+    Option(
+        name="package",
+        field="preload_packages",
+        parse=a_list(named_file),
+        metavar="NAME=FILE",
+        many=True,
+        help="A wheel, egg or jar (.whl, .egg, .jar) that is there as the package NAME when the server has started; a "
+        "file that has changed becomes its newest version.",
+    ),
+    Option(
+        name="sync_wait_limit",
+        field="sync_wait_limit_s",
+        parse=seconds,
+        metavar="TIME",
+        help="The longest time that a synchronous start of a class waits for its result (timeout). Default 24h.",
+    ),
     Option(
         name="callback_allow",
         field="callback_allow",

@@ -19,6 +19,7 @@ __all__ = [
     "address",
     "amount",
     "count",
+    "named_file",
     "pattern",
     "seconds",
     "some_or_none",
@@ -101,6 +102,14 @@ def pattern(*schemes: str) -> Callable[[object], str]:
         return shown
 
     return parse
+
+
+def named_file(value: object) -> tuple[str, str]:
+    """``NAME=FILE``: what stands before the first ``=``, and all that stands behind it."""
+    name, equals, path = text(value).partition("=")
+    if not name or not equals or not path:
+        raise BadValueError(f"{value!r} is no NAME=FILE")
+    return name, path
 
 
 def count(least: int, most: int) -> Callable[[object], int]:
