@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.binaries import Binaries
     from jobdeck_server.core.blobs import Blobs
     from jobdeck_server.core.callbacks import Callbacks
+    from jobdeck_server.core.contexts import Contexts
     from jobdeck_server.core.datafiles import DataFiles
     from jobdeck_server.core.executor import Executor
     from jobdeck_server.core.executorfiles import Nonce
@@ -25,6 +26,7 @@ class Parts:
     core: JobCore
     blobs: Blobs
     binaries: Binaries
+    contexts: Contexts
     executor: Executor
     nonce: Nonce
     workers: Workers

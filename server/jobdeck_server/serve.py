@@ -24,6 +24,8 @@ from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.binaries import Binaries
 from jobdeck_server.core.blobs import Blobs
 from jobdeck_server.core.callbacks import Callbacks
+from jobdeck_server.core.contextdefaults import Defaults, DefaultsError
+from jobdeck_server.core.contexts import Contexts
 from jobdeck_server.core.datadir import DataDir, DataDirError
 from jobdeck_server.core.datafiles import DataFiles
 from jobdeck_server.core.doors import Doors
@@ -38,6 +40,7 @@ from jobdeck_server.core.outbound.rules import PatternError
 from jobdeck_server.core.placement import Placement
 from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store
+from jobdeck_server.core.venvs import Venvs
 from jobdeck_server.core.workers import Workers
 from jobdeck_server.engines.base import BUNDLES, WORKER
 from jobdeck_server.engines.builtin import BuiltinExecutor
@@ -68,7 +71,7 @@ Until = Callable[[], Awaitable[None]]
 
 _log = logging.getLogger("jobdeck")
 _CLOSE_LIMIT_S = 20.0
-_REFUSALS = (CertificateError, DataDirError, GuardError, NewerSchemaError, OSError, PatternError)
+_REFUSALS = (CertificateError, DataDirError, DefaultsError, GuardError, NewerSchemaError, OSError, PatternError)
 
 
 def run(settings: Settings, *, stop_jobs: bool = False, until: Until | None = None) -> int:
@@ -189,6 +192,8 @@ async def _start_parts(
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
     binaries = Binaries(settings, store=store, events=log, blobs=blobs, core=core)
     await binaries.load(settings.preload_packages)
+    contexts = Contexts(core, settings, venvs=Venvs(settings), defaults=await Defaults.read(settings.context_defaults))
+    await contexts.load()
     executor = Executor(core)
     outside.ends = executor.ends
     workshop.ledger = workshop.segments = executor.segments
@@ -210,17 +215,20 @@ async def _start_parts(
     await nursery.start(placement.run)
     nursery.start_soon(growth.run)
     await nursery.start(core.run)
+    await nursery.start(contexts.run)
     await nursery.start(engine.run, core)
     remote.open(workers, partial(_place, core))
     await nursery.start(callbacks.run)
     await recovery.recover(core)
     placement.open()
+    contexts.open()
     await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
     return Parts(
         core=core,
         blobs=blobs,
         binaries=binaries,
+        contexts=contexts,
         executor=executor,
         nonce=nonce,
         workers=workers,

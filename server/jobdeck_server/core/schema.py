@@ -15,7 +15,15 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core import binaryschema, blobschema, callbackschema, executorschema, packageschema, workerschema
+from jobdeck_server.core import (
+    binaryschema,
+    blobschema,
+    callbackschema,
+    contextschema,
+    executorschema,
+    packageschema,
+    workerschema,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -92,6 +100,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "update job set context = json_extract(record, '$.context') where json_type(record, '$.context') = 'text'",
         "create index job_context on job (context, seq) where context is not null",
     ),
+    contextschema.TABLES,
 )
 
 

@@ -97,7 +97,7 @@ class Workers:
         self.local_id = local.tell().id
         self._sources: dict[str, Source] = {self.local_id: local}
         self._news = WorkerNews(core.events)
-        self._news.know(local.tell())
+        self._news.know(self.local_id, local.tell())
         self.run = self._news.run
         self.observers: list[Callable[[str], None]] = []
         self.tally: Callable[[str], tuple[int, int]] | None = None
@@ -131,7 +131,7 @@ class Workers:
             self._ring(worker_id)
 
     def _tell(self, worker_id: str, source: Source) -> None:
-        self._news.tell(self._told(source))
+        self._news.tell(worker_id, self._told(source))
         self._ring(worker_id)
 
     def _ring(self, worker_id: str) -> None:

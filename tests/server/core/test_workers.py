@@ -16,7 +16,7 @@ import trio.testing
 
 from jobdeck_protocol.job import Job, JobState
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState, from_wire, to_wire
-from jobdeck_server.core import workernews
+from jobdeck_server.core import news
 from jobdeck_server.core.datadir import DataDirError
 from jobdeck_server.core.errors import (
     BadRequestError,
@@ -176,7 +176,7 @@ async def test_of_several_changes_at_once_the_last_is_told(tmp_path: Path) -> No
 async def test_news_that_the_database_would_not_take_come_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workernews, "_RETRY_S", 0.01)
+    monkeypatch.setattr(news, "_RETRY_S", 0.01)
     async with yard(tmp_path) as made:
         since, commit = made.core.events.last, made.core.events.commit
         refused = trio.Event()

@@ -1,0 +1,74 @@
+"""The kinds of contexts: what there is to do before the first job of one, and after its last.
+
+A kind is looked up by its name, which stands on the context, and is told to the interpreter of each of its jobs
+(``packages.plan.RunnerPlan.context_kind``). A plain one is nothing but a name and settings; all there is to make is
+its interpreter. One that holds a connection to something makes that in ``start``, and what its jobs need to find it is
+part of what ``start`` gives back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobdeck_server.core import contextsettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobdeck_protocol.contextinfo import ContextInfo
+    from jobdeck_server.core.venvs import Venvs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a context once it is up.
+
+    Attributes:
+        python: The interpreter that its jobs have.
+    """
+
+    python: str
+
+
+class Kind(Protocol):
+    """See the top of this file."""
+
+    name: str
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse settings of which can be seen at once that no context can be made of them. Never blocks.
+
+        Raises:
+            BadRequestError, ContextInitError: See there.
+        """
+
+    async def start(self, context: ContextInfo) -> Facts:
+        """Make all that the jobs of a context need. May be asked again for one that was up before a restart.
+
+        Raises:
+            JobdeckError: It cannot be done, and why, for people.
+        """
+
+    async def stop(self, context: ContextInfo, *, force: bool) -> None:
+        """Its last job has ended: give up what ``start`` made. May be asked for one that never came up, or again."""
+
+
+class Plain:
+    """A name and settings."""
+
+    name = contextsettings.PLAIN
+
+    def __init__(self, venvs: Venvs) -> None:
+        self._venvs = venvs
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """The interpreter must be one that may be used."""
+        self._venvs.check(settings)
+
+    async def start(self, context: ContextInfo) -> Facts:
+        """Its interpreter, so that the first job need not wait for it."""
+        return Facts(python=await self._venvs.python(context.settings, user=context.id))
+
+    async def stop(self, context: ContextInfo, *, force: bool) -> None:
+        """Nothing was made that would not be shared: who keeps interpreters asks who uses them."""

@@ -1,0 +1,228 @@
+"""How contexts come up and end. Part of ``Contexts``.
+
+Each has one task that makes it and, later, one that ends it, both here: whoever asked for it may go meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from jobdeck_protocol.contextinfo import ContextState
+from jobdeck_server.core import contextrows
+from jobdeck_server.core.contextrows import ContextRow
+from jobdeck_server.core.errors import ContextInitError, JobdeckError, UnknownJobError
+from jobdeck_server.core.live import now_us
+from jobdeck_server.core.store import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from jobdeck_protocol.job import Job
+    from jobdeck_server.core.contextkinds import Facts, Kind
+    from jobdeck_server.core.contextplaces import Place
+    from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.live import Live
+    from jobdeck_server.settings import Settings
+
+_log = logging.getLogger("jobdeck.contexts")
+_RETRY_S = 1.0
+_AT_ONCE_COUNT = 200  # jobs that are told to stop together
+_KILL, _TERMINATE = 9, 15
+
+
+class ContextLife:
+    """See the top of this file.
+
+    Args:
+        core: Whose jobs are stopped.
+        settings: Those that begin with ``context_``.
+        kinds: By their names.
+        changed: Called when a context has come further; with one that has ended, last.
+
+    Attributes:
+        marks: By the id of each job that is, or was, stopped because its context was: words for that.
+    """
+
+    def __init__(
+        self, core: JobCore, settings: Settings, *, kinds: Mapping[str, Kind], changed: Callable[[Place], None]
+    ) -> None:
+        self._core = core
+        self._settings = settings
+        self._kinds = kinds
+        self._changed = changed
+        self._nursery: trio.Nursery | None = None
+        self.marks: dict[str, str] = {}
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own all tasks, until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await trio.sleep_forever()
+
+    def soon(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Begin a task."""
+        assert self._nursery is not None, "it is used before it runs"
+        self._nursery.start_soon(task, *args)
+
+    # -- coming up --
+
+    async def make(self, place: Place) -> None:
+        """Write down a new context, then bring it up."""
+        try:
+            await self._core.store.write(partial(contextrows.save, row=_row(place)))
+        except StoreError as error:
+            if not place.stopping:
+                place.failure = error
+                self._end(place, ContextState.ERROR, "it could not be written down")
+                place.over.set()
+            return
+        self._changed(place)
+        await self.bring_up(place)
+
+    async def bring_up(self, place: Place) -> None:
+        """Make all that the jobs of a context need; its state says how that went, and ``settled``."""
+        facts: Facts | None = None
+        error: str | None = None
+        with place.scope:
+            try:
+                with trio.fail_after(self._settings.context_start_s):
+                    facts = await self._kinds[place.context.kind].start(place.context)
+            except trio.TooSlowError:
+                error = f"it was not up within {self._settings.context_start_s:g} s"
+            except (JobdeckError, StoreError) as failure:
+                error = str(failure)
+            except Exception:  # noqa: BLE001  # one kind's fault is that context's end, not the server's
+                _log.exception("context %s", place.context.name)
+                error = "internal error"
+        if place.stopping:
+            return  # whoever stops it does the rest
+        if facts is None:
+            self.stop(place, state=ContextState.ERROR, error=f"Context {place.context.name} cannot be made: {error}")
+            return
+        place.become(ContextState.RUNNING, python=facts.python)
+        self._core.store.write_soon(partial(contextrows.save, row=_row(place)), _told_if_failed, durable=False)
+        place.settled.set()
+        self._changed(place)
+
+    # -- ending --
+
+    def stop(
+        self,
+        place: Place,
+        *,
+        force: bool = False,
+        state: ContextState = ContextState.FINISHED,
+        error: str | None = None,
+    ) -> None:
+        """Begin to stop a context, or with ``force`` go on without patience. Never blocks.
+
+        Args:
+            place: The context.
+            force: Jobs are killed at once.
+            state: What it will be, unless it is forced.
+            error: Why, if nobody has asked for it.
+        """
+        if not place.stopping:
+            place.final = (state, error)
+            self.shut_down(place)
+        if force and not place.forced:
+            place.forced = True
+            if place.final[0] is ContextState.FINISHED:
+                place.final = (ContextState.KILLED, None)
+            self.soon(partial(self.stop_jobs, place.jobs(), signal=_KILL))
+
+    def shut_down(self, place: Place) -> None:
+        """Begin to stop a context, or go on with it after a restart."""
+        place.become(ContextState.STOPPING, error=place.final[1])
+        place.scope.cancel()
+        self._changed(place)
+        self.soon(self._shut_down, place)
+
+    async def _shut_down(self, place: Place) -> None:
+        if not place.context.adhoc:
+            await self._until_written(partial(contextrows.save, row=_row(place)))
+        await self.stop_jobs(place.jobs(), text=None if place.settled.is_set() else place.final[1])
+        await place.emptied()
+        await self._let_go(place)
+        state, error = place.final
+        self._end(place, state, error)
+        if not place.context.adhoc:
+            await self._until_written(partial(contextrows.save, row=_row(place)))
+        place.over.set()
+
+    def retire(self, place: Place) -> None:
+        """The job of an ad-hoc context has ended, and the context with it."""
+        place.scope.cancel()
+        self._end(place, ContextState.FINISHED, None)
+        place.over.set()
+        self.soon(self._let_go, place)
+
+    async def _let_go(self, place: Place) -> None:
+        try:
+            with trio.move_on_after(self._settings.context_stop_s) as limit:
+                await self._kinds[place.context.kind].stop(place.context, force=place.forced)
+            if limit.cancelled_caught:
+                _log.error("context %s has not let go within %g s", place.context.name, self._settings.context_stop_s)
+        except Exception:  # noqa: BLE001  # the context has ended all the same
+            _log.exception("context %s", place.context.name)
+
+    def _end(self, place: Place, state: ContextState, error: str | None) -> None:
+        place.become(state, ended_us=now_us(), error=error)
+        if not place.settled.is_set():
+            place.failure = place.failure or ContextInitError(error or "It was stopped before it was up.")
+            place.settled.set()
+        self._changed(place)
+
+    async def stop_jobs(self, lives: Sequence[Live], *, text: str | None = None, signal: int = _TERMINATE) -> None:
+        """Stop jobs because their context has ended, or is about to; that it is so is written down first.
+
+        Args:
+            lives: The jobs.
+            text: Why, for their records; None if somebody stopped the context.
+            signal: What they are sent.
+        """
+        for start in range(0, len(lives), _AT_ONCE_COUNT):
+            some = [live for live in lives[start : start + _AT_ONCE_COUNT] if not live.job.ended]
+            # Who was asked to stop before ends for that reason
+            marks = {live.job.id: text or _ended(live.job) for live in some if not live.job.stop_requested}
+            for job_id, words in marks.items():
+                self.marks.setdefault(job_id, words)
+            await self._until_written(partial(contextrows.mark, marks=marks))
+            async with trio.open_nursery() as nursery:
+                for live in some:
+                    nursery.start_soon(self._stop_job, live.job.id, signal)
+
+    async def _stop_job(self, job_id: str, signal: int) -> None:
+        try:
+            await self._core.stop(job_id, signal=signal)
+        except UnknownJobError:
+            pass  # it has ended
+        except StoreError as error:
+            _log.error("job %s: %s", job_id, error)  # it is being stopped all the same
+
+    async def _until_written(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Write something down, however long the database does not take it."""
+        while True:
+            try:
+                return await self._core.store.write(work)
+            except StoreError as error:
+                _log.error("what becomes of a context could not be written down yet: %s", error)
+                await trio.sleep(_RETRY_S)
+
+
+def _ended(job: Job) -> str:
+    return f"Context ({job.context}) for this job was terminated"
+
+
+def _row(place: Place) -> ContextRow:
+    return ContextRow(place.context, place.configured)
+
+
+def _told_if_failed(_result: None, error: Exception | None) -> None:
+    if error is not None:
+        _log.error("a context could not be noted: %s", error)

@@ -1,0 +1,115 @@
+"""A context that lives, with its jobs: who has one of its slots, who waits for one."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import trio
+
+from jobdeck_protocol.contextinfo import ContextInfo, ContextState
+from jobdeck_protocol.job import JobState
+from jobdeck_server.core.contextsettings import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobdeck_server.core.live import Live
+
+
+class Place:
+    """See the top of this file.
+
+    Attributes:
+        context: What it is, its counts left out.
+        configured: The operator's file names it.
+        scope: Of what makes it.
+        settled: It is up, or never will be.
+        over: It has ended, and that is written down.
+        failure: Why it could not be made.
+        forced: It is to end at once, whatever its jobs do.
+        final: What it will be once it has been stopped, and why.
+    """
+
+    def __init__(self, context: ContextInfo, *, configured: bool = False) -> None:
+        self.context = context
+        self.configured = configured
+        self.scope = trio.CancelScope()
+        self.settled = trio.Event()
+        self.over = trio.Event()
+        self.failure: Exception | None = None
+        self.forced = False
+        self.final: tuple[ContextState, str | None] = (ContextState.FINISHED, None)
+        self._waiting: OrderedDict[str, Live] = OrderedDict()
+        self._admitted: dict[str, Live] = {}
+        self._left = trio.Event()
+
+    def become(self, state: ContextState, **changes: object) -> None:
+        """It has come further."""
+        self.context = replace(self.context, state=state, **changes)  # type: ignore[arg-type]  # fields of the record
+
+    @property
+    def stopping(self) -> bool:
+        """It takes no new jobs."""
+        return self.context.state is ContextState.STOPPING or self.context.ended
+
+    @property
+    def full(self) -> bool:
+        """A job that came now would have to wait."""
+        return len(self._waiting) + len(self._admitted) >= self.context.slots_count
+
+    def jobs(self) -> list[Live]:
+        """All of its jobs that have not ended."""
+        return [*self._admitted.values(), *self._waiting.values()]
+
+    def told(self) -> ContextInfo:
+        """What is told of it: secrets left out, jobs counted."""
+        waiting = sum(live.job.state is JobState.QUEUED for live in self._admitted.values())
+        return replace(
+            self.context,
+            settings=shown(self.context.settings),
+            running_count=len(self._admitted) - waiting,
+            queued_count=len(self._waiting) + waiting,
+        )
+
+    # -- its jobs --
+
+    def enter(self, live: Live) -> None:
+        """A job of it has come, or was found; one that is there stays where it is."""
+        if live.job.id in self._admitted:
+            return
+        if live.job.state is JobState.QUEUED:
+            self._waiting[live.job.id] = live
+        else:
+            self._admitted[live.job.id] = live
+
+    def hold(self, live: Live) -> None:
+        """A job of it is not to be started, though its turn may have come: it will be the next one."""
+        if self._admitted.pop(live.job.id, None) is not None:
+            self._waiting[live.job.id] = live
+            self._waiting.move_to_end(live.job.id, last=False)
+
+    def leave(self, job_id: str) -> None:
+        """A job of it has ended."""
+        self._admitted.pop(job_id, None)
+        self._waiting.pop(job_id, None)
+        self._left.set()
+        self._left = trio.Event()
+
+    def fill(self, admit: Callable[[Live], None]) -> None:
+        """Give the free slots to those that wait, in their order."""
+        if self.context.state is not ContextState.RUNNING:
+            return
+        free_count = max(0, self.context.slots_count - len(self._admitted))
+        ready = (live for live in self._waiting.values() if not live.job.held)
+        for live in list(islice(ready, free_count)):
+            del self._waiting[live.job.id]
+            self._admitted[live.job.id] = live
+            admit(live)
+
+    async def emptied(self) -> None:
+        """Wait until it has no jobs."""
+        while self._admitted or self._waiting:
+            await self._left.wait()

@@ -1,0 +1,413 @@
+"""Contexts: what jobs out of packages run in. The registry, and the owner of the pool in which such jobs wait.
+
+A context is made by somebody (``create``, or the operator's file) and survives its jobs and the server. Or it is of one
+job alone: ``adhoc`` gives it as a value, it comes up when its job is accepted, and ends with it; only the job's own
+specification keeps it.
+
+Jobs of a context have its slots. Who has one joins the queue of this machine; the others wait here, in the order of
+their acceptance, also over a restart. Nobody has one before the context is up.
+
+Stopping a context stops its jobs. That they end for this reason is written down before they are told to: ``ended_with``
+knows it from then on. What was being stopped when the server was killed is stopped by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from jobdeck_protocol.contextinfo import ContextInfo, ContextState, to_wire
+from jobdeck_protocol.job import JobState
+from jobdeck_server.core import contextrows, contextsettings
+from jobdeck_server.core.contextdefaults import Defaults, DefaultsError
+from jobdeck_server.core.contextkinds import Plain
+from jobdeck_server.core.contextlife import ContextLife
+from jobdeck_server.core.contextplaces import Place
+from jobdeck_server.core.errors import (
+    ContextExistsError,
+    ContextStoppingError,
+    JobdeckError,
+    NoSlotsError,
+    UnknownContextError,
+)
+from jobdeck_server.core.live import now_us
+from jobdeck_server.core.news import News, Words
+from jobdeck_server.core.requests import CONTEXTS_POOL
+from jobdeck_server.core.store import StoreError
+from jobdeck_server.engines.base import PACKAGES
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+    from jobdeck_server.core.contextkinds import Kind
+    from jobdeck_server.core.hocon import JobConfig
+    from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.live import Live
+    from jobdeck_server.core.venvs import Venvs
+    from jobdeck_server.settings import Settings
+
+__all__ = ["Context", "Contexts"]
+
+Context = ContextInfo
+
+_log = logging.getLogger("jobdeck.contexts")
+_ID_SHOWN_COUNT = 8
+
+
+class Contexts:
+    """See the top of this file.
+
+    ``load`` it before the core's recovery, have ``run`` running, and ``open`` it after the recovery.
+
+    Args:
+        core: Whose jobs they are.
+        settings: Those that begin with ``context_``.
+        venvs: The interpreters.
+        defaults: What the operator's file says.
+    """
+
+    def __init__(self, core: JobCore, settings: Settings, *, venvs: Venvs, defaults: Defaults | None = None) -> None:
+        self._core = core
+        self._settings = settings
+        self._defaults = defaults or Defaults()
+        plain = Plain(venvs)
+        self._kinds: dict[str, Kind] = {plain.name: plain}
+        self._life = ContextLife(core, settings, kinds=self._kinds, changed=self._place_changed)
+        self._news = News(core.events, Words(event="context", wire=to_wire, durable=_durable))
+        self._places: dict[str, Place] = {}  # by the id of the context, in the order of their coming
+        self._named: dict[str, Place] = {}
+        self._jobs: dict[str, Place] = {}  # by the id of each job that has not ended
+        self._strays: list[Live] = []  # jobs that wait, and their context has ended
+        self._opened = False
+        self._resetting = trio.Lock()
+        core.pools[CONTEXTS_POOL] = self.take
+        core.observers.append(self._job_changed)
+        venvs.in_use = self._places.__contains__
+
+    # -- beginning --
+
+    async def load(self) -> None:
+        """Read what was known when the last server ended.
+
+        Raises:
+            DefaultsError: The operator's file asks for what cannot be.
+        """
+        for name in self._defaults.contexts:
+            try:
+                self._fresh(name, self._configured(name))
+            except JobdeckError as error:
+                raise DefaultsError(f"context {name}: {error}") from error
+        self._life.marks |= await self._core.store.read(contextrows.marks)
+        for row in await self._core.store.read(contextrows.living):
+            self._add(Place(row.context, configured=row.configured))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the tasks that make and stop contexts, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._news.run)
+            await nursery.start(self._life.run)
+            task_status.started()
+            while True:
+                await trio.sleep(self._settings.context_sweep_s)
+                await self._trim()
+
+    def open(self) -> None:
+        """After recovery: jobs that run have their slots, contexts come up again, what waits may go."""
+        for job in self._core.active():
+            live = self._core.live(job.id)
+            if live is not None and job.engine == PACKAGES and job.id not in self._jobs:
+                self._enter(live)
+        self._opened = True
+        for place in tuple(self._places.values()):
+            if place.stopping:
+                self._life.shut_down(place)
+            else:
+                self._begin_again(place)
+        for name in self._defaults.contexts:
+            if name not in self._named:
+                self._configure(name)
+        strays, self._strays = self._strays, []
+        self._life.soon(self._life.stop_jobs, strays)
+
+    def _begin_again(self, place: Place) -> None:
+        """Bring up a context that was up; one of the operator's file as that says now."""
+        name = place.context.name
+        if place.configured and name in self._defaults.contexts:
+            now = self._fresh(name, self._configured(name))
+            place.become(ContextState.STARTING, settings=now.settings, kind=now.kind, slots_count=now.slots_count)
+        else:
+            place.become(ContextState.STARTING)
+        self._place_changed(place)
+        self._life.soon(self._life.bring_up, place)
+
+    # -- looking --
+
+    def live(self) -> list[Context]:
+        """All that have not ended, in the order of their coming."""
+        return [place.told() for place in self._places.values()]
+
+    async def find(self, name: str) -> Context:
+        """The context with a name: one that lives, or the last that ended. Those of one job alone are not kept.
+
+        Raises:
+            UnknownContextError: There is none.
+        """
+        place = self._named.get(name)
+        if place is not None:
+            return place.told()
+        found = await self._core.store.read(lambda connection: contextrows.latest(connection, name))
+        if found is None:
+            raise UnknownContextError(name)
+        return replace(found, settings=contextsettings.shown(found.settings))
+
+    def jobs(self, name: str) -> list[str]:
+        """The ids of the jobs of a context that have not ended, those that have a slot first; none if it is gone."""
+        place = self._named.get(name)
+        return [] if place is None else [live.job.id for live in place.jobs()]
+
+    def ended_with(self, job_id: str) -> str | None:
+        """Why a job was stopped, if that is because its context was: words for its record. Kept over restarts.
+
+        It may have ended by itself before it could be stopped: what this says is of STOPPED jobs.
+        """
+        return self._life.marks.get(job_id)
+
+    # -- for new jobs --
+
+    def choose(self, name: str) -> Context:
+        """The context in which a new job is to run, with all of its settings (see ``contextsettings.job_spec``).
+
+        Raises:
+            UnknownContextError: There is none that takes jobs of anybody.
+            ContextStoppingError: It takes no new ones.
+            NoSlotsError: It is full, and its jobs are not to wait.
+        """
+        place = self._named.get(name)
+        if place is None or place.context.adhoc:
+            raise UnknownContextError(name)
+        if place.stopping:
+            raise ContextStoppingError(name)
+        if self._settings.context_full == "refuse" and place.full:
+            raise NoSlotsError(name, place.context.slots_count)
+        return place.context
+
+    def adhoc(self, main_class: str, *, query: Mapping[str, str], config: JobConfig) -> Context:
+        """A context for one new job.
+
+        Raises:
+            BadRequestError, ContextInitError, TooLargeError: None can be made with these settings.
+        """
+        settings = contextsettings.merged(self._defaults.settings, query, config)
+        context_id = str(uuid.uuid4())
+        name = f"{context_id[:_ID_SHOWN_COUNT]}-{main_class}"
+        return replace(self._fresh(name, settings), id=context_id, adhoc=True, slots_count=1)
+
+    # -- what people do --
+
+    async def create(self, name: str, *, query: Mapping[str, str], body: JobConfig) -> Context:
+        """Make a context; returns when it is up. If nobody waits any more, it is made all the same.
+
+        Raises:
+            BadContextNameError: It cannot be called so.
+            ContextExistsError: One that lives is called so.
+            BadRequestError, TooLargeError: The settings cannot be understood, or are too many.
+            ContextInitError: It cannot be made; why is also on its record.
+            StoreError: The database would not take it; there is none.
+        """
+        contextsettings.check_name(name)
+        if name in self._named:
+            raise ContextExistsError(name)
+        place = self._make(self._fresh(name, contextsettings.merged(self._defaults.settings, query, body)))
+        await place.settled.wait()
+        if place.failure is not None:
+            raise place.failure
+        return place.told()
+
+    async def stop(self, name: str, *, force: bool = False, timeout_s: float) -> bool:
+        """Stop a context and its jobs.
+
+        Args:
+            name: Of one that lives.
+            force: Jobs get no time to end by themselves.
+            timeout_s: How long to wait for the end.
+
+        Returns:
+            Whether it has ended; if not, it goes on being stopped.
+
+        Raises:
+            UnknownContextError: None that lives is called so.
+        """
+        place = self._named.get(name)
+        if place is None:
+            raise UnknownContextError(name)
+        self._life.stop(place, force=force)
+        with trio.move_on_after(timeout_s):
+            await place.over.wait()
+        return place.over.is_set()
+
+    async def reset(self) -> None:
+        """Stop all contexts, then make those of the operator's file; if nobody waits any more, all the same."""
+        done = trio.Event()
+        self._life.soon(self._reset, done)
+        await done.wait()
+
+    async def _reset(self, done: trio.Event) -> None:
+        async with self._resetting:
+            stopped = tuple(self._places.values())
+            for place in stopped:
+                self._life.stop(place)
+            for place in stopped:
+                await place.over.wait()
+            made = [self._configure(name) for name in self._defaults.contexts if name not in self._named]
+            for place in made:
+                await place.settled.wait()
+        done.set()
+
+    # -- making --
+
+    def _fresh(self, name: str, settings: Mapping[str, Any]) -> Context:
+        """A context as it begins, its settings checked.
+
+        Raises:
+            BadRequestError, ContextInitError: None can be made with these settings.
+        """
+        kind = self._kinds[contextsettings.kind_of(settings)]
+        kind.check(settings)
+        contextsettings.ends_with_failure(settings)
+        return Context(
+            id=str(uuid.uuid4()),
+            name=name,
+            kind=kind.name,
+            state=ContextState.STARTING,
+            settings=settings,
+            slots_count=contextsettings.slots_of(settings, self._settings.context_slots_count),
+            created_us=now_us(),
+        )
+
+    def _make(self, context: Context, *, configured: bool = False) -> Place:
+        place = Place(context, configured=configured)
+        self._add(place)
+        self._life.soon(self._life.make, place)
+        return place
+
+    def _configured(self, name: str) -> Mapping[str, Any]:
+        """The settings of a context of the operator's file."""
+        return contextsettings.joined(self._defaults.settings, self._defaults.contexts[name])
+
+    def _configure(self, name: str) -> Place:
+        return self._make(self._fresh(name, self._configured(name)), configured=True)
+
+    def _add(self, place: Place) -> None:
+        self._places[place.context.id] = place
+        self._named.setdefault(place.context.name, place)
+
+    def _place_changed(self, place: Place) -> None:
+        """A context has come further."""
+        context = place.context
+        if context.ended:
+            self._places.pop(context.id, None)
+            if self._named.get(context.name) is place:
+                del self._named[context.name]
+        if context.ended and context.adhoc:
+            self._news.gone(context.id)
+        else:
+            self._news.tell(context.id, place.told())
+        place.fill(self._core.admit)
+
+    # -- their jobs --
+
+    def take(self, live: Live) -> None:
+        """A job has come that waits (the core's pool)."""
+        place = self._enter(live)
+        if place is None:
+            self._strays.append(live)
+            if self._opened:
+                strays, self._strays = self._strays, []
+                self._life.soon(self._life.stop_jobs, strays)
+        elif self._opened and place.stopping:
+            self._life.soon(self._life.stop_jobs, [live])
+        elif self._opened:
+            place.fill(self._core.admit)
+
+    def _enter(self, live: Live) -> Place | None:
+        """Find a job's place; an ad-hoc one is made. None if its context has ended."""
+        spec = (live.spec.get("package") or {}).get("context")
+        if spec is None:
+            return None  # of a database that lost what it ran
+        place = self._places.get(spec["id"])
+        if place is None and spec["adhoc"]:
+            place = self._adhoc_place(live, spec)
+        if place is not None:
+            self._jobs[live.job.id] = place
+            place.enter(live)
+        return place
+
+    def _adhoc_place(self, live: Live, spec: Mapping[str, Any]) -> Place:
+        context = Context(
+            id=spec["id"],
+            name=spec["name"],
+            kind=spec["kind"],
+            adhoc=True,
+            state=ContextState.STARTING,
+            settings=spec["settings"],
+            created_us=live.job.created_us,
+        )
+        place = Place(context)
+        self._add(place)
+        if self._opened:
+            self._place_changed(place)
+            self._life.soon(self._life.bring_up, place)
+        return place
+
+    def _job_changed(self, live: Live) -> None:
+        """A job's record has changed (an observer of the core)."""
+        job = live.job
+        place = self._jobs.get(job.id)
+        if place is None:
+            return
+        if not job.ended:
+            if job.held:
+                place.hold(live)
+            place.fill(self._core.admit)
+            return
+        del self._jobs[job.id]
+        place.leave(job.id)
+        if place.stopping:
+            return
+        if place.context.adhoc:
+            self._life.retire(place)
+        elif job.state is JobState.FAILED and contextsettings.ends_with_failure(place.context.settings):
+            self._life.stop(place, state=ContextState.ERROR, error=f"job {job.id} failed")
+        else:
+            place.fill(self._core.admit)
+
+    # -- forgetting --
+
+    async def _trim(self) -> None:
+        """Forget contexts that ended long ago, and why jobs ended that are forgotten themselves."""
+        before_us = now_us() - int(self._settings.context_retention_s * 1e6)
+        trim = partial(contextrows.trim, keep_count=self._settings.context_retention_count, before_us=before_us)
+
+        def work(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
+            return trim(connection), contextrows.unmark_strangers(connection)
+
+        try:
+            forgotten, strangers = await self._core.store.write(work, durable=False)
+        except StoreError as error:
+            _log.error("old contexts could not be forgotten now: %s", error)
+            return
+        for context_id in forgotten:
+            self._news.gone(context_id)
+        for job_id in strangers:
+            self._life.marks.pop(job_id, None)
+
+
+def _durable(context: Context) -> Context:
+    """What of a context is news when it is another than before: how many jobs it has is none."""
+    return replace(context, running_count=0, queued_count=0)
