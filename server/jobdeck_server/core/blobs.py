@@ -294,6 +294,14 @@ class Blobs:
         """
         return self._files.read(content_hash)
 
+    def path(self, content_hash: str) -> Path:
+        """Where bytes are, or would be: to be read, and never to be changed.
+
+        Raises:
+            ValueError: This is no hash.
+        """
+        return self._files.path(content_hash)
+
     async def archive(self, target: ArchiveTarget) -> AsyncGenerator[bytes | Extent, None]:
         """The zip of an artifact, made as it is read; a file descriptor is good until the next piece is asked for.
 

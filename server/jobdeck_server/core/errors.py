@@ -14,6 +14,8 @@
         BadRequestError         what was sent cannot be understood or is not allowed
             UnsupportedError    it is understood, and this server does not do it
             BinaryTypeError     a Content-Type says neither wheel nor egg nor jar
+            PackageError        the packages of a job are not what it needs
+            WrongKindError      a job of this kind does not run in this context
             BadBinaryError      bytes that were sent as a wheel, egg or jar are no zip
             BadContextNameError a context cannot be called so
         ContextInitError        a context cannot be made as it was asked for
@@ -148,6 +150,17 @@ class BadBinaryError(BadRequestError):
 
     def __init__(self) -> None:
         super().__init__("Binary is not of the right format")
+
+
+class PackageError(BadRequestError):
+    """The packages of a job are not what it needs."""
+
+
+class WrongKindError(BadRequestError):
+    """A job of this kind does not run in this context."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid job type for this context")
 
 
 class TooLargeError(JobdeckError):

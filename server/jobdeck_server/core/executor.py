@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.executorworkers import Beat, Call, Seen
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.live import Live
+    from jobdeck_server.core.requests import Idempotency
 
 _log = logging.getLogger("jobdeck.executor")
 _SIGINT = 2
@@ -150,12 +151,13 @@ class Executor:
         waiting = replace(job, state=JobState.QUEUED, engine=BUNDLES, worker=None, started_us=None, finished_us=None)
         return Told(job=waiting, row=row, secret=secret)
 
-    async def _rerun(self, job: Job) -> Job:
-        """Run a job again that has ended (``JobCore.rerun``).
+    async def _rerun(self, job: Job, idempotency: Idempotency | None = None) -> Job:
+        """Run a job again that has ended (``JobCore.rerun``): once, as the job that was made anew has not ended.
 
         Raises:
             ConflictError: It, or a later one with its key, has not ended.
         """
+        del idempotency
         told = await self.create(job.key or "", Given(labels=job.labels), user=await self._user_of(job.id), again=True)
         if told.secret is None:
             raise ConflictError(f"Job {told.job.id} of {job.key} has not ended.")

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from jobdeck_server.engines.base import Engine, Launch
     from jobdeck_server.settings import Settings
 
+    Rerun = Callable[[Job, Idempotency | None], Awaitable[Job]]
+
 
 class JobCore:
     """Submit, list, follow, stop. ``run`` must be running; ``recovery.recover`` comes before the first request."""
@@ -82,7 +84,7 @@ class JobCore:
         )
         self.pools = self._intake.pools
         self.observers = self._register.observers
-        self.reruns: dict[str, Callable[[Job], Awaitable[Job]]] = {}  # of dialects that do it their own way
+        self.reruns: dict[str, Rerun] = {}  # by the name of a dialect, or of an engine, that does it its own way
         self.stdin = Stdin(self._live, engine, settings)
         self.readers = Readers(settings.attach_limit_count)
         self.lines = Lines(settings, folder=engine.follow, running=self._running)
@@ -113,9 +115,9 @@ class JobCore:
             ConflictError: It cannot be run again.
         """
         job = await self.get(job_id)
-        again = self.reruns.get(job.dialect)
+        again = self.reruns.get(job.dialect) or self.reruns.get(job.engine)
         if again is not None:
-            return await again(job)
+            return await again(job, idempotency)
         live = self._live.get(job_id)
         spec = live.spec if live is not None else await self.store.read(lambda c: journal.find_spec(c, job_id))
         return await self.submit(requests.again(job, spec, self.settings), idempotency=idempotency)

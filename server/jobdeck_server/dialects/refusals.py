@@ -25,6 +25,8 @@ STATUS: dict[type[Exception], int] = {
     errors.BadRequestError: 400,
     errors.UnsupportedError: 400,
     errors.BadBinaryError: 400,
+    errors.PackageError: 400,
+    errors.WrongKindError: 400,
     errors.BinaryTypeError: 415,
     errors.BadContextNameError: 400,
     errors.ContextInitError: 422,
