@@ -113,6 +113,7 @@ async def test_stop_signal_and_standard_input(tmp_path: Path) -> None:
         here.host.say(lambda host: host.jobs.signal(stopped, USR1))
         here.host.say(lambda host: host.jobs.signal(signalled, USR1))
         assert (await here.host.ended(signalled)).code == 4
+        await here.host.until(lambda: 2 in here.host.signals)  # what came of it and what it did are told in any order
         assert (here.host.signals, bytes(here.host.copy(signalled).output)) == ({1: False, 2: True}, b"ready\ngot\n")
 
         data = bytes(range(256)) * 2000
