@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from jobdeck_server.core.contexts import Context, Contexts
     from jobdeck_server.core.hocon import ConfigReader
+    from jobdeck_server.core.patience import Patience
 
 _STATES: Mapping[ContextState, str] = {
     ContextState.STARTING: "STARTED",
@@ -39,12 +40,14 @@ class ContextRoutes:
     Args:
         contexts: See there.
         configs: Reads bodies.
-        body_limit_bytes: Of them.
+        patience: With which answers are waited for.
+        body_limit_bytes: Of a body.
     """
 
-    def __init__(self, contexts: Contexts, configs: ConfigReader, *, body_limit_bytes: int) -> None:
+    def __init__(self, contexts: Contexts, configs: ConfigReader, patience: Patience, *, body_limit_bytes: int) -> None:
         self._contexts = contexts
         self._configs = configs
+        self._patience = patience
         self._body_limit_bytes = body_limit_bytes
 
     def routes(self) -> tuple[Route, ...]:
@@ -100,13 +103,16 @@ class ContextRoutes:
         return Response(status=202, headers=(("Location", target),))
 
     async def reset(self, request: Request) -> Response:
-        """All are stopped; with ``sync=false`` the answer is another one, and comes at the same time."""
+        """All are stopped and those of the operator's file made anew; with ``sync=false`` nobody waits for that."""
         query = Query(request)
         how, sync = query.needed("reset"), query.flag("sync", default=True)
         if how != "reboot":
             return envelope.refusal(500, envelope.ERROR)
+        if not sync:
+            await self._patience.wait(self._contexts.reset, limit_s=0)  # it goes on
+            return envelope.success("Context reset requested")
         await self._contexts.reset()
-        return envelope.success("Context reset" if sync else "Context reset requested")
+        return envelope.success("Context reset")
 
 
 def told(context: Context) -> dict[str, str]:
