@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.executorfiles import Nonce
     from jobdeck_server.core.fetching import Fetcher
     from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.packagejobs import PackageJobs
     from jobdeck_server.core.workers import Workers
     from jobdeck_server.engines.remote import RemoteEngine
 
@@ -27,6 +28,7 @@ class Parts:
     blobs: Blobs
     binaries: Binaries
     contexts: Contexts
+    package_jobs: PackageJobs
     executor: Executor
     nonce: Nonce
     workers: Workers

@@ -37,15 +37,18 @@ from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.localworker import LocalWorker, load_id
 from jobdeck_server.core.outbound.rules import PatternError
+from jobdeck_server.core.packagejobs import PackageJobs
+from jobdeck_server.core.packageledger import PackageLedger
 from jobdeck_server.core.placement import Placement
 from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store
 from jobdeck_server.core.venvs import Venvs
 from jobdeck_server.core.workers import Workers
-from jobdeck_server.engines.base import BUNDLES, WORKER
+from jobdeck_server.engines.base import BUNDLES, PACKAGES, WORKER
 from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.engines.outside import OutsideEngine
+from jobdeck_server.engines.packageshop import PackageShop
 from jobdeck_server.engines.remote import RemoteEngine
 from jobdeck_server.engines.remotebundles import RemoteBundles
 from jobdeck_server.engines.several import Engines
@@ -65,6 +68,7 @@ from jobdeck_server.refusing import run_or_refuse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from jobdeck_server.engines.shop import Shop
     from jobdeck_server.settings import Settings
 
 Until = Callable[[], Awaitable[None]]
@@ -185,15 +189,30 @@ async def _start_parts(
         origin=_url(settings, *bound[0]),
     )
     local = LocalEngine(settings, touch=touch)
-    builtin = BuiltinExecutor(local, {BUNDLES: workshop}, patience_s=settings.executor_patience_s)
+    ledger = PackageLedger(settings, store=store, events=log, blobs=blobs)
+    venvs = Venvs(settings)
+    shop = PackageShop(settings, blobs=blobs, ledger=ledger, venvs=venvs, folder=settings.data_dir / "work")
+    shops: dict[str, Shop] = {BUNDLES: workshop, PACKAGES: shop}
+    builtin = BuiltinExecutor(local, shops, patience_s=settings.executor_patience_s)
     remote = RemoteEngine(settings, store)
     await remote.load()
     engine = Engines(builtin, outside, remote)
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
     binaries = Binaries(settings, store=store, events=log, blobs=blobs, core=core)
     await binaries.load(settings.preload_packages)
-    contexts = Contexts(core, settings, venvs=Venvs(settings), defaults=await Defaults.read(settings.context_defaults))
+    contexts = Contexts(core, settings, venvs=venvs, defaults=await Defaults.read(settings.context_defaults))
     await contexts.load()
+    package_jobs = PackageJobs(
+        core,
+        settings,
+        binaries=binaries,
+        contexts=contexts,
+        fetcher=fetcher,
+        callbacks=callbacks,
+        blobs=blobs,
+        ledger=ledger,
+    )
+    callbacks.source = package_jobs.callback_body
     executor = Executor(core)
     outside.ends = executor.ends
     workshop.ledger = workshop.segments = executor.segments
@@ -229,6 +248,7 @@ async def _start_parts(
         blobs=blobs,
         binaries=binaries,
         contexts=contexts,
+        package_jobs=package_jobs,
         executor=executor,
         nonce=nonce,
         workers=workers,

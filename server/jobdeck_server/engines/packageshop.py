@@ -5,10 +5,10 @@ stands the plan (``packages.plan``). While it runs, what the job says of how far
 left is judged (``packages.outcome``), its result becomes a blob, and both are committed before its end is told, so
 nobody ever sees a job that has finished and has no result.
 
-The job's interpreter is its context's. Where that says nothing it is ``Settings.package_python``, or the one that runs
-this server: surely there, and known to work. The modules that are installed beside jobdeck can be imported then, behind
-everything that the job's packages bring. A job that must not see them, or needs others, has a context with another
-interpreter.
+The job's interpreter is its context's (``venvs``). Where that says nothing it is ``Settings.package_python``, or the
+one that runs this server: surely there, and known to work. The modules that are installed beside jobdeck can be
+imported then, behind everything that the job's packages bring. A job that must not see them, or needs others, has a
+context with another interpreter, or with a virtual environment.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -39,16 +38,15 @@ from jobdeck_server.packages.outcome import FINISHED, JSON, NONE, JobError, Outc
 from jobdeck_server.packages.plan import RunnerPlan, command, lay_out, working_folder, write_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
     from jobdeck_server.core.blobs import Blobs
     from jobdeck_server.core.packageledger import PackageLedger
+    from jobdeck_server.core.venvs import Venvs
     from jobdeck_server.engines.base import Ended, Launch, Report
     from jobdeck_server.settings import Settings
-
-    Python = Callable[[Mapping[str, Any]], Awaitable[str]]
 
 T = TypeVar("T")
 _SUFFIXES = {"wheel": ".whl", "egg": ".egg"}
@@ -65,27 +63,21 @@ class PackageShop:
         settings: Those that begin with ``package_`` and, for what is in packages, ``bundle_``.
         blobs: Where packages come from and results go.
         ledger: What is known of the jobs.
+        venvs: The interpreters of contexts.
         folder: For the files of jobs; made here.
-
-    Attributes:
-        python: Finds the interpreter for the settings of a context.
     """
 
     unready = "The job could not be made ready"
     unkept = "The result could not be kept"
     unfollowed = "how far it has come is told no longer"
 
-    def __init__(self, settings: Settings, *, blobs: Blobs, ledger: PackageLedger, folder: Path) -> None:
+    def __init__(self, settings: Settings, *, blobs: Blobs, ledger: PackageLedger, venvs: Venvs, folder: Path) -> None:
         self._settings = settings
         self._blobs = blobs
         self._ledger = ledger
+        self._venvs = venvs
         self._folder = folder
         self._limiter = trio.CapacityLimiter(settings.thread_limit_count)
-        self.python: Python = self._default_python
-
-    async def _default_python(self, settings: Mapping[str, Any]) -> str:
-        del settings
-        return self._settings.package_python or sys.executable
 
     # -- before --
 
@@ -100,7 +92,8 @@ class PackageShop:
         job_id, package = launch.job_id, launch.spec["package"]
         assert launch.job is not None, "an engine of the server's is given the record"
         config = await self._ledger.config(job_id)
-        python = await self.python(package["context"]["settings"])
+        context = package["context"]
+        python = await self._venvs.python(context["settings"], user=context["id"])
         lay = partial(self._lay_out, job_id, launch.job.main_class or "", package, config, cancelled)
         folder = await self._in_thread(lay)
         env = standard(job_id, self._settings)
