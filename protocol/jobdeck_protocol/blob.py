@@ -36,7 +36,7 @@ class Blob:
         tags: The record's and its own, each once, sorted; of very many the first.
         own_tags: Those that were given to it here and can be taken away.
         pinned: Never removed until unpinned.
-        uploaded: A client sent it; else only jobs made it, and it goes when they go.
+        uploaded: A client sent it; else it is there for jobs or a package alone, and goes when they go.
         created_us: When it came first, microseconds since 1970 UTC.
         modified_us: When it came last.
     """

@@ -187,7 +187,7 @@ def test_lines_for_people() -> None:
     assert lines[1].endswith("…")
     facts = sheet(blobs[1], [], now_us=0)
     assert f"links to  {'c' * 40}" in facts
-    assert "is        public, made by jobs only" in facts
+    assert "is        public, goes by itself" in facts
     entries = [
         BlobEntry(path="d/\x07", type="object", hash="d" * 40, size_bytes=3),
         BlobEntry(path="no", type="softLink", hash="e" * 40, size_bytes=None),

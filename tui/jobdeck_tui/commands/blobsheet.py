@@ -98,7 +98,7 @@ def _facts(blob: Blob, now_us: int) -> Iterator[tuple[str, str]]:
         yield name, f"{time_text(moment)}  ({age(moment, now_us)} ago)"
     marks = [
         word
-        for word, on in (("public", blob.public), ("pinned", blob.pinned), ("made by jobs only", not blob.uploaded))
+        for word, on in (("public", blob.public), ("pinned", blob.pinned), ("goes by itself", not blob.uploaded))
         if on
     ]
     if marks:
