@@ -3,6 +3,7 @@
 from jobdeck_client.attach import Attach
 from jobdeck_client.blobs import BlobContent, BlobEntry, BlobPage, Blobs, Collected
 from jobdeck_client.client import Client
+from jobdeck_client.contexts import ContextDetails
 from jobdeck_client.errors import (
     ClientError,
     ConflictError,
@@ -39,6 +40,7 @@ __all__ = [
     "Collected",
     "ConfigCheck",
     "ConflictError",
+    "ContextDetails",
     "Done",
     "EndedError",
     "Events",

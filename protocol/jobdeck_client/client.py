@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from jobdeck_client.attach import Attach
 from jobdeck_client.blobs import Blobs
+from jobdeck_client.contexts import Contexts
 from jobdeck_client.errors import ServerFaultError
 from jobdeck_client.events import Events
 from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, leave, page_arguments, page_of
@@ -79,6 +80,11 @@ class Client:
         self.upload_package = packages.upload
         self.delete_package = packages.remove
         self.check_config = packages.check
+        contexts = Contexts(self._requests)  # the same
+        self.contexts = contexts.all
+        self.context = contexts.show
+        self.create_context = contexts.create
+        self.stop_context = contexts.stop
 
     async def __aenter__(self) -> Self:
         await self._requests.open()

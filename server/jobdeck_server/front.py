@@ -43,6 +43,7 @@ class Front:
                 core,
                 blobs,
                 parts.binaries,
+                parts.contexts,
                 parts.workers,
                 about,
                 events_socket=EventsChannel(core).answer,

@@ -14,6 +14,7 @@ knows it from then on. What was being stopped when the server was killed is stop
 from __future__ import annotations
 
 import logging
+import math
 import uuid
 from dataclasses import replace
 from functools import partial
@@ -210,8 +211,16 @@ class Contexts:
 
     # -- what people do --
 
-    async def create(self, name: str, *, query: Mapping[str, str], body: JobConfig) -> Context:
+    async def create(
+        self, name: str, *, query: Mapping[str, str], body: JobConfig, wait_s: float = math.inf
+    ) -> Context:
         """Make a context; returns when it is up. If nobody waits any more, it is made all the same.
+
+        Args:
+            name: It begins with a letter.
+            query: Settings by their dotted paths.
+            body: Settings in ``spark.context-settings``; they win.
+            wait_s: Not longer than this: then it is told as it is, STARTING.
 
         Raises:
             BadContextNameError: It cannot be called so.
@@ -224,7 +233,8 @@ class Contexts:
         if name in self._named:
             raise ContextExistsError(name)
         place = self._make(self._fresh(name, contextsettings.merged(self._defaults.settings, query, body)))
-        await place.settled.wait()
+        with trio.move_on_after(wait_s):
+            await place.settled.wait()
         if place.failure is not None:
             raise place.failure
         return place.told()

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobdeck_server.core.errors import BadContextNameError, BadRequestError, ContextInitError, TooLargeError
+from jobdeck_server.core.hocon import JobConfig
 from jobdeck_server.core.hoconvalues import pick, text_list
 
 if TYPE_CHECKING:
     from jobdeck_protocol.contextinfo import ContextInfo
-    from jobdeck_server.core.hocon import JobConfig
 
 Tree = dict[str, Any]
 
@@ -113,6 +113,11 @@ def block_of(tree: Mapping[str, Any], path: str) -> Tree:
     if not isinstance(found, dict):
         raise BadRequestError(f"Cannot parse config: {path} is no object", field=path)
     return found
+
+
+def as_config(settings: Mapping[str, Any]) -> JobConfig:
+    """Settings in the form in which a body brings them."""
+    return JobConfig(text=b"{}", head={"spark": {"context-settings": settings}})
 
 
 def kind_of(settings: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from jobdeck_server.core.hocon import ConfigReader, HoconLimits
 from jobdeck_server.dialects.base import Dialect, Route
 from jobdeck_server.dialects.v1 import openapi
 from jobdeck_server.dialects.v1.blobs import BlobRoutes
+from jobdeck_server.dialects.v1.contexts import ContextRoutes
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
 from jobdeck_server.dialects.v1.lines import LogLines
 from jobdeck_server.dialects.v1.packages import PackageRoutes
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from jobdeck_server.core.binaries import Binaries
     from jobdeck_server.core.blobs import Blobs
+    from jobdeck_server.core.contexts import Contexts
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.workers import Workers
 
@@ -46,6 +48,7 @@ class Service:
         core: JobCore,
         blobs: Blobs,
         binaries: Binaries,
+        contexts: Contexts,
         workers: Workers,
         about: About,
         *,
@@ -56,6 +59,7 @@ class Service:
         self._core = core
         self._blobs = blobs
         self._binaries = binaries
+        self._contexts = contexts
         self._workers = workers
         self._about = about
         self._events_socket = events_socket
@@ -75,6 +79,8 @@ class Service:
             Route(method="GET", pattern=pattern, handler=handler, role=role, summary=summary, doc=doc)
             for pattern, handler, role, summary, doc in own
         )
+        settings = self._core.settings
+        reader = ConfigReader(HoconLimits.of(settings))
         return Dialect(
             name="v1",
             segments=frozenset({"v1", "healthz", "openapi.json"}),
@@ -82,9 +88,10 @@ class Service:
                 *Jobs(self._core, self._workers).routes(),
                 *LogLines(self._core).routes(),
                 *BlobRoutes(self._blobs).routes(),
-                *PackageRoutes(self._binaries, ConfigReader(HoconLimits.of(self._core.settings))).routes(),
+                *PackageRoutes(self._binaries, reader).routes(),
+                *ContextRoutes(self._contexts, reader, body_limit_bytes=settings.body_limit_bytes).routes(),
                 *WorkerFileRoutes(self._core, self._blobs).routes(),
-                *WorkerRoutes(self._workers, body_limit_bytes=self._core.settings.body_limit_bytes).routes(),
+                *WorkerRoutes(self._workers, body_limit_bytes=settings.body_limit_bytes).routes(),
                 *routes,
             ),
             failure=failure,
