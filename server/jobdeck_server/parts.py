@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from jobdeck_server.core.executor import Executor
     from jobdeck_server.core.executorfiles import Nonce
     from jobdeck_server.core.fetching import Fetcher
+    from jobdeck_server.core.hocon import ConfigReader
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.packagejobs import PackageJobs
+    from jobdeck_server.core.patience import Patience
     from jobdeck_server.core.workers import Workers
     from jobdeck_server.engines.remote import RemoteEngine
 
@@ -36,3 +38,5 @@ class Parts:
     callbacks: Callbacks
     fetcher: Fetcher
     data_files: DataFiles
+    configs: ConfigReader
+    patience: Patience

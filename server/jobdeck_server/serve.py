@@ -34,11 +34,13 @@ from jobdeck_server.core.executor import Executor
 from jobdeck_server.core.executorfiles import Nonce
 from jobdeck_server.core.fetching import Fetcher
 from jobdeck_server.core.growth import Growth, hears_splice
+from jobdeck_server.core.hocon import ConfigReader, HoconLimits
 from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.localworker import LocalWorker, load_id
 from jobdeck_server.core.outbound.rules import PatternError
 from jobdeck_server.core.packagejobs import PackageJobs
 from jobdeck_server.core.packageledger import PackageLedger
+from jobdeck_server.core.patience import Patience
 from jobdeck_server.core.placement import Placement
 from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store
@@ -256,6 +258,8 @@ async def _start_parts(
         callbacks=callbacks,
         fetcher=fetcher,
         data_files=data_files,
+        configs=ConfigReader(HoconLimits.of(settings)),
+        patience=Patience(),
     )
 
 
@@ -339,6 +343,7 @@ async def _shut_down_at(
             break
         nursery.cancel_scope.cancel()
     parts.executor.close()  # workers whose requests are held are answered before their connections end
+    parts.patience.close()
     if stop_jobs:
         await leaving.stop_jobs(parts.core, linked=True)
     server.shutdown()

@@ -31,7 +31,8 @@ class DataRoutes:
         rows = (
             ("GET", "/data", self.list, Role.VIEW, "Full paths of the data files"),
             ("POST", "/data/{prefix}", self.store, Role.RUN, "Store a data file"),
-            ("DELETE", "/data/{path*}", self.delete, Role.RUN, "Remove a data file, named by its full path"),
+            ("DELETE", "/data/{path}", self.delete, Role.RUN, "Remove a data file, named by its full path"),
+            ("DELETE", "/data/{path*}", self.delete, Role.RUN, "The same, its slashes as they are"),
             ("PUT", "/data", self.reset, Role.RUN, "Remove all data files"),
         )
         return tuple(
