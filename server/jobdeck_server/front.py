@@ -14,6 +14,7 @@ from jobdeck_server.core.scheduler import Scheduler
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.dialects.jobrunner import Jobrunner
 from jobdeck_server.dialects.scheduler import SchedulerApi
+from jobdeck_server.dialects.spark.service import spark
 from jobdeck_server.dialects.v1.service import About, Service
 from jobdeck_server.dialects.webgme.service import webgme
 from jobdeck_server.guard.errors import ForbiddenError, UnauthorizedError
@@ -54,6 +55,16 @@ class Front:
             SchedulerApi(
                 Scheduler(core, parts.workers), parts.workers, body_limit_bytes=settings.body_limit_bytes
             ).dialect(),
+            spark(
+                core,
+                binaries=parts.binaries,
+                contexts=parts.contexts,
+                jobs=parts.package_jobs,
+                callbacks=parts.callbacks,
+                data_files=parts.data_files,
+                configs=parts.configs,
+                patience=parts.patience,
+            ),
         )
         self._router = Router(self._dialects)
 
