@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from jobdeck_tui.main import main
 
 COMMANDS = [
-    *("run", "ls", "show", "attach", "stop", "blobs", "packages", "workers"),
+    *("run", "ls", "show", "attach", "stop", "blobs", "packages", "contexts", "workers"),
     *("serve", "worker", "token", "backup", "demo"),
 ]
 

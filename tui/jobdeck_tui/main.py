@@ -68,6 +68,12 @@ def _packages() -> click.Command:
     return packages
 
 
+def _contexts() -> click.Command:
+    from jobdeck_tui.commands.contexts import contexts
+
+    return contexts
+
+
 def _workers() -> click.Command:
     from jobdeck_tui.commands.workers import workers
 
@@ -128,6 +134,7 @@ _COMMANDS = {
     "stop": _Entry(_stop, "Stop jobs, or everything on this machine with --all."),
     "blobs": _Entry(_blobs, "Files in the blob store: list, put, get, tag, pin, remove."),
     "packages": _Entry(_packages, "Wheels, eggs and jars whose classes jobs run: list, show, put, remove."),
+    "contexts": _Entry(_contexts, "What jobs out of packages run in: list, show, create, stop."),
     "workers": _Entry(_workers, "The machines that run a server's jobs: list them, see what one runs."),
     "serve": _Entry(_serve, "Start the server."),
     "worker": _Entry(_worker, "Make this machine a worker: it runs the jobs of a server elsewhere."),
