@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from jobdeck_client.attach import Attach
 from jobdeck_client.blobs import Blobs
+from jobdeck_client.classes import Classes
 from jobdeck_client.contexts import Contexts
 from jobdeck_client.errors import ServerFaultError
 from jobdeck_client.events import Events
@@ -74,7 +75,11 @@ class Client:
         self._requests = Requests(self.base_url, token, timeout_s=timeout_s, trust=self._trust)
         self.blobs = Blobs(self._requests)
         self.workers = Workers(self._requests)
-        packages = Packages(self._requests)  # where its verbs are explained
+        classes = Classes(self._requests)  # where its verbs are explained
+        self.start_class = classes.start
+        self.result = classes.result
+        self.job_config = classes.config
+        packages = Packages(self._requests)  # the same
         self.packages = packages.all
         self.package = packages.show
         self.upload_package = packages.upload

@@ -45,6 +45,8 @@ class Front:
                 blobs,
                 parts.binaries,
                 parts.contexts,
+                parts.package_jobs,
+                parts.configs,
                 parts.workers,
                 about,
                 events_socket=EventsChannel(core).answer,

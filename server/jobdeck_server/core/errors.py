@@ -2,6 +2,7 @@
 
     JobdeckError
         UnknownJobError         no job has this id or key
+        NoResultError           the job has no result, or not yet
         UnknownWorkerError      no worker has this id
         UnknownBlobError        no record has this hash
         UnknownBinaryError      no binary has this name
@@ -54,6 +55,14 @@ class UnknownJobError(JobdeckError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} not found.")
+        self.job_id = job_id
+
+
+class NoResultError(JobdeckError):
+    """The job has no result, or not yet; it may be of a kind that never has one."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} has no result.")
         self.job_id = job_id
 
 

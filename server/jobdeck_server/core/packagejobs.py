@@ -21,7 +21,14 @@ import trio
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextsettings, journal, packagerows
 from jobdeck_server.core.callbackbody import Piece
-from jobdeck_server.core.errors import ConflictError, MissingContentError, PackageError, UnknownJobError, WrongKindError
+from jobdeck_server.core.errors import (
+    ConflictError,
+    MissingContentError,
+    NoResultError,
+    PackageError,
+    UnknownJobError,
+    WrongKindError,
+)
 from jobdeck_server.core.hocon import EMPTY, JobConfig
 from jobdeck_server.core.hoconvalues import pick, text_list
 from jobdeck_server.core.packagefinder import JAR, JobPackage, PackageFinder
@@ -334,11 +341,11 @@ class PackageJobs:
         """The bytes of a job's result; the caller's to close.
 
         Raises:
-            UnknownJobError: It has none.
+            NoResultError: It has none.
             MissingContentError: They were removed from the blob store.
         """
         if told.result is None:
-            raise UnknownJobError(told.job.id)
+            raise NoResultError(told.job.id)
         return await self._blobs.content(told.result.content)
 
     async def config(self, job_id: str) -> bytes:

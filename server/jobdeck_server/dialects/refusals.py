@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 STATUS: dict[type[Exception], int] = {
     errors.UnknownJobError: 404,
+    errors.NoResultError: 404,
     errors.UnknownWorkerError: 404,
     errors.UnknownBlobError: 404,
     errors.UnknownBinaryError: 404,

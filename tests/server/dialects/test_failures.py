@@ -26,6 +26,7 @@ CLASSES = [
 MADE: dict[type[Exception], Exception] = {
     errors.UnknownJobError: errors.UnknownJobError("x"),
     errors.BadBinaryError: errors.BadBinaryError(),
+    errors.NoResultError: errors.NoResultError("x"),
     errors.WrongKindError: errors.WrongKindError(),
     errors.BinaryInUseError: errors.BinaryInUseError(["x", "y"]),
     errors.UnknownContextError: errors.UnknownContextError("c"),

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from jobdeck_protocol.job import JobState
 from jobdeck_protocol.workerinfo import WorkerState
 from jobdeck_server.core.errors import JobdeckError
 from jobdeck_server.dialects.base import Dialect
+from jobdeck_server.dialects.v1.classes import Classes
 from jobdeck_server.dialects.v1.jobs import Jobs
 from jobdeck_server.dialects.v1.problem import failure
 from jobdeck_server.dialects.v1.workers import WorkerRoutes
@@ -44,7 +45,7 @@ class Api:
     def __init__(self, made: Yard) -> None:
         self.routes = (
             *WorkerRoutes(made.workers, body_limit_bytes=1000).routes(),
-            *Jobs(made.core, made.workers).routes(),
+            *Jobs(made.core, made.workers, cast(Classes, None)).routes(),
         )
         v1 = Dialect(name="v1", segments=frozenset({"v1"}), routes=self.routes, failure=failure)
         self._router = Router((v1,))

@@ -33,25 +33,25 @@ def job_request(value: object) -> JobRequest:
     """
     fields = _fields(value, _JOB_FIELDS, "The body")
     env = _environment(fields)
-    cwd = _typed(fields, "cwd", str)
+    cwd = typed(fields, "cwd", str)
     if "steps" in fields:
         if "command" in fields or "argv" in fields:
             raise BadRequestError("Give one of command, argv and steps.", field="steps")
-        steps = tuple(_step(step, env, cwd) for step in _typed(fields, "steps", list) or ())
+        steps = tuple(_step(step, env, cwd) for step in typed(fields, "steps", list) or ())
     else:
         steps = (_step({name: fields[name] for name in ("command", "argv") if name in fields}, env, cwd),)
     return JobRequest(
         dialect="v1",
         steps=steps,
-        worker=_typed(fields, "worker", str),
-        worker_labels=_strings(fields, "worker_labels"),
-        labels=_strings(fields, "labels"),
-        stdin=bool(_typed(fields, "stdin", bool)),
+        worker=typed(fields, "worker", str),
+        worker_labels=strings(fields, "worker_labels"),
+        labels=strings(fields, "labels"),
+        stdin=bool(typed(fields, "stdin", bool)),
         time_limit_s=_seconds(fields, "time_limit_s"),
         linger_s=_seconds(fields, "linger_s"),
         grace_s=_seconds(fields, "grace_s"),
-        on_limit=_typed(fields, "on_limit", str) or "drop",
-        order=_typed(fields, "order", str) or "exact",
+        on_limit=typed(fields, "on_limit", str) or "drop",
+        order=typed(fields, "order", str) or "exact",
     )
 
 
@@ -123,12 +123,12 @@ def seconds_of(fields: Mapping[str, object], name: str) -> float | None:
 
 def _step(value: object, env: Mapping[str, str], cwd: str | None) -> StepRequest:
     fields = _fields(value, _STEP_FIELDS, "A step")
-    argv = _strings(fields, "argv") if "argv" in fields else None
+    argv = strings(fields, "argv") if "argv" in fields else None
     return StepRequest(
-        command_line=_typed(fields, "command", str),
+        command_line=typed(fields, "command", str),
         argv=argv,
         env={**env, **_environment(fields)},
-        cwd=_typed(fields, "cwd", str) or cwd,
+        cwd=typed(fields, "cwd", str) or cwd,
     )
 
 
@@ -141,7 +141,12 @@ def _fields(value: object, allowed: frozenset[str], what: str) -> dict[str, obje
     return value
 
 
-def _typed(fields: Mapping[str, object], name: str, kind: type[T]) -> T | None:
+def typed(fields: Mapping[str, object], name: str, kind: type[T]) -> T | None:
+    """A field, None if it is missing or null.
+
+    Raises:
+        BadRequestError: It is of another type.
+    """
     value = fields.get(name)
     if value is not None and not isinstance(value, kind):
         words = {str: "a string", bool: "true or false", list: "a list", dict: "an object"}
@@ -149,15 +154,20 @@ def _typed(fields: Mapping[str, object], name: str, kind: type[T]) -> T | None:
     return value
 
 
-def _strings(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
-    values: list[object] = _typed(fields, name, list) or []
+def strings(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
+    """A list of texts, empty if it is missing.
+
+    Raises:
+        BadRequestError: It is something else.
+    """
+    values: list[object] = typed(fields, name, list) or []
     if not all(isinstance(value, str) for value in values):
         raise BadRequestError(f"{name} must be a list of strings.", field=name)
     return tuple(str(value) for value in values)
 
 
 def _environment(fields: Mapping[str, object]) -> dict[str, str]:
-    env: dict[str, object] = _typed(fields, "env", dict) or {}
+    env: dict[str, object] = typed(fields, "env", dict) or {}
     if not all(isinstance(value, str) for value in env.values()):
         raise BadRequestError("env must be an object of strings.", field="env")
     return {name: str(value) for name, value in env.items()}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.requests import Idempotency
     from jobdeck_server.core.workers import Workers
+    from jobdeck_server.dialects.v1.classes import Classes
     from jobdeck_server.http.message import Headers
 
 _JSON = (("Content-Type", "application/json"),)
@@ -29,9 +30,10 @@ _SIGTERM = 15
 class Jobs:
     """The handlers of ``/v1/jobs``. ``{id}`` is a job's id, or 8 characters and more with which only it starts."""
 
-    def __init__(self, core: JobCore, workers: Workers) -> None:
+    def __init__(self, core: JobCore, workers: Workers, classes: Classes) -> None:
         self._core = core
         self._workers = workers
+        self._classes = classes
 
     def routes(self) -> tuple[Route, ...]:
         """Its part of the table of routes."""
@@ -64,8 +66,11 @@ class Jobs:
     async def submit(self, request: Request) -> Response:
         """201 with the record; with a known Idempotency-Key, the first job again."""
         data = await request.body.read(self._core.settings.body_limit_bytes)
-        asked = self._workers.placed(body.job_request(parse.json_value(data)))
-        job = await self._core.submit(asked, idempotency=self._key(request, data))
+        value, key = parse.json_value(data), self._key(request, data)
+        if isinstance(value, dict) and "main_class" in value:
+            job = await self._classes.start(value, key)
+        else:
+            job = await self._core.submit(self._workers.placed(body.job_request(value)), idempotency=key)
         return answer(to_wire(job), status=201, location=f"/v1/jobs/{job.id}")
 
     async def rerun(self, request: Request) -> Response:

@@ -83,6 +83,11 @@ SUBMIT: Piece = {
             "properties": {
                 **_STEP_PROPERTIES,
                 "steps": {"type": "array", "items": {"type": "object", "properties": _STEP_PROPERTIES}},
+                "main_class": {"type": "string", "description": "Instead of commands: package.module.Class"},
+                "packages": {**STRINGS, "description": "That bring the class: names of packages, or URIs"},
+                "config": {"type": ["string", "object"], "description": "What the class is told: HOCON, or an object"},
+                "context": {"type": "string", "description": "In which the class runs; without, in one of its own"},
+                "callback_url": {"type": "string", "description": "Where the end of a class is told"},
                 "worker": {"type": "string", "description": "Its id, the beginning of it, or its name"},
                 "worker_labels": {**STRINGS, "description": "That its worker must have, all of them"},
                 "labels": STRINGS,
@@ -103,6 +108,11 @@ RERUN: Piece = {
     "requestBody": json_body({"type": "object", "additionalProperties": False}, required=False),
     "responses": answers("201", "Accepted: a new job from the same specification", _JOB),
 }
+RESULT: Piece = {
+    "parameters": [{"name": "Range", "in": "header", "required": False, "schema": STRING}],
+    "responses": answers("200", "JSON, or what the class has streamed (application/octet-stream)", {}),
+}
+CONFIG: Piece = {"responses": answers("200", "What the class was told", {"type": "object"})}
 JOB: Piece = {"responses": answers("200", "The record", _JOB)}
 REMOVED: Piece = {"responses": answers("204", "Record and output are gone")}
 _SIGNAL: Piece = {"description": "15, TERM or SIGTERM", "type": ["integer", "string"]}

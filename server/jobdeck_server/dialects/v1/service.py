@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core.hocon import ConfigReader, HoconLimits
 from jobdeck_server.dialects.base import Dialect, Route
 from jobdeck_server.dialects.v1 import openapi
 from jobdeck_server.dialects.v1.blobs import BlobRoutes
+from jobdeck_server.dialects.v1.classes import Classes
 from jobdeck_server.dialects.v1.contexts import ContextRoutes
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
 from jobdeck_server.dialects.v1.lines import LogLines
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from jobdeck_server.core.binaries import Binaries
     from jobdeck_server.core.blobs import Blobs
     from jobdeck_server.core.contexts import Contexts
+    from jobdeck_server.core.hocon import ConfigReader
     from jobdeck_server.core.jobs import JobCore
+    from jobdeck_server.core.packagejobs import PackageJobs
     from jobdeck_server.core.workers import Workers
 
 ChannelAnswer = Callable[[Request], Awaitable[Answer]]
@@ -49,6 +51,8 @@ class Service:
         blobs: Blobs,
         binaries: Binaries,
         contexts: Contexts,
+        package_jobs: PackageJobs,
+        configs: ConfigReader,
         workers: Workers,
         about: About,
         *,
@@ -60,6 +64,8 @@ class Service:
         self._blobs = blobs
         self._binaries = binaries
         self._contexts = contexts
+        self._package_jobs = package_jobs
+        self._configs = configs
         self._workers = workers
         self._about = about
         self._events_socket = events_socket
@@ -80,12 +86,14 @@ class Service:
             for pattern, handler, role, summary, doc in own
         )
         settings = self._core.settings
-        reader = ConfigReader(HoconLimits.of(settings))
+        reader = self._configs
+        classes = Classes(self._core, self._package_jobs, reader)
         return Dialect(
             name="v1",
             segments=frozenset({"v1", "healthz", "openapi.json"}),
             routes=(
-                *Jobs(self._core, self._workers).routes(),
+                *Jobs(self._core, self._workers, classes).routes(),
+                *classes.routes(),
                 *LogLines(self._core).routes(),
                 *BlobRoutes(self._blobs).routes(),
                 *PackageRoutes(self._binaries, reader).routes(),
