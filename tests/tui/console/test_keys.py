@@ -108,6 +108,26 @@ async def test_what_is_pasted_comes_in_its_turn() -> None:
         await until(pilot, lambda: app.noted == ["abc", "", "abcd", ""])
 
 
+class _Late(KeyOrder[None]):
+    """Can be told that its last key is late."""
+
+    def compose(self) -> ComposeResult:
+        yield Input()
+
+    async def be_late(self) -> None:
+        await self._late(self._key_number, self.query_one(Input), 1)
+
+
+@ui
+async def test_a_key_that_is_told_to_be_late_when_it_is_done_holds_up_none() -> None:
+    app = _Late()
+    async with app.run_test() as pilot:
+        send(app, "a")
+        await until(pilot, lambda: app.query_one(Input).value == "a" and not app.keys_waiting)
+        await app.be_late()
+        assert not app.keys_waiting
+
+
 @pytest.mark.parametrize("count", [300])
 def test_many_keys_at_once(count: int) -> None:
     async def run() -> None:

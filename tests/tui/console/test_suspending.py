@@ -11,9 +11,12 @@ import pytest
 
 from tests.tui.conftest import Server, Terminal, wait_until
 
-# the console, where "?" tells the threads of its terminal
+# the console, where "?" tells the threads of its terminal; the kernel may give a signal to any thread, and here it is
+# never the main one, so that it is heard late
 _PROGRAM = """
-import pathlib, sys, threading
+import pathlib, signal, sys, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})
 from jobdeck_tui.console.app import ConsoleApp
 from jobdeck_tui.main import main
 told = pathlib.Path(sys.argv.pop(1))

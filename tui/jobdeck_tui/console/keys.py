@@ -78,8 +78,8 @@ class KeyOrder(App[R]):
     def _wait_for(self, number: int, target: DOMNode, left: int) -> None:
         """Go on without a mark, if it is lost.
 
-        That is told to the app, which looks at it in its turn: the mark may be there before it. A timer of Textual's
-        would look at once, beside the app, and to stop it would end the key that is obeyed next.
+        The app is told in its turn, and the mark may come before that. A timer of Textual's would not do: one that was
+        held up before it began to wait never tells.
         """
         loop = asyncio.get_running_loop()
         self._under_way = loop.call_later(_LOST_S, self.call_later, self._late, number, target, left)
