@@ -114,6 +114,7 @@ class FakeApi:
     refused: list[tuple[str, str]] = field(default_factory=list)
     blobs: Any = None
     workers: Any = None
+    packages: Any = None
 
     def _take(self, *asked: Any) -> None:
         self.asked.append(asked)

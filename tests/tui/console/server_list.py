@@ -99,6 +99,7 @@ def _wanted(query: Query, job: Job) -> bool:
         and (query.dialect is None or job.dialect == query.dialect)
         and (query.label is None or query.label in job.labels)
         and (query.worker is None or job.place in query.places)
+        and query.context in (None, job.context)
         and (query.text is None or query.text in job.command)
         and (query.by != "ended" or job.finished_us is not None)
     )

@@ -183,6 +183,7 @@ def test_words_of_the_filter_line() -> None:
 
 
 def test_states_may_be_shortened_and_grouped() -> None:
+    assert parse("context:main", "state").query == Query(context="main", sort="state")
     assert parse("state:s", "state").query.states == {JobState.STARTING, JobState.SUCCEEDED, JobState.STOPPED}
     assert parse("state:ended", "state").query.states == ENDED
     assert parse("state:active", "state").query.states == set(JobState) - ENDED

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_tui.console.blobapi import BlobApi, each
+from jobdeck_tui.console.contextapi import ContextApi
+from jobdeck_tui.console.packageapi import PackageApi
 from jobdeck_tui.console.workerapi import WorkerApi
 
 if TYPE_CHECKING:
@@ -32,11 +34,15 @@ class Api:
     Attributes:
         blobs: What may be asked of the server's blobs.
         workers: What may be asked of its workers.
+        packages: What may be asked of its packages.
+        contexts: What may be asked of what they run in.
     """
 
     def __init__(self, guest: Guest, deck: Deck) -> None:
         self.blobs = BlobApi(guest, deck.client)
         self.workers = WorkerApi(guest, deck.client)
+        self.packages = PackageApi(guest, deck.client)
+        self.contexts = ContextApi(guest, deck.client)
         self._guest = guest
         self._deck = deck
         self._client = deck.client

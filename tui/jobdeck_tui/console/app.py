@@ -24,9 +24,11 @@ from jobdeck_tui.console.palette import KeyCommands
 from jobdeck_tui.console.picture import svg_of
 from jobdeck_tui.console.screens.base import DeckScreen
 from jobdeck_tui.console.screens.blobs import BlobsScreen
+from jobdeck_tui.console.screens.contexts import ContextsScreen
 from jobdeck_tui.console.screens.help import HelpScreen, rows_of
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.output import OutputScreen
+from jobdeck_tui.console.screens.packages import PackagesScreen
 from jobdeck_tui.console.screens.workers import WorkersScreen
 from jobdeck_tui.console.settings import CLOSE_LIMIT_S
 from jobdeck_tui.console.state import State
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from textual.filter import LineFilter
     from textual.screen import Screen
 
+    from jobdeck_protocol.contextinfo import ContextInfo
     from jobdeck_protocol.workerinfo import WorkerInfo
     from jobdeck_tui.console.api import Api
     from jobdeck_tui.console.bloblist import BlobQuery
@@ -76,6 +79,8 @@ class ConsoleApp(KeyOrder[int]):
         Binding("1", "jobs", "Jobs", id="pane.jobs", show=False, tooltip="The list of jobs"),
         Binding("2", "blobs", "Blobs", id="pane.blobs", show=False, tooltip="The list of blobs"),
         Binding("3", "workers", "Workers", id="pane.workers", show=False, tooltip="The list of workers"),
+        Binding("4", "packages", "Packages", id="pane.packages", show=False, tooltip="The list of packages"),
+        Binding("5", "contexts", "Contexts", id="pane.contexts", show=False, tooltip="The list of contexts"),
         Binding("question_mark", "help", "Help", id="app.help", key_display="?", tooltip="Every key that works here"),
         Binding("ctrl+p", "command_palette", "Commands", id="app.palette", show=False, tooltip="Commands by name"),
         Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the colours"),
@@ -101,6 +106,8 @@ class ConsoleApp(KeyOrder[int]):
         self._jobs = JobsScreen()
         self._blobs = BlobsScreen()
         self._workers_screen = WorkersScreen()
+        self._packages_screen = PackagesScreen()
+        self._contexts_screen = ContextsScreen()
 
     def connect(self, deck: Deck, api: Api) -> None:
         """Give it its trio side, before it runs."""
@@ -115,6 +122,8 @@ class ConsoleApp(KeyOrder[int]):
         """Start with the list, and above it the job that was named, if one was."""
         self.install_screen(self._blobs, "blobs")
         self.install_screen(self._workers_screen, "workers")
+        self.install_screen(self._packages_screen, "packages")
+        self.install_screen(self._contexts_screen, "contexts")
         self.push_screen(self._jobs)
         if self._opened is not None:
             self.push_screen(OutputScreen(self._opened))
@@ -224,6 +233,21 @@ class ConsoleApp(KeyOrder[int]):
         """The list of workers, as it was left."""
         self.action_jobs()
         self.push_screen(self._workers_screen)
+
+    def action_packages(self) -> None:
+        """The list of packages, as it was left."""
+        self.action_jobs()
+        self.push_screen(self._packages_screen)
+
+    def action_contexts(self) -> None:
+        """The list of contexts, as it was left."""
+        self.action_jobs()
+        self.push_screen(self._contexts_screen)
+
+    def show_jobs_in(self, context: ContextInfo) -> None:
+        """The list of jobs, of those in this context alone."""
+        self.action_jobs()
+        self._jobs.filter.show_context(context.name)
 
     def show_jobs_of(self, worker: WorkerInfo) -> None:
         """The list of jobs, of this worker alone."""

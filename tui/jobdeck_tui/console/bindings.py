@@ -6,7 +6,7 @@ from textual.binding import Binding
 
 __all__ = ["key", "panes"]
 
-_PANES = (("1", "jobs"), ("2", "blobs"), ("3", "workers"))
+_PANES = (("1", "jobs"), ("2", "blobs"), ("3", "workers"), ("4", "packages"), ("5", "contexts"))
 """Their keys, and their names, by which the app's actions are called, too."""
 
 

@@ -18,7 +18,9 @@ from jobdeck_protocol import blob
 from jobdeck_protocol import events as wire
 from jobdeck_protocol.job import JobState, from_wire
 from jobdeck_tui.console import state as told
+from jobdeck_tui.console.contextwatch import ContextWatch
 from jobdeck_tui.console.fewevents import few_message
+from jobdeck_tui.console.packagewatch import PackageWatch
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.paging import Pager
 from jobdeck_tui.console.settings import PAINT_INTERVAL_S
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from jobdeck_tui.console.state import LogKey
 
 _REFUSED_RETRY_S = 5.0
-_WATCHES = (WorkerWatch,)
+_WATCHES = (WorkerWatch, PackageWatch, ContextWatch)
 
 
 class Deck:
@@ -210,6 +212,7 @@ class Deck:
             dialect=query.dialect,
             label=query.label,
             worker=query.worker,
+            context=query.context,
             text=query.text,
             sort=ask.sort,
             limit=ask.limit_count,

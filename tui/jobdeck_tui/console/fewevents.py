@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from jobdeck_protocol import packageinfo, workerinfo
+from jobdeck_protocol import contextinfo, packageinfo, workerinfo
 from jobdeck_tui.console.few import FewGone, FewTold, Kind
 
 if TYPE_CHECKING:
@@ -16,12 +16,14 @@ __all__ = ["few_message"]
 _TOLD: Mapping[str, tuple[Kind, Callable[[Mapping[str, Any]], Any]]] = MappingProxyType(
     {
         "worker": (Kind.WORKERS, workerinfo.from_wire),
+        "context": (Kind.CONTEXTS, contextinfo.from_wire),
         "package": (Kind.PACKAGES, packageinfo.from_wire),
     }
 )
 _GONE: Mapping[str, tuple[Kind, str]] = MappingProxyType(
     {
         "worker_removed": (Kind.WORKERS, "id"),
+        "context_removed": (Kind.CONTEXTS, "id"),
         "package_removed": (Kind.PACKAGES, "name"),
     }
 )

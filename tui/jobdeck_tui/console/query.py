@@ -46,6 +46,7 @@ class Query:
     label: str | None = None
     worker: str | None = None
     places: frozenset[str] = frozenset()
+    context: str | None = None
     text: str | None = None
     sort: str = "-created"
 
@@ -62,7 +63,7 @@ class Query:
     @property
     def narrow(self) -> bool:
         """Whether it leaves any job out."""
-        return bool(self.states or self.dialect or self.label or self.worker or self.text)
+        return bool(self.states or self.dialect or self.label or self.worker or self.context or self.text)
 
     def matches(self, job: Job) -> bool:
         """Whether a job belongs on the list."""
@@ -71,6 +72,8 @@ class Query:
         if self.dialect is not None and job.dialect != self.dialect:
             return False
         if self.label is not None and self.label not in job.labels:
+            return False
+        if self.context is not None and job.context != self.context:
             return False
         return self.text is None or self.text.casefold() in _searched(job)
 
@@ -119,12 +122,19 @@ class Words(Generic[Q]):
 def parse(line: str, sort: str, book: Book = NOBODY) -> Words[Query]:
     """The query that a filter line asks for.
 
-    ``state:failed,running``, ``dialect:v1``, ``label:"two words"`` and ``worker:far`` stand anywhere in it; what is
-    left is searched as it is. A state may be shortened (``state:f``), and so may the name of a worker of the ``book``;
-    ``active`` and ``ended`` stand for several states. A word that is not finished yet (``label:``) asks for nothing.
+    ``state:failed,running``, ``dialect:v1``, ``label:"two words"``, ``context:main`` and ``worker:far`` stand anywhere
+    in it; what is left is searched as it is. A state may be shortened (``state:f``), and so may the name of a worker of
+    the ``book``; ``active`` and ``ended`` stand for several states. A word that is not finished yet (``label:``) asks
+    for nothing.
     """
-    found, text = split(line, "state", "dialect", "label", "worker")
-    query = Query(dialect=found.get("dialect") or None, label=found.get("label") or None, text=text, sort=sort)
+    found, text = split(line, "state", "dialect", "label", "context", "worker")
+    query = Query(
+        dialect=found.get("dialect") or None,
+        label=found.get("label") or None,
+        context=found.get("context") or None,
+        text=text,
+        sort=sort,
+    )
     states: set[JobState] = set()
     for word in filter(None, found.get("state", "").lower().split(",")):
         meant = _states(word)

@@ -353,7 +353,7 @@ def _voided(asks: Mapping[Place, Ask], *places: Place) -> Mapping[Place, Ask]:
     return {key: replace(ask, void=ask.void or key in places) for key, ask in asks.items()}
 
 
-def _held(query: Asked, rows: tuple[Any, ...]) -> Mapping[str, Key]:
+def _held(query: Asked, rows: Sequence[Any]) -> Mapping[str, Key]:
     key = query.key_of()
     return {row.id: key(row) for row in rows}
 

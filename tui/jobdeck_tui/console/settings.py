@@ -41,6 +41,8 @@ HITS_LIMIT_COUNT = 1000
 """Hits of a search that are counted; the next one is found however many there are."""
 SEARCH_WAIT_S = 0.25
 """How long a pattern stands before it is searched for while it is typed."""
+CONFIG_WAIT_S = 0.3
+"""How long a configuration stands before it is checked while it is typed."""
 OPEN_WAIT_S = 0.15
 """How long a job stays selected before its output is fetched, when selections follow quickly."""
 RETRY_S = 1.0

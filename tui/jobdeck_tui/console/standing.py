@@ -8,14 +8,30 @@ from jobdeck_protocol.job import ENDED
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.widgets.list_foot import Standing
 from jobdeck_tui.sanitise import clean_line
+from jobdeck_tui.words import bytes_text
 
 if TYPE_CHECKING:
     from jobdeck_tui.console.bloblist import BlobList
+    from jobdeck_tui.console.contextlist import ContextList, ContextQuery
+    from jobdeck_tui.console.packagelist import PackageList, PackageQuery
     from jobdeck_tui.console.rowlist import RowList
     from jobdeck_tui.console.state import State
     from jobdeck_tui.console.workerlist import WorkerList, WorkerQuery
 
-__all__ = ["blob_standing", "blob_words", "empty_words", "standing_of", "worker_standing", "worker_words"]
+__all__ = [
+    "blob_standing",
+    "blob_words",
+    "context_standing",
+    "context_words",
+    "empty_words",
+    "package_standing",
+    "package_words",
+    "standing_of",
+    "worker_standing",
+    "worker_words",
+]
+
+_NOTHING_MATCHES = ("No package matches.", "esc shows all of them.")
 
 
 def standing_of(state: State, at: int, marked_count: int, *, follow: bool) -> Standing:
@@ -41,6 +57,36 @@ def worker_standing(state: State, shown: WorkerList, at: int, marked_count: int)
         busy="" if shown.known else "… loading",
         error=state.workers.error,
         told=f"{used:,} of {slots:,} slots in use" if shown.rows else "",
+    )
+
+
+def package_standing(state: State, shown: PackageList, at: int, marked_count: int) -> Standing:
+    """The same for the list of packages, all of which are held."""
+    size_bytes = sum(package.size_bytes for package in shown.rows)
+    return Standing(
+        at=at if shown.rows else None,
+        held_count=len(shown.rows),
+        total=len(shown.rows),
+        marked_count=marked_count,
+        busy="" if shown.known or state.packages.error is not None else "… loading",
+        error=state.packages.error,
+        told=f"{bytes_text(size_bytes)} in all" if shown.rows else "",
+    )
+
+
+def context_standing(state: State, shown: ContextList, at: int, marked_count: int) -> Standing:
+    """The same for the list of contexts, all of which are held."""
+    live = [context for context in shown.rows if not context.ended]
+    slots = sum(context.slots_count for context in live)
+    used = sum(context.running_count for context in live)
+    return Standing(
+        at=at if shown.rows else None,
+        held_count=len(shown.rows),
+        total=len(shown.rows),
+        marked_count=marked_count,
+        busy="" if shown.known else "… loading",
+        error=state.contexts.error,
+        told=f"{used:,} of {slots:,} slots in use" if live else "",
     )
 
 
@@ -72,7 +118,7 @@ def _total(state: State) -> int | None:
     jobs, query = state.list, state.list.query
     if _whole(jobs):
         return len(jobs.rows)
-    narrower = (query.text, query.dialect, query.label, query.worker)
+    narrower = (query.text, query.dialect, query.label, query.worker, query.context)
     if any(each is not None for each in narrower) or not state.counts:
         return None
     states = query.states or set(state.counts)
@@ -139,6 +185,40 @@ def worker_words(state: State, query: WorkerQuery) -> tuple[str, ...]:
         f"  there  jobdeck worker --server {url} \\",
         "           --token-file FILE",
     )
+
+
+def package_words(state: State, query: PackageQuery) -> tuple[str, ...]:
+    """What stands where there are no packages."""
+    packages = state.packages
+    if not packages.known and not packages.items:
+        return ("The list cannot be had:", clean_line(packages.error)) if packages.error is not None else ("Loading…",)
+    if packages.items:
+        return () if any(query.matches(each) for each in packages.items.values()) else _NOTHING_MATCHES
+    words = ["No packages yet: wheels, eggs and jars whose classes run as jobs.", ""]
+    if state.may_change:
+        words.append("u uploads one; so does")
+    url = clean_line(state.url)
+    words += [
+        "  jobdeck packages put jobs.whl",
+        "  curl -H 'Content-Type: application/python-wheel' \\",
+        f"    --data-binary @jobs.whl {url}/binaries/jobs",
+    ]
+    return tuple(words)
+
+
+def context_words(state: State, query: ContextQuery) -> tuple[str, ...]:
+    """What stands where there are no contexts."""
+    contexts = state.contexts
+    if not contexts.known and not contexts.items:
+        return ("The list cannot be had:", clean_line(contexts.error)) if contexts.error is not None else ("Loading…",)
+    if query.narrow:
+        return ("No context matches.", "esc shows all of them.")
+    if contexts.items:
+        return ()
+    words = ["No contexts: each job out of a package has one of its own.", ""]
+    if state.may_change:
+        words.append("n makes one that stays; so do")
+    return (*words, "  jobdeck contexts create NAME", f"  curl -X POST {clean_line(state.url)}/contexts/NAME")
 
 
 def _waiting_words(rows: RowList) -> tuple[str, ...] | None:

@@ -96,6 +96,11 @@ class TreeRow:
     open: bool
     up: str | None
 
+    @property
+    def folds(self) -> bool:
+        """It can be unfolded."""
+        return self.kind in (FOLDER, ARTIFACT)
+
 
 class Tree:
     """See the top of this file.

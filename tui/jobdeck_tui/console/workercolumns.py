@@ -6,7 +6,7 @@ As in ``columns``, foreign text goes through the sanitiser here, and each cell i
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from jobdeck_protocol.workerinfo import WorkerState
 from jobdeck_tui.console.columns import MARKED, Cell, Column, filled, fit
@@ -90,6 +90,18 @@ _FALLING = {
 """What makes room in a narrow terminal, in this order; slots lose their bar, and the state its word, never its sign."""
 
 
+class Slots(Protocol):
+    """What runs jobs, so many at the same time: a worker, or a context."""
+
+    @property
+    def slots_count(self) -> int:
+        """Jobs that it runs at the same time."""
+
+    @property
+    def running_count(self) -> int:
+        """Of these, how many are in use."""
+
+
 def columns_for(width: int, shown: WorkerList) -> tuple[Column, ...]:
     """The columns that fit, the name taking what is left; clocks are told where one is wrong."""
     names = ["mark", "state", "name", "slots", "waits", "load", "disk", "labels", "seen", "address", "software", "id"]
@@ -131,11 +143,11 @@ def skew_text(worker: WorkerInfo) -> str:
     return ("+" if seconds > 0 else "-") + span(abs(seconds))
 
 
-def bar(worker: WorkerInfo, cells: int) -> str:
+def bar(place: Slots, cells: int) -> str:
     """How much of its slots is in use, as a bar: full only if all are, empty only if none is."""
-    if worker.slots_count <= 0:
+    if place.slots_count <= 0:
         return "·" * cells
-    part = min(1.0, worker.running_count / worker.slots_count)
+    part = min(1.0, place.running_count / place.slots_count)
     full = round(part * cells)
     if 0 < part < 1:
         full = min(max(full, 1), cells - 1)

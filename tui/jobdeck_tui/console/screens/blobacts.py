@@ -10,10 +10,10 @@ from jobdeck_protocol.blob import ARTIFACT
 from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.blobcolumns import age_of, type_word
 from jobdeck_tui.console.curl import curl_of_blob
+from jobdeck_tui.console.screens.blobupload import BlobUploadScreen
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.download import DownloadScreen, Wanted
 from jobdeck_tui.console.screens.listacts import ListActs, count_of
-from jobdeck_tui.console.screens.upload import UploadScreen
 from jobdeck_tui.console.workers import start
 from jobdeck_tui.words import bytes_text
 
@@ -89,7 +89,7 @@ class BlobActs(ListActs["Blob"]):
             if blob is not None:
                 self.told_new(blob)
 
-        self.app.push_screen(UploadScreen(), ended)
+        self.app.push_screen(BlobUploadScreen(), ended)
 
     def action_save(self) -> None:
         """One at a time: each has a name of its own."""

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from textual.binding import Binding
     from textual.widget import Widget
 
-    from jobdeck_tui.console.few import Few, Kind
+    from jobdeck_tui.console.few import Few, Kind, Thing
     from jobdeck_tui.console.rowlist import RowList
     from jobdeck_tui.console.state import State
     from jobdeck_tui.console.widgets.list_foot import Standing
 
 __all__ = ["FewScreen", "few_keys"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound="Thing")
 
 
 def few_keys(area: str, noun: str, filter_words: str) -> list[Binding]:

@@ -41,6 +41,8 @@ _AREAS = {
     "jobs": "Jobs",
     "blobs": "Blobs",
     "workers": "Workers",
+    "packages": "Packages",
+    "contexts": "Contexts",
     "tree": "Files",
     "peek": "File",
     "log": "Output",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_tui.console.state import State
 
-_FILTER_WORDS = "Filter: text, state:failed, dialect:v1, label:nightly, worker:far"
+_FILTER_WORDS = "Filter: text, state:failed, dialect:v1, label:nightly, context:main, worker:far"
 
 
 _key = partial(key, "jobs")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from rich.style import Style
-from rich.table import Table
-from rich.text import Text
 from textual.containers import VerticalScroll
 from textual.reactive import Reactive
-from textual.widgets import Static
 
 from jobdeck_tui.commands.sheet import facts
 from jobdeck_tui.console.settings import TICK_S
 from jobdeck_tui.console.shell import attach_command
+from jobdeck_tui.console.widgets.facts import Facts
 from jobdeck_tui.console.workerbook import NOBODY, Book
 from jobdeck_tui.console.workerfacts import place_words
-from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,15 +36,12 @@ class Details(VerticalScroll, can_focus=True):
         book: The workers that are known.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"details--name"}
     DEFAULT_CSS = """
     Details {
-        & > .details--name { color: $text-muted; }
         display: none; background: $surface; padding: 0 1; height: auto; max-height: 50%;
         border-bottom: solid $panel; scrollbar-size-vertical: 1;
         &.-open { display: block; }
         &:focus { border-bottom: solid $primary; }
-        & > Static { width: 100%; height: auto; }
     }
     """
 
@@ -58,7 +51,7 @@ class Details(VerticalScroll, can_focus=True):
 
     def compose(self) -> ComposeResult:
         """One text, so that it wraps and scrolls as one."""
-        self._text = Static(markup=False)
+        self._text = Facts()
         yield self._text
 
     def on_mount(self) -> None:
@@ -81,19 +74,7 @@ class Details(VerticalScroll, can_focus=True):
 
     def _tell(self) -> None:
         if self.open and self.job is not None:
-            self._text.update(self._table(self.job))
-
-    def _table(self, job: Job) -> Table:
-        """Names and values side by side, long values wrapped beneath themselves."""
-        muted = Style(color=self.get_component_rich_style("details--name").color)
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, style=muted)
-        table.add_column(overflow="fold")
-        former = ""
-        for name, value in self._facts(job):
-            told, former = "" if name == former else name, name
-            table.add_row(Text(told), Text(clean_line(" ".join(value.splitlines()))))
-        return table
+            self._text.tell(self._facts(self.job))
 
     def _facts(self, job: Job) -> Iterator[tuple[str, str]]:
         for name, value in facts(job, time.time_ns() // 1000, names_limit=_NAMES_LIMIT_COUNT):

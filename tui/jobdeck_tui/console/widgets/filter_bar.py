@@ -12,8 +12,10 @@ from textual.message import Message
 from textual.reactive import Reactive
 from textual.widgets import Input, Label, Static
 
-from jobdeck_tui.console import bloblist, query, workerlist
+from jobdeck_tui.console import bloblist, contextlist, packagelist, query, workerlist
 from jobdeck_tui.console.bloblist import BlobQuery
+from jobdeck_tui.console.contextlist import ContextQuery
+from jobdeck_tui.console.packagelist import PackageQuery
 from jobdeck_tui.console.query import Query, Words
 from jobdeck_tui.console.settings import FILTER_LIMIT_LENGTH, FILTER_WAIT_S
 from jobdeck_tui.console.workerbook import NOBODY, Book
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
     from textual.timer import Timer
 
-__all__ = ["BlobFilterBar", "FilterBar", "JobFilterBar", "WorkerFilterBar"]
+__all__ = ["BlobFilterBar", "ContextFilterBar", "FilterBar", "JobFilterBar", "PackageFilterBar", "WorkerFilterBar"]
 
 
 def _keys(area: str, nouns: str) -> list[BindingType]:
@@ -68,7 +70,7 @@ class FilterBar(Horizontal):
         self.sort = self._asked.sort
         self._waiting: Timer | None = None
 
-    def usual(self) -> Query | BlobQuery | WorkerQuery:
+    def usual(self) -> Query | BlobQuery | WorkerQuery | PackageQuery | ContextQuery:
         """What is shown before anything was typed."""
         raise NotImplementedError
 
@@ -141,7 +143,7 @@ class JobFilterBar(FilterBar):
     """For the list of jobs."""
 
     BINDINGS: ClassVar[list[BindingType]] = _keys("jobs", "jobs")
-    PLACEHOLDER = "text  state:failed,running  dialect:v1  label:nightly  worker:far"
+    PLACEHOLDER = "text  state:failed,running  dialect:v1  label:nightly  context:main  worker:far"
 
     book: Reactive[Book] = Reactive(NOBODY, init=False, repaint=False)
     """The workers that are known."""
@@ -153,7 +155,14 @@ class JobFilterBar(FilterBar):
 
     def show_worker(self, word: str) -> None:
         """The jobs of one worker."""
-        self.input.value = f'worker:"{word}"' if " " in word else f"worker:{word}"
+        self._show("worker", word)
+
+    def show_context(self, name: str) -> None:
+        """The jobs in one context."""
+        self._show("context", name)
+
+    def _show(self, what: str, word: str) -> None:
+        self.input.value = f'{what}:"{word}"' if " " in word else f"{what}:{word}"
         self.action_leave()
 
     def usual(self) -> Query:
@@ -180,6 +189,21 @@ class BlobFilterBar(FilterBar):
         return bloblist.parse(line, sort)
 
 
+class PackageFilterBar(FilterBar):
+    """For the list of packages."""
+
+    BINDINGS: ClassVar[list[BindingType]] = _keys("packages", "packages")
+    PLACEHOLDER = "text  kind:wheel,egg  name:words"
+
+    def usual(self) -> PackageQuery:
+        """All packages, by name."""
+        return PackageQuery()
+
+    def parse(self, line: str, sort: str) -> Words[PackageQuery]:
+        """See ``packagelist``."""
+        return packagelist.parse(line, sort)
+
+
 class WorkerFilterBar(FilterBar):
     """For the list of workers."""
 
@@ -193,3 +217,18 @@ class WorkerFilterBar(FilterBar):
     def parse(self, line: str, sort: str) -> Words[WorkerQuery]:
         """See ``workerlist``."""
         return workerlist.parse(line, sort)
+
+
+class ContextFilterBar(FilterBar):
+    """For the list of contexts."""
+
+    BINDINGS: ClassVar[list[BindingType]] = _keys("contexts", "contexts")
+    PLACEHOLDER = "text  state:running  kind:plain  is:adhoc  is:made"
+
+    def usual(self) -> ContextQuery:
+        """All contexts, by name."""
+        return ContextQuery()
+
+    def parse(self, line: str, sort: str) -> Words[ContextQuery]:
+        """See ``contextlist``."""
+        return contextlist.parse(line, sort)

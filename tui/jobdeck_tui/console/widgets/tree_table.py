@@ -1,21 +1,16 @@
-"""The table of files in folders: rows of a tree, folded and unfolded by keys and mouse."""
+"""The table of files in folders: see ``fold_table`` for the keys."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.binding import Binding
-from textual.message import Message
-
 from jobdeck_tui.console.columns import Cell, Column, fitted
-from jobdeck_tui.console.tree import ARTIFACT, FILE, FOLDER, TreeList
-from jobdeck_tui.console.widgets.row_table import RowTable, row_keys
+from jobdeck_tui.console.tree import FILE, FOLDER, TreeList
+from jobdeck_tui.console.widgets.fold_table import FoldTable, fold_sign
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import bytes_text
 
 if TYPE_CHECKING:
-    from textual.binding import BindingType
-
     from jobdeck_tui.console.tree import TreeRow
 
 __all__ = ["TreeTable"]
@@ -27,7 +22,7 @@ _DEEPEST = 20
 """What is deeper is not moved further to the right."""
 
 
-class TreeTable(RowTable):
+class TreeTable(FoldTable):
     """See the top of this file."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"row-list--folder", "row-list--artifact"}
@@ -37,21 +32,6 @@ class TreeTable(RowTable):
         & > .row-list--artifact { color: $text-primary; text-style: bold; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(each for each in row_keys("tree", "row") if each.action not in ("mark", "mark_all", "unmark")),
-        Binding("enter,space", "open", "Open", id="tree.open", tooltip="Look into the file; unfold, or fold"),
-        Binding("right,l", "fold(True)", id="tree.unfold", show=False, tooltip="Unfold"),
-        Binding("left,h", "fold(False)", id="tree.fold", show=False, tooltip="Fold; or go to what it is in"),
-    ]
-
-    class Folded(Message):
-        """A row is to be unfolded, or folded."""
-
-        def __init__(self, row: TreeRow, *, on: bool) -> None:
-            super().__init__()
-            self.row = row
-            self.on = on
-
     def empty(self) -> TreeList:
         """No rows."""
         return TreeList()
@@ -75,30 +55,18 @@ class TreeTable(RowTable):
         """A row."""
         return [_cell(row, column) for column in self.columns]
 
-    def action_fold(self, on: bool) -> None:
-        """Unfold or fold what the cursor is on; folding what cannot be folded goes to what it is in."""
-        row: TreeRow | None = self.cursor
-        if row is None:
-            return
-        if row.kind in (FOLDER, ARTIFACT) and row.open != on:
-            self.post_message(self.Folded(row, on=on))
-        elif not on and row.up is not None:
-            self.go_to(next(n for n, each in enumerate(self.rows) if each.id == row.up))
-
 
 def _cell(row: TreeRow, column: Column) -> Cell:
-    folds = row.kind in (FOLDER, ARTIFACT)
     match column.name:
         case "name":
-            sign = ("▾" if row.open else "▸") if folds else " "
             name = clean_line(row.name[:_NAME_LIMIT_COUNT]) or "(no name)"
-            text = f"{'  ' * min(row.depth, _DEEPEST)}{sign} {name}{'/' if row.kind == FOLDER else ''}"
-            return Cell(fitted(text, column.width), row.kind if folds else "")
+            text = f"{'  ' * min(row.depth, _DEEPEST)}{fold_sign(row)} {name}{'/' if row.kind == FOLDER else ''}"
+            return Cell(fitted(text, column.width), row.kind if row.folds else "")
         case "size":
             known = "" if row.size_bytes is None else bytes_text(row.size_bytes)
             text = known or ("?" if row.kind == FILE else "")
         case "count":
-            text = f"{row.file_count:,}" if folds and row.file_count else ""
+            text = f"{row.file_count:,}" if row.folds and row.file_count else ""
         case _:
             return Cell(" ")
     return Cell(f"{text:>{column.width}}"[: column.width], "dim")

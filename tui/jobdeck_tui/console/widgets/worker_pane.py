@@ -5,9 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.style import Style
-from rich.table import Table
-from rich.text import Text
 from textual.containers import Vertical
 from textual.reactive import Reactive
 from textual.widgets import Static
@@ -17,6 +14,7 @@ from jobdeck_tui.console.joblist import JobList
 from jobdeck_tui.console.pages import HIGHEST, LOWEST
 from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.settings import TICK_S
+from jobdeck_tui.console.widgets.facts import Facts
 from jobdeck_tui.console.widgets.job_table import JobTable
 from jobdeck_tui.console.workerfacts import facts
 from jobdeck_tui.sanitise import clean_line
@@ -55,10 +53,8 @@ class WorkerPane(Vertical):
         jobs: Of that worker, None before they came.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"worker-pane--name"}
     DEFAULT_CSS = """
     WorkerPane {
-        & > .worker-pane--name { color: $text-muted; }
         background: $surface;
         & > #worker-title { height: 1; padding: 0 1; background: $panel; color: $text-muted; text-wrap: nowrap; }
         & > #worker-facts { height: auto; max-height: 65%; padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
@@ -72,7 +68,7 @@ class WorkerPane(Vertical):
     def compose(self) -> ComposeResult:
         """Facts above, jobs below."""
         self._title = Static(id="worker-title", markup=False)
-        self._facts = Static(id="worker-facts", markup=False)
+        self._facts = Facts(id="worker-facts")
         self.table = WorkerJobTable()
         yield self._title
         yield self._facts
@@ -96,17 +92,7 @@ class WorkerPane(Vertical):
             return
         worker = self.worker
         self._title.update(clean_line(f"Worker {worker.name}") if worker is not None else "No worker")
-        self._facts.update(Text("") if worker is None else self._table(worker))
-
-    def _table(self, worker: WorkerInfo) -> Table:
-        """Names and values side by side, long values wrapped beneath themselves."""
-        muted = Style(color=self.get_component_rich_style("worker-pane--name").color)
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, style=muted)
-        table.add_column(overflow="fold")
-        for name, value in facts(worker, time.time_ns() // 1000):
-            table.add_row(Text(name), Text(clean_line(value)))
-        return table
+        self._facts.tell(() if worker is None else facts(worker, time.time_ns() // 1000))
 
     def _list(self) -> None:
         if not self.is_mounted:

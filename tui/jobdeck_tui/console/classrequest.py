@@ -1,0 +1,85 @@
+"""What the dialog asks for that starts a class: read into a request or into words about what is wrong. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ClassFields", "ClassMemory", "ClassRequest", "read"]
+
+_CLASS_LIMIT_LENGTH = 1000
+_SCHEMES = ("http://", "https://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassFields:
+    """The dialog's fields as they stand, all text.
+
+    Attributes:
+        main_class: Full name of the class: ``package.module.Class``.
+        context: Name of the context in which it runs; empty for one of its own.
+        callback_url: What is told of the end; empty for nobody.
+        config: What the class is given, in HOCON.
+    """
+
+    main_class: str = ""
+    context: str = ""
+    callback_url: str = ""
+    config: str = ""
+
+
+@dataclass(slots=True)
+class ClassMemory:
+    """What was started in this session, so that it need not be typed again: by class, and the last class by package."""
+
+    fields: dict[str, ClassFields] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+
+    def keep(self, package: str, started: ClassFields) -> None:
+        """This was started."""
+        self.fields[started.main_class.strip()] = started
+        self.last[package] = started.main_class.strip()
+
+    def config_of(self, main_class: str) -> str:
+        """What the class was given last; empty if it was not started."""
+        kept = self.fields.get(main_class.strip())
+        return "" if kept is None else kept.config
+
+    def first(self, package: str, classes: tuple[str, ...]) -> ClassFields:
+        """What stands in the dialog at first: what was started last out of this package, or its only class."""
+        name = self.last.get(package, "") or (classes[0] if len(classes) == 1 else "")
+        return self.fields.get(name) or ClassFields(main_class=name)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRequest:
+    """A request that can be sent: ``body`` is that of ``POST /v1/jobs``."""
+
+    body: Mapping[str, Any]
+
+
+def read(fields: ClassFields, package: str) -> ClassRequest | dict[str, str]:
+    """The request; or what is wrong: the field's name and words for a person."""
+    wrong: dict[str, str] = {}
+    main_class, url = fields.main_class.strip(), fields.callback_url.strip()
+    if not main_class:
+        wrong["main_class"] = "which class?"
+    elif any(each.isspace() for each in main_class):
+        wrong["main_class"] = "has no blanks in its name"
+    elif len(main_class) > _CLASS_LIMIT_LENGTH:
+        wrong["main_class"] = f"is longer than {_CLASS_LIMIT_LENGTH:,} characters"
+    if url and not url.lower().startswith(_SCHEMES):
+        wrong["callback_url"] = "begins with http:// or https://"
+    if wrong:
+        return wrong
+    body: dict[str, Any] = {"main_class": main_class, "packages": [package]}
+    if fields.config.strip():
+        body["config"] = fields.config
+    if fields.context:
+        body["context"] = fields.context
+    if url:
+        body["callback_url"] = url
+    return ClassRequest(body)

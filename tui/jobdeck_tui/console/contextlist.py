@@ -1,0 +1,132 @@
+"""Which contexts the list shows, in which order, and the words of its filter line. Pure.
+
+All are held (``few``), so filter and order are the console's own, and the list is always whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobdeck_protocol.contextinfo import ContextInfo, ContextState
+from jobdeck_tui.console import fewlist
+from jobdeck_tui.console.filterline import meant, split
+from jobdeck_tui.console.query import Words
+from jobdeck_tui.console.rowlist import RowList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from jobdeck_tui.console.few import Few
+    from jobdeck_tui.console.pages import Key
+
+__all__ = ["CONTEXT_SORTS", "ContextList", "ContextQuery", "listed", "parse"]
+
+CONTEXT_SORTS = ("name", "state", "used", "created")
+
+_RANKS = {
+    ContextState.ERROR: 0,  # what needs care comes first
+    ContextState.STARTING: 1,
+    ContextState.STOPPING: 2,
+    ContextState.RUNNING: 3,
+    ContextState.KILLED: 4,
+    ContextState.FINISHED: 5,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextQuery:
+    """Which contexts, in which order.
+
+    Attributes:
+        adhoc: Those of one job alone (True), or those that somebody made (False); None for both.
+    """
+
+    states: frozenset[str] = frozenset()
+    kind: str | None = None
+    adhoc: bool | None = None
+    text: str | None = None
+    sort: str = "name"
+
+    @property
+    def by(self) -> str:
+        """What it is sorted by, without the direction."""
+        return self.sort.removeprefix("-")
+
+    @property
+    def descending(self) -> bool:
+        """Whether the greatest comes first."""
+        return self.sort.startswith("-")
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it leaves any context out."""
+        return bool(self.states or self.kind or self.text) or self.adhoc is not None
+
+    def matches(self, context: ContextInfo) -> bool:
+        """Whether a context belongs on the list."""
+        return (
+            (not self.states or context.state.value in self.states)
+            and (self.kind is None or context.kind == self.kind)
+            and (self.adhoc is None or context.adhoc == self.adhoc)
+            and (self.text is None or self.text.casefold() in f"{context.id}\n{context.name}".casefold())
+        )
+
+    def still_matches(self, context: ContextInfo) -> bool:
+        """The same for one that did before."""
+        return self.matches(context)
+
+    def key_of(self) -> Callable[[ContextInfo], Key]:
+        """Where a context stands, as far as numbers tell; see ``listed`` for the rest."""
+        return lambda context: (_number(self.by, context), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextList(RowList):
+    """A window that holds all contexts that are wanted."""
+
+    query: ContextQuery = field(default_factory=ContextQuery)
+    rows: tuple[ContextInfo, ...] = ()
+
+
+def listed(contexts: Few[ContextInfo], query: ContextQuery) -> ContextList:
+    """The list that a query makes of what is known."""
+
+    def order(context: ContextInfo) -> tuple[Any, ...]:
+        return _number(query.by, context), context.name.casefold(), context.id
+
+    return fewlist.listed(ContextList, contexts, query, order)
+
+
+def _number(by: str, context: ContextInfo) -> float:
+    match by:
+        case "state":
+            return _RANKS[context.state]
+        case "used":
+            return (context.running_count + context.queued_count) / max(1, context.slots_count)
+        case "created":
+            return context.created_us
+    return 0.0
+
+
+def parse(line: str, sort: str) -> Words[ContextQuery]:
+    """The query that a filter line asks for.
+
+    ``state:running,stopping``, ``kind:plain`` and ``is:adhoc`` (or ``is:made``) stand anywhere in it; what is left is
+    searched in names and ids. A state may be shortened; a word that is not finished yet asks for nothing.
+    """
+    found, text = split(line, "state", "kind", "is")
+    states, wrong = meant(found.get("state", ""), ContextState)
+    error = None if wrong is None else f"no state begins with {wrong!r}: {', '.join(ContextState)}"
+    which = found.get("is", "").lower()
+    if which not in ("", "adhoc", "made"):
+        error = f"is:adhoc or is:made, not {which!r}"
+    query = ContextQuery(
+        states=states,
+        kind=found.get("kind") or None,
+        adhoc=None if not which else which == "adhoc",
+        text=text,
+        sort=sort,
+    )
+    return Words(query=query, error=error)

@@ -1,0 +1,35 @@
+"""What is read of contexts while somebody looks: the list, and the jobs in one of them; see ``watch``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobdeck_tui.console.few import FewJobsCame, Kind
+from jobdeck_tui.console.settings import FEW_JOBS_COUNT
+from jobdeck_tui.console.watch import Watch
+from jobdeck_tui.console.workerwatch import ACTIVE
+
+if TYPE_CHECKING:
+    from jobdeck_protocol.contextinfo import ContextInfo
+
+__all__ = ["ContextWatch"]
+
+
+class ContextWatch(Watch):
+    """See the top of this file."""
+
+    KIND = Kind.CONTEXTS
+
+    async def every(self) -> list[ContextInfo]:
+        """All that live."""
+        return await self.client.contexts()
+
+    async def jobs_of(self, item_id: str) -> FewJobsCame | None:
+        """What runs or waits in a context; None for one that went meanwhile."""
+        context = self.state().contexts.items.get(item_id)
+        if context is None:
+            return None
+        page = await self.client.jobs(context=context.name, states=ACTIVE, limit=FEW_JOBS_COUNT)
+        # A server that does not know this filter lists jobs of others, too.
+        jobs = tuple(job for job in page.items if job.context == context.name)
+        return FewJobsCame(kind=self.KIND, id=item_id, jobs=jobs, more=page.next is not None)

@@ -1,0 +1,111 @@
+"""One of few things (``few``), all that is known of it, and the jobs that it has."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.containers import Vertical
+from textual.reactive import Reactive
+from textual.widgets import Static
+
+from jobdeck_tui.console.columns import columns_for
+from jobdeck_tui.console.joblist import JobList
+from jobdeck_tui.console.pages import HIGHEST, LOWEST
+from jobdeck_tui.console.query import Query
+from jobdeck_tui.console.settings import TICK_S
+from jobdeck_tui.console.widgets.facts import Facts
+from jobdeck_tui.console.widgets.job_table import JobTable
+from jobdeck_tui.sanitise import clean_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.app import ComposeResult
+
+    from jobdeck_tui.console.columns import Column
+    from jobdeck_tui.console.few import FewJobsCame
+
+__all__ = ["FewJobTable", "FewPane"]
+
+_QUERY = Query()
+
+
+class FewJobTable(JobTable):
+    """Jobs of one thing; nothing is marked here, and nothing sorted."""
+
+    SORTS: ClassVar[dict[str, str]] = {}
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Marks belong to the list of jobs."""
+        return action not in ("mark", "mark_all", "unmark") and super().check_action(action, parameters)
+
+    def fit(self, width: int) -> tuple[Column, ...]:
+        """As on the list of jobs, but for the worker."""
+        return columns_for(width, _QUERY, brief=True)
+
+
+class FewPane(Vertical):
+    """See the top of this file. Subclasses say what a thing is called, and what is known of it.
+
+    Attributes:
+        NOUN: One of the things.
+        item: None if there is none.
+        jobs: Of that one, None before they came.
+    """
+
+    NOUN: ClassVar[str]
+    DEFAULT_CSS = """
+    FewPane {
+        background: $surface;
+        & > #few-title { height: 1; padding: 0 1; background: $panel; color: $text-muted; text-wrap: nowrap; }
+        & > #few-facts { height: auto; max-height: 65%; padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
+        & > FewJobTable { height: 1fr; min-height: 2; }
+    }
+    """
+
+    item: Reactive[Any] = Reactive(None, init=False)
+    jobs: Reactive[FewJobsCame | None] = Reactive(None, init=False)
+
+    def facts(self, item: Any, now_us: int) -> Iterable[tuple[str, str]]:  # noqa: ANN401  # each pane has its own
+        """Names and values."""
+        raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        """Facts above, jobs below."""
+        self._title = Static(id="few-title", markup=False)
+        self._facts = Facts(id="few-facts")
+        self.table = FewJobTable()
+        yield self._title
+        yield self._facts
+        yield self.table
+
+    def on_mount(self) -> None:
+        """How long ago it was seen grows."""
+        self.set_interval(TICK_S, self._tell)
+
+    def watch_item(self) -> None:
+        """Another one, or it has changed."""
+        self._tell()
+        self._list()
+
+    def watch_jobs(self) -> None:
+        """They came, or one of them has changed."""
+        self._list()
+
+    def _tell(self) -> None:
+        if not self.display or not self.is_mounted:
+            return
+        item = self.item
+        self._title.update(clean_line(f"{self.NOUN} {item.name}") if item is not None else f"No {self.NOUN.lower()}")
+        self._facts.tell(() if item is None else self.facts(item, time.time_ns() // 1000))
+
+    def _list(self) -> None:
+        if not self.is_mounted:
+            return
+        jobs, item = self.jobs, self.item
+        known = jobs is not None and item is not None and jobs.id == item.id
+        rows = jobs.jobs if jobs is not None and known else ()
+        held = {job.id: LOWEST for job in rows}
+        self.table.take(JobList(rows=rows, first=LOWEST, last=HIGHEST, known=known, held=held))
+        self.table.words = () if rows or item is None else ("It has no jobs now.",) if known else ("Loading…",)
