@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.scheduling import Deck, write_scripts
+from tests.contract.sparking import ZONE, Sparks, sparks
 from tests.e2e.program import Server, server
 
 
@@ -27,3 +28,12 @@ def deck() -> Iterator[Deck]:
         write_scripts(scripts)
         with server(data, "--scripts", str(scripts), "--worker-name", "deck", env=environ) as running:
             yield Deck(running, scripts)
+
+
+@pytest.fixture(scope="package")
+def spark() -> Iterator[Sparks]:
+    """A server in the time zone of Spark JobServer's document, with a package."""
+    environ = {**os.environ, "TZ": ZONE}
+    folder = tempfile.TemporaryDirectory(prefix="jd-", ignore_cleanup_errors=True)
+    with folder as made, sparks(Path(made), env=environ) as running:
+        yield running

@@ -57,6 +57,7 @@ def spark(
     starts = Starts(
         core,
         jobs,
+        contexts,
         callbacks,
         configs,
         patience,

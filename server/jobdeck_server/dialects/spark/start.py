@@ -16,6 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from jobdeck_protocol.contextinfo import ContextState
+from jobdeck_protocol.job import JobState
 from jobdeck_server.core import errors
 from jobdeck_server.core.hoconvalues import text_list
 from jobdeck_server.core.outbound.errors import OutboundError, SchemeError
@@ -23,12 +25,14 @@ from jobdeck_server.core.packagejobs import STATUS, PackageOrder
 from jobdeck_server.dialects.spark import envelope, report, results
 from jobdeck_server.dialects.spark.query import Query
 from jobdeck_server.http.message import Request, Response
+from jobdeck_server.packages.outcome import NOT_STARTED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.callbacks import Callbacks
+    from jobdeck_server.core.contexts import Contexts
     from jobdeck_server.core.hocon import ConfigReader, JobConfig
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.packagejobs import PackageJob, PackageJobs
@@ -42,7 +46,7 @@ _THROWABLE, _EXCEPTION = "java.lang.Throwable", "java.lang.Exception"
 _ARGUMENT = "java.lang.IllegalArgumentException"
 _TIMEOUT_CLASS = "akka.pattern.AskTimeoutException"
 _TIMEOUT_S = 10
-_LOADING = frozenset({"load_error", "package_error"})
+_LOADING = frozenset({"load_error", "package_error", NOT_STARTED})
 _PROXY_USER = "spark.proxy.user"
 
 
@@ -62,6 +66,7 @@ class Starts:
     Args:
         core: Asked for a job's end.
         jobs: Runs them.
+        contexts: In which they run.
         callbacks: Asked whether an address may be called.
         configs: Reads bodies.
         patience: With which answers are waited for.
@@ -73,6 +78,7 @@ class Starts:
         self,
         core: JobCore,
         jobs: PackageJobs,
+        contexts: Contexts,
         callbacks: Callbacks,
         configs: ConfigReader,
         patience: Patience,
@@ -82,6 +88,7 @@ class Starts:
     ) -> None:
         self._core = core
         self._jobs = jobs
+        self._contexts = contexts
         self._callbacks = callbacks
         self._configs = configs
         self._patience = patience
@@ -119,14 +126,24 @@ class Starts:
         return None
 
     async def _accepted(self, job: Job, asked: Wanted, gone: Callable[[], Awaitable[None]] | None) -> Response:
-        wait = partial(self._jobs.validated, job.id, timeout_s=asked.timeout_s)
-        problems = await self._patience.wait(wait, limit_s=asked.timeout_s, gone=gone)
+        limit_s = 0 if await self._waits(job, asked.context) else asked.timeout_s
+        wait = partial(self._jobs.validated, job.id, timeout_s=limit_s)
+        problems = await self._patience.wait(wait, limit_s=limit_s, gone=gone)
         if problems:
             return not_valid(problems)
         told = await self._jobs.told(job.id)
         if problems is None and report.exception_of(told) is not None:
             return await self._outcome(told)
         return envelope.answer(report.start_report(told), status=202)
+
+    async def _waits(self, job: Job, context: str | None) -> bool:
+        """Whether there is no place for a job, here or in its context: it will not say anything soon."""
+        live = self._core.live(job.id)
+        if live is None or live.job.state is not JobState.QUEUED:
+            return False
+        if self._core.slots_in_use >= self._core.settings.running_limit_count:
+            return True
+        return context is not None and (await self._contexts.find(context)).state is ContextState.RUNNING
 
     async def _finished(self, job: Job, asked: Wanted, gone: Callable[[], Awaitable[None]] | None) -> Response:
         wait = partial(self._core.wait, job.id)
