@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -15,7 +16,30 @@ if TYPE_CHECKING:
     from jobdeck_client.requests import Requests
     from jobdeck_protocol.job import Job
 
-__all__ = ["Classes"]
+__all__ = ["ClassOutcome", "Classes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassOutcome:
+    """What came of a class out of a package.
+
+    Attributes:
+        kind: ``finished``, ``run_raised``, ``validation``, ``exited``, ``stopped``, ...; None before its end.
+        message: Of the exception, or why it failed; None where nothing did.
+        error_class: Of the exception.
+        stack: Where it came from, in lines.
+        problems: Why it has refused its configuration.
+        result_kind: ``json`` or ``stream``; None where there is no result.
+        result_bytes: How long that is.
+    """
+
+    kind: str | None
+    message: str | None = None
+    error_class: str = ""
+    stack: str = ""
+    problems: tuple[str, ...] = ()
+    result_kind: str | None = None
+    result_bytes: int = 0
 
 
 class Classes:
@@ -86,6 +110,35 @@ class Classes:
         async with self._requests.streamed(_path(job_id, "result"), query={}, headers=headers) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def outcome(self, job_id: str) -> ClassOutcome:
+        """What came of it, and what its result is.
+
+        Raises:
+            NotFoundError: It is no class out of a package.
+        """
+        wire: Any = await self._requests.ask("GET", _path(job_id, "outcome"))
+        try:
+            failure, result = wire["error"] or {}, wire["result"] or {}
+            return ClassOutcome(
+                kind=wire["kind"],
+                message=failure.get("message"),
+                error_class=str(failure.get("class") or ""),
+                stack=str(failure.get("stack") or ""),
+                problems=tuple(map(str, wire["problems"])),
+                result_kind=result.get("kind"),
+                result_bytes=int(result.get("size_bytes") or 0),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ServerFaultError(f"The server does not say what came of the job: {error}.") from error
+
+    async def config_text(self, job_id: str) -> bytes:
+        """The same as ``config``, as it is written: JSON.
+
+        Raises:
+            NotFoundError: It is no class out of a package.
+        """
+        return await self._requests.get(_path(job_id, "config"), query={}, headers={})
 
     async def config(self, job_id: str) -> dict[str, Any]:
         """The configuration that a job was started with.

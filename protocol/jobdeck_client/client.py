@@ -78,7 +78,9 @@ class Client:
         classes = Classes(self._requests)  # where its verbs are explained
         self.start_class = classes.start
         self.result = classes.result
+        self.job_outcome = classes.outcome
         self.job_config = classes.config
+        self.job_config_text = classes.config_text
         packages = Packages(self._requests)  # the same
         self.packages = packages.all
         self.package = packages.show

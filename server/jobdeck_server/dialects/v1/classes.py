@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.hocon import ConfigReader, JobConfig
     from jobdeck_server.core.jobs import JobCore
-    from jobdeck_server.core.packagejobs import PackageJobs
+    from jobdeck_server.core.packagejobs import PackageJob, PackageJobs
     from jobdeck_server.core.requests import Idempotency
     from jobdeck_server.http.message import Headers
 
@@ -40,6 +40,7 @@ class Classes:
         """Its part of the table of routes."""
         rows = (
             ("/v1/jobs/{id}/result", self.result, "The result of a class, with Range", openapi.RESULT),
+            ("/v1/jobs/{id}/outcome", self.outcome, "What came of a class", openapi.OUTCOME),
             ("/v1/jobs/{id}/config", self.config, "What a class was started with", openapi.CONFIG),
         )
         return tuple(
@@ -95,6 +96,11 @@ class Classes:
         source = Source(fd=file.fd, size_bytes=file.size_bytes, tag=file.hash, close=file.close)
         return file_answer(request, source, _JSON if is_json else _STREAM)
 
+    async def outcome(self, request: Request) -> Response:
+        """How it ended, with the exception, the problems of its configuration, and what its result is."""
+        told = await self._jobs.told((await self._job(request)).id)
+        return Response(headers=_JSON, body=json.dumps(_outcome(told)).encode())
+
     async def config(self, request: Request) -> Response:
         """One JSON object."""
         job = await self._job(request)
@@ -110,3 +116,17 @@ class Classes:
         if job.main_class is None:
             raise NoResultError(job.id)
         return job
+
+
+def _outcome(told: PackageJob) -> dict[str, object]:
+    """What is told of it; ``kind`` is None while it has not ended."""
+    outcome, result = told.outcome, told.result
+    error = None if outcome is None else outcome.error
+    return {
+        "kind": None if outcome is None else outcome.kind,
+        "error": None
+        if error is None
+        else {"message": error.message, "class": error.error_class, "stack": error.stack},
+        "problems": [] if outcome is None else list(outcome.problems),
+        "result": None if result is None else {"kind": result.kind, "size_bytes": result.size_bytes},
+    }

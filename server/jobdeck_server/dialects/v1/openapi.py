@@ -112,6 +112,30 @@ RESULT: Piece = {
     "parameters": [{"name": "Range", "in": "header", "required": False, "schema": STRING}],
     "responses": answers("200", "JSON, or what the class has streamed (application/octet-stream)", {}),
 }
+OUTCOME: Piece = {
+    "responses": answers(
+        "200",
+        "How it ended",
+        {
+            "type": "object",
+            "properties": {
+                "kind": {
+                    "type": ["string", "null"],
+                    "description": "finished, run_raised, validation, ...; null before its end",
+                },
+                "error": {
+                    "type": ["object", "null"],
+                    "properties": {"message": STRING, "class": STRING, "stack": STRING},
+                },
+                "problems": {**STRINGS, "description": "Why it has refused its configuration"},
+                "result": {
+                    "type": ["object", "null"],
+                    "properties": {"kind": {"enum": ["json", "stream"]}, "size_bytes": INTEGER},
+                },
+            },
+        },
+    )
+}
 CONFIG: Piece = {"responses": answers("200", "What the class was told", {"type": "object"})}
 JOB: Piece = {"responses": answers("200", "The record", _JOB)}
 REMOVED: Piece = {"responses": answers("204", "Record and output are gone")}
