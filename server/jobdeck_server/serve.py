@@ -38,6 +38,7 @@ from jobdeck_server.core.hocon import ConfigReader, HoconLimits
 from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.localworker import LocalWorker, load_id
 from jobdeck_server.core.outbound.rules import PatternError
+from jobdeck_server.core.packagefinder import PackageFinder
 from jobdeck_server.core.packagejobs import PackageJobs
 from jobdeck_server.core.packageledger import PackageLedger
 from jobdeck_server.core.patience import Patience
@@ -192,7 +193,8 @@ async def _start_parts(
     )
     local = LocalEngine(settings, touch=touch)
     ledger = PackageLedger(settings, store=store, events=log, blobs=blobs)
-    venvs = Venvs(settings)
+    venvs = Venvs(settings, blobs=blobs)
+    await venvs.load()
     shop = PackageShop(settings, blobs=blobs, ledger=ledger, venvs=venvs, folder=settings.data_dir / "work")
     shops: dict[str, Shop] = {BUNDLES: workshop, PACKAGES: shop}
     builtin = BuiltinExecutor(local, shops, patience_s=settings.executor_patience_s)
@@ -202,6 +204,7 @@ async def _start_parts(
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
     binaries = Binaries(settings, store=store, events=log, blobs=blobs, core=core)
     await binaries.load(settings.preload_packages)
+    venvs.finder = PackageFinder(settings, binaries=binaries, fetcher=fetcher, blobs=blobs)
     contexts = Contexts(core, settings, venvs=venvs, defaults=await Defaults.read(settings.context_defaults))
     await contexts.load()
     package_jobs = PackageJobs(

@@ -71,15 +71,19 @@ class Contexts:
         settings: Those that begin with ``context_``.
         venvs: The interpreters.
         defaults: What the operator's file says.
+
+    Attributes:
+        kinds: What there is, by the names that ``contextsettings.kind_of`` gives.
     """
 
     def __init__(self, core: JobCore, settings: Settings, *, venvs: Venvs, defaults: Defaults | None = None) -> None:
         self._core = core
         self._settings = settings
         self._defaults = defaults or Defaults()
+        self._venvs = venvs
         plain = Plain(venvs)
-        self._kinds: dict[str, Kind] = {plain.name: plain}
-        self._life = ContextLife(core, settings, kinds=self._kinds, changed=self._place_changed)
+        self.kinds: dict[str, Kind] = {plain.name: plain}
+        self._life = ContextLife(core, settings, kinds=self.kinds, changed=self._place_changed)
         self._news = News(core.events, Words(event="context", wire=to_wire, durable=_durable))
         self._places: dict[str, Place] = {}  # by the id of the context, in the order of their coming
         self._named: dict[str, Place] = {}
@@ -117,6 +121,7 @@ class Contexts:
             while True:
                 await trio.sleep(self._settings.context_sweep_s)
                 await self._trim()
+                await self._venvs.sweep()
 
     def open(self) -> None:
         """After recovery: jobs that run have their slots, contexts come up again, what waits may go."""
@@ -287,7 +292,7 @@ class Contexts:
         Raises:
             BadRequestError, ContextInitError: None can be made with these settings.
         """
-        kind = self._kinds[contextsettings.kind_of(settings)]
+        kind = self.kinds[contextsettings.kind_of(settings)]
         kind.check(settings)
         contextsettings.ends_with_failure(settings)
         return Context(

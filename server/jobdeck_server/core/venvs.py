@@ -1,33 +1,82 @@
-"""The interpreters of contexts: the server's choice, one that the operator allows, or a virtual environment."""
+"""The interpreters of contexts: the server's choice, one that the operator allows, or a virtual environment.
+
+An environment is known by what it is made of: the interpreter, its version, and the bytes of its wheels. So contexts
+that ask for the same have the same one, and of several that ask at once one makes it.
+
+    DATA/venvs/<digest>-<random>/           one environment (``venvbuild``)
+    DATA/venvs/<digest>-<random>/users/<id> a context that has it: as long as that lives, so does the environment
+
+A context keeps what it was given, also over a restart and when the packages that it named are other ones by then.
+Environments that no context has are kept for a while, a few of them.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import os
+import secrets
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobdeck_server.core import contextsettings
-from jobdeck_server.core.errors import ContextInitError
+import trio
+
+from jobdeck_server.core import contextsettings, venvbuild
+from jobdeck_server.core.errors import ContextInitError, TooLargeError
+from jobdeck_server.core.venvbuild import PYTHON, READY, Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from jobdeck_server.core.blobs import Blobs
+    from jobdeck_server.core.contextsettings import PythonWish
+    from jobdeck_server.core.packagefinder import JobPackage, PackageFinder
     from jobdeck_server.settings import Settings
+
+T = TypeVar("T")
+
+_log = logging.getLogger("jobdeck.venvs")
+_FORM = 1  # of the environments: another number makes all of them anew
+_VERSION_S = 20.0
+_VERSION = "import sys, sysconfig; print(sys.version, sysconfig.get_platform())"
+_WHEEL = "wheel"
 
 
 class Venvs:
-    """See the top of this file.
+    """See the top of this file. ``load`` first.
 
     Args:
         settings: Those that begin with ``venv_``, and ``context_pythons``.
+        blobs: Where wheels are.
 
     Attributes:
-        in_use: Whether the context with an id lives, so that what it uses must stay.
+        in_use: Whether the context with an id lives.
+        finder: What is meant by the names of packages.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, blobs: Blobs) -> None:
         self._settings = settings
+        self._blobs = blobs
+        self._folder = settings.data_dir / "venvs"
+        self._ready: dict[str, Path] = {}  # by their digests
+        self._users: dict[str, Path] = {}  # by the ids of contexts
+        self._locks: dict[str, trio.Lock] = {}  # by digests of those that somebody waits for
+        self._versions: dict[tuple[str, int], str] = {}
+        self._builds = trio.CapacityLimiter(settings.venv_build_limit_count)
+        self._threads = trio.CapacityLimiter(settings.thread_limit_count)
         self.in_use: Callable[[str], bool] = lambda _context_id: True
+        self.finder: PackageFinder | None = None
+
+    async def load(self) -> None:
+        """Find the environments that are there; what was not finished is removed."""
+        for digest, folder, users in await self._in_thread(self._found):
+            self._ready[digest] = folder
+            self._users |= dict.fromkeys(users, folder)
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Refuse settings of which can be seen at once that they lead to no interpreter. Never blocks.
@@ -35,8 +84,12 @@ class Venvs:
         Raises:
             BadRequestError: They cannot be understood.
             ContextInitError: They name one that may not be used.
+            TooLargeError: There are too many packages.
         """
-        self._base(contextsettings.python_wish(settings))
+        wish = contextsettings.python_wish(settings)
+        self._base(wish)
+        if len(wish.packages) > self._settings.venv_wheel_limit_count:
+            raise TooLargeError("The list of packages", self._settings.venv_wheel_limit_count, "packages")
 
     async def python(self, settings: Mapping[str, Any], *, user: str) -> str:
         """The interpreter for the jobs of a context.
@@ -46,11 +99,41 @@ class Venvs:
             user: The id of the context: as long as it lives the interpreter stays, and is the same at each call.
 
         Raises:
-            BadRequestError, ContextInitError: There is none.
+            BadRequestError, TooLargeError, ContextInitError: See ``check``; or an environment cannot be made.
+            UnknownBinaryError, OutboundError, JobdeckError: There is no such package, or it cannot be fetched.
         """
-        return self._base(contextsettings.python_wish(settings))
+        self.check(settings)
+        wish = contextsettings.python_wish(settings)
+        base = self._base(wish)
+        if not wish.virtualenv:
+            return base
+        folder = self._users.get(user) or await self._made(base, wish)
+        if user not in self._users:
+            self._users[user] = folder
+            await self._in_thread(_note, folder, user)
+        return str(folder / PYTHON)
 
-    def _base(self, wish: contextsettings.PythonWish) -> str:
+    async def sweep(self) -> None:
+        """Remove what nobody has used for a while; what cannot be removed now stays."""
+        try:
+            await self._sweep()
+        except OSError as error:
+            _log.error("environments that nobody uses could not be removed: %s", error)
+
+    async def _sweep(self) -> None:
+        gone = [user for user in self._users if not self.in_use(user)]
+        for user in gone:
+            await self._in_thread(partial(_forget, self._users.pop(user), user))
+        used = set(self._users.values())
+        unused = [(digest, folder) for digest, folder in self._ready.items() if folder not in used]
+        for digest, folder in await self._in_thread(self._stale, unused):
+            if folder not in self._users.values() and digest not in self._locks:
+                del self._ready[digest]  # from now on nobody is given it
+                await self._in_thread(_remove, folder)
+
+    # -- which --
+
+    def _base(self, wish: PythonWish) -> str:
         """The interpreter that was asked for, as a path."""
         if wish.executable is None:
             return self._settings.package_python or sys.executable
@@ -62,3 +145,114 @@ class Venvs:
         if found is None:
             raise ContextInitError(f"python.executable {wish.executable} is not there.")
         return found
+
+    async def _made(self, base: str, wish: PythonWish) -> Path:
+        """The environment that was asked for; made, if it is not there."""
+        try:
+            with trio.fail_after(self._settings.venv_time_s):
+                wheels = await self._wheels(wish.packages)
+                digest = _digest(base, await self._version(base), wheels)
+                return await self._one(digest, base, wheels)
+        except trio.TooSlowError as error:
+            raise ContextInitError(
+                f"Its virtual environment was not made within {self._settings.venv_time_s:g} s."
+            ) from error
+        except OSError as error:
+            raise ContextInitError(f"Its virtual environment cannot be made: {error.strerror or error}") from error
+
+    async def _wheels(self, names: Sequence[str]) -> list[Wheel]:
+        assert self.finder is not None, "it is used before all is put together"
+        packages = await self.finder.had(await self.finder.named(names))
+        return await self._in_thread(self._looked, packages)
+
+    def _looked(self, packages: Sequence[JobPackage]) -> list[Wheel]:
+        for package in packages:
+            if package.kind != _WHEEL:
+                raise ContextInitError(f"{package.name} is no wheel: an environment takes nothing else.")
+        alone = {package.content: package for package in packages}.values()
+        wheels = [venvbuild.look(self._blobs, each.name, each.content, self._settings) for each in alone]
+        if sum(wheel.size_bytes for wheel in wheels) > self._settings.venv_limit_bytes:
+            raise TooLargeError("What is in the wheels", self._settings.venv_limit_bytes)
+        return wheels
+
+    async def _version(self, base: str) -> str:
+        """The version of an interpreter and the machine that it is for, in full."""
+        stat = await trio.Path(base).stat()
+        known = self._versions.get((base, stat.st_mtime_ns))
+        if known is None:
+            with trio.move_on_after(_VERSION_S):
+                done = await trio.run_process([base, "-I", "-c", _VERSION], capture_stdout=True, check=False)
+                known = done.stdout.decode(errors="replace").strip() if done.returncode == 0 else None
+            if not known:
+                raise ContextInitError(f"{base} is no Python that works.")
+            self._versions[base, stat.st_mtime_ns] = known
+        return known
+
+    async def _one(self, digest: str, base: str, wheels: Sequence[Wheel]) -> Path:
+        """The environment with a digest: of those who ask for it at once, one makes it."""
+        lock = self._locks.setdefault(digest, trio.Lock())
+        try:
+            async with lock:
+                if digest not in self._ready:
+                    async with self._builds:
+                        self._ready[digest] = await self._built(digest, base, wheels)
+                return self._ready[digest]
+        finally:
+            if not lock.statistics().tasks_waiting and not lock.locked():
+                self._locks.pop(digest, None)
+
+    async def _built(self, digest: str, base: str, wheels: Sequence[Wheel]) -> Path:
+        folder = self._folder / f"{digest}-{secrets.token_hex(4)}"
+        started_s = trio.current_time()
+        try:
+            await venvbuild.build(folder, base, wheels, self._blobs, limiter=self._threads)
+        except Exception:
+            await self._in_thread(_remove, folder)
+            raise
+        _log.info("made environment %s in %.1f s", folder.name, trio.current_time() - started_s)
+        return folder
+
+    # -- on disk: for threads --
+
+    def _found(self) -> list[tuple[str, Path, list[str]]]:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        found = []
+        for folder in self._folder.iterdir():
+            if (folder / READY).exists():
+                users = folder / "users"
+                found.append((folder.name.partition("-")[0], folder, os.listdir(users) if users.is_dir() else []))
+            else:
+                _remove(folder)
+        return found
+
+    def _stale(self, unused: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+        """Those that may go: too old, or too many."""
+        times = {folder: folder.stat().st_mtime for _, folder in unused}
+        kept = sorted(unused, key=lambda each: times[each[1]], reverse=True)[: self._settings.venv_unused_count]
+        oldest = time.time() - self._settings.venv_unused_s
+        return [each for each in unused if each not in kept or times[each[1]] < oldest]
+
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+        return await trio.to_thread.run_sync(work, *args, limiter=self._threads)
+
+
+def _digest(base: str, version: str, wheels: Sequence[Wheel]) -> str:
+    what = [_FORM, base, version, sorted((wheel.file_name, wheel.content) for wheel in wheels)]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
+
+
+def _note(folder: Path, user: str) -> None:
+    """A context has an environment; durable enough: what is lost with the power, it is given again."""
+    (folder / "users").mkdir(mode=0o700, exist_ok=True)
+    (folder / "users" / user).touch()
+    os.utime(folder)
+
+
+def _forget(folder: Path, user: str) -> None:
+    """It has it no more; the time from which on it is unused is now."""
+    (folder / "users" / user).unlink(missing_ok=True)
+    os.utime(folder)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
