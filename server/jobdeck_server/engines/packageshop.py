@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from jobdeck_protocol.job import Step
-from jobdeck_server.core.bundles.errors import StoppedError, UnpackError
+from jobdeck_server.core.bundles.errors import StoppedError, UnpackError, shown
 from jobdeck_server.core.bundles.limits import UnpackLimits
 from jobdeck_server.core.environment import standard
 from jobdeck_server.core.packageledger import result_hash
@@ -100,8 +100,8 @@ class PackageShop:
         cwd = str(working_folder(folder))
         argv = command(folder, python)
         step = {"argv": argv, "executable": None, "env": env, "cwd": cwd}
-        shown = Step(argv=tuple(argv), env_names=tuple(sorted(env)), cwd=cwd)
-        return Made(spec={**launch.spec, "steps": [step]}, steps=(shown,))
+        public = Step(argv=tuple(argv), env_names=tuple(sorted(env)), cwd=cwd)
+        return Made(spec={**launch.spec, "steps": [step]}, steps=(public,))
 
     def _lay_out(
         self,
@@ -152,7 +152,7 @@ class PackageShop:
             with path.open("rb") as brought:
                 return lay_out(brought, path, name, folder, UnpackLimits.of(self._settings), cancelled)
         except UnpackError as error:
-            raise StatusError(f"The package {package['name']} cannot be used", str(error)) from error
+            raise StatusError(f"The package {shown(package['name'])} cannot be used", str(error)) from error
 
     # -- meanwhile --
 
