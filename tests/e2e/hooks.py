@@ -22,6 +22,10 @@ from tests.server.outbound.receivers import Got, Receiver, receiver
 from tests.server.packages.kit import wheel
 
 LIMIT_S = 50.0
+SECRET = b"a secret of two"
+TRIES = 6
+FLAGS = ("--callback-delays", ",".join(["0.05"] * (TRIES - 1)))
+WHEEL = "hooked-1.0-py3-none-any.whl"
 PACKAGE = {
     "hooked/__init__.py": "",
     "hooked/jobs.py": """\
@@ -81,7 +85,7 @@ ENDS = ("200", "204", "302", "307", "slow")
 def package(folder: Path) -> bytes:
     """A wheel with jobs."""
     folder.mkdir(parents=True, exist_ok=True)
-    return wheel(folder / "hooked-1.0-py3-none-any.whl", PACKAGE, name="hooked").read_bytes()
+    return wheel(folder / WHEEL, PACKAGE, name="hooked").read_bytes()
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -98,6 +102,7 @@ class Hooks:
         scripts: Of each path, what to do at each try; afterwards, and for paths without one, 200.
         got: What came.
         strayed: Requests that followed a redirect.
+        raw: What a request for a file is answered.
     """
 
     def __init__(self, own: Receiver) -> None:
@@ -105,6 +110,7 @@ class Hooks:
         self.scripts: dict[str, list[str]] = defaultdict(list)
         self.got: dict[str, list[Got]] = defaultdict(list)
         self.strayed = 0
+        self.raw = b""
 
     def url(self, path: str) -> str:
         return self._own.url(path)
@@ -114,7 +120,9 @@ class Hooks:
         if path.startswith("/elsewhere"):
             self.strayed += 1
             return
-        assert method == "POST"
+        if method == "GET":
+            await stream.send_all(self.raw)
+            return
         done = len(self.got[path])
         self.got[path].append(got)
         script = self.scripts[path]
