@@ -155,6 +155,10 @@ class JobCore:
         """All jobs that were accepted and have not ended, in the order of their acceptance."""
         return [live.job for live in self._live.values() if not live.job.ended]
 
+    def ahead(self) -> list[Job]:
+        """Jobs in memory that have left the queue: what the database says of their states may be a moment old."""
+        return [live.job for live in self._live.values() if live.job.state is not JobState.QUEUED]
+
     @property
     def slots_in_use(self) -> int:
         """How many of this machine's slots have a job."""

@@ -322,7 +322,8 @@ class PackageJobs:
             status: Only those with this one of ``STATUS``; none have one that is not there.
         """
         states = None if status is None else {state for state, word in STATUS.items() if word == status}
-        read = partial(packagerows.page, states=states, limit_count=max(0, limit_count))
+        ahead = {} if states is None else {job.id: job.state in states for job in self._core.ahead() if job.main_class}
+        read = partial(packagerows.page, states=states, ahead=ahead, limit_count=max(0, limit_count))
         found = []
         for job, row in await self._core.store.read(read):
             now = await self._now(job)

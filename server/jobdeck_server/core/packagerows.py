@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jobdeck_protocol.job import from_wire
@@ -15,7 +16,7 @@ from jobdeck_server.packages.outcome import JobError, Outcome
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from jobdeck_protocol.job import Job
@@ -92,21 +93,31 @@ def find_config(connection: sqlite3.Connection, job_id: str) -> Config | None:
     return Config(text=None if found[0] is None else found[0].encode(), content=found[1])
 
 
-def page(connection: sqlite3.Connection, *, states: Collection[str] | None, limit_count: int) -> list[tuple[Job, Row]]:
+def page(
+    connection: sqlite3.Connection,
+    *,
+    states: Collection[str] | None,
+    limit_count: int,
+    ahead: Mapping[str, bool] = MappingProxyType({}),
+) -> list[tuple[Job, Row]]:
     """The newest jobs, newest first, as they are stored.
 
     Args:
         connection: A reading one.
         states: Only jobs in these; None for all.
         limit_count: How many at most.
+        ahead: Of jobs whose stored state may be a moment old, whether they belong here.
     """
     # One state at a time, so that the index gives the newest of each without looking at any other
     some: Sequence[str | None] = (None,) if states is None else sorted(states)
-    seqs: list[int] = []
+    seqs: set[int] = set()
     for state in some:
         where = "" if state is None else "where state = ? "
-        sql = f"select seq from package_job {where}order by seq desc limit ?"
-        seqs += [row[0] for row in connection.execute(sql, (limit_count,) if state is None else (state, limit_count))]
+        sql = f"select seq, job_id from package_job {where}order by seq desc limit ?"
+        found = connection.execute(sql, (*(() if state is None else (state,)), limit_count + len(ahead)))
+        seqs.update(seq for seq, job_id in found if ahead.get(job_id, True))
+    for job_id in (job_id for job_id, belongs in ahead.items() if belongs):
+        seqs.update(row[0] for row in connection.execute("select seq from package_job where job_id = ?", (job_id,)))
     sql = f"select job.record, {_COLUMNS} from package_job join job using (seq) where seq = ?"
     rows = (connection.execute(sql, (seq,)).fetchone() for seq in sorted(seqs, reverse=True)[:limit_count])
     return [(from_wire(json.loads(row[0])), _row(row[1:])) for row in rows if row is not None]
