@@ -3,7 +3,7 @@
 jobdeck.sqlite3   the database          server.lock   flock of the server that holds the directory
 jobs/<id>/        a job's files         server.json   its URLs and pid, for clients of the same user
 blobs/            see ``blobfiles``     keeper.*      the keeper's socket, lock and log
-worker.id         see ``workers``
+worker.id         see ``workers``             data/          see ``datafiles``
 """
 
 from __future__ import annotations
