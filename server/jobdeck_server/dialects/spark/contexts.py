@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobdeck_server.core.contexts import Context, Contexts
-    from jobdeck_server.core.hocon import ConfigReader
     from jobdeck_server.core.patience import Patience
+    from jobdeck_server.dialects.spark.bodies import Bodies
 
 _STATES: Mapping[ContextState, str] = {
     ContextState.STARTING: "STARTED",
@@ -39,16 +39,14 @@ class ContextRoutes:
 
     Args:
         contexts: See there.
-        configs: Reads bodies.
+        bodies: Reads settings.
         patience: With which answers are waited for.
-        body_limit_bytes: Of a body.
     """
 
-    def __init__(self, contexts: Contexts, configs: ConfigReader, patience: Patience, *, body_limit_bytes: int) -> None:
+    def __init__(self, contexts: Contexts, bodies: Bodies, patience: Patience) -> None:
         self._contexts = contexts
-        self._configs = configs
+        self._bodies = bodies
         self._patience = patience
-        self._body_limit_bytes = body_limit_bytes
 
     def routes(self) -> tuple[Route, ...]:
         """Their part of the table."""
@@ -81,7 +79,7 @@ class ContextRoutes:
     async def create(self, request: Request) -> Response:
         """200 once it is up. Arguments are settings, and those in the body count for more."""
         name, query = request.params["name"], Query(request)
-        body = await self._configs.read(await request.body.read(self._body_limit_bytes))
+        body = await self._bodies.read(request)
         try:
             await self._contexts.create(name, query=query.all(), body=body)
         except (errors.ContextExistsError, errors.BadContextNameError) as error:

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobdeck_server.core.hocon import HoconLimits
 from jobdeck_server.dialects.base import Dialect
 from jobdeck_server.dialects.spark.binaries import BinaryRoutes
+from jobdeck_server.dialects.spark.bodies import Bodies
 from jobdeck_server.dialects.spark.contexts import ContextRoutes
 from jobdeck_server.dialects.spark.data import DataRoutes
 from jobdeck_server.dialects.spark.failure import failure
@@ -53,23 +53,14 @@ def spark(
 ) -> Dialect:
     """Its part of the table of routes."""
     settings = core.settings
-    body_limit_bytes = HoconLimits.of(settings).body_bytes
-    starts = Starts(
-        core,
-        jobs,
-        contexts,
-        callbacks,
-        configs,
-        patience,
-        body_limit_bytes=body_limit_bytes,
-        timeout_limit_s=settings.sync_wait_limit_s,
-    )
+    bodies = Bodies(settings, configs, patience)
+    starts = Starts(core, jobs, contexts, callbacks, bodies, patience, timeout_limit_s=settings.sync_wait_limit_s)
     return Dialect(
         name="spark",
         segments=frozenset({"binaries", "jars", "jobs", "contexts", "data"}),
         routes=(
             *BinaryRoutes(binaries).routes(),
-            *ContextRoutes(contexts, configs, patience, body_limit_bytes=body_limit_bytes).routes(),
+            *ContextRoutes(contexts, bodies, patience).routes(),
             *JobRoutes(core, jobs, starts, patience, list_limit_count=settings.page_limit_count).routes(),
             *DataRoutes(data_files).routes(),
         ),

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.callbacks import Callbacks
     from jobdeck_server.core.contexts import Contexts
-    from jobdeck_server.core.hocon import ConfigReader, JobConfig
+    from jobdeck_server.core.hocon import JobConfig
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.packagejobs import PackageJob, PackageJobs
     from jobdeck_server.core.patience import Patience
+    from jobdeck_server.dialects.spark.bodies import Bodies
 
 LOADING_FAILED = "JOB LOADING FAILED"
 _MALFORMED = f"{LOADING_FAILED}: Malformed URL"
@@ -68,9 +69,8 @@ class Starts:
         jobs: Runs them.
         contexts: In which they run.
         callbacks: Asked whether an address may be called.
-        configs: Reads bodies.
+        bodies: Reads configurations.
         patience: With which answers are waited for.
-        body_limit_bytes: Of a body.
         timeout_limit_s: Nobody waits longer.
     """
 
@@ -80,26 +80,24 @@ class Starts:
         jobs: PackageJobs,
         contexts: Contexts,
         callbacks: Callbacks,
-        configs: ConfigReader,
+        bodies: Bodies,
         patience: Patience,
         *,
-        body_limit_bytes: int,
         timeout_limit_s: float,
     ) -> None:
         self._core = core
         self._jobs = jobs
         self._contexts = contexts
         self._callbacks = callbacks
-        self._configs = configs
+        self._bodies = bodies
         self._patience = patience
-        self._body_limit_bytes = body_limit_bytes
         self._timeout_limit_s = timeout_limit_s
 
     async def start(self, request: Request) -> Response:
         """202 with the report as of the start, or 200 with the result; see the top of this file."""
         query = Query(request)
         asked = wanted(query, limit_s=self._timeout_limit_s)
-        config = await self._configs.read(await request.body.read(self._body_limit_bytes))
+        config = await self._bodies.read(request)
         refused = self._check_callback(asked.callback_url)
         if refused is not None:
             return refused
@@ -107,7 +105,7 @@ class Starts:
         try:
             job = await self._jobs.submit(order)
         except (errors.JobdeckError, OutboundError) as error:
-            return refusal_of(error, order)
+            return refusal_of(error)
         if asked.sync:
             return await self._finished(job, asked, request.gone)
         return await self._accepted(job, asked, request.gone)
@@ -217,7 +215,7 @@ def _needed(text: str | None, name: str) -> str:
     return text
 
 
-def refusal_of(error: errors.JobdeckError | OutboundError, order: PackageOrder) -> Response:
+def refusal_of(error: errors.JobdeckError | OutboundError) -> Response:
     """Why a job was not accepted.
 
     Raises:
