@@ -151,10 +151,11 @@ class Response:
     Attributes:
         status: 200 to 599.
         headers: Without Date, Content-Length, Transfer-Encoding and Connection, which ``connection`` adds.
-        body: Bytes, or one file slice (both with Content-Length), or an async iterator of pieces (chunked; by close
-            for HTTP/1.0). Each piece of an iterator is flushed as it comes, and the head before the first of them. An
-            iterator that raises ends the connection **without** the last chunk: the last chunk is a promise that all
-            was delivered. An iterator is closed (``aclose``) in every case, also when the client has gone.
+        body: Bytes, one file slice, or a tuple of both (all with Content-Length), or an async iterator of pieces
+            (chunked; by close for HTTP/1.0). Each piece of an iterator is flushed as it comes, and the head before the
+            first of them. An iterator that raises ends the connection **without** the last chunk: the last chunk is a
+            promise that all was delivered. An iterator is closed (``aclose``) in every case, also when the client has
+            gone.
         trailers: Called after the last piece of an iterator, if the client sent ``TE: trailers``.
         follow: The body may be silent or unread for ever (an attach): no send time-out, and the end of the client's
             side ends it.
@@ -163,7 +164,7 @@ class Response:
 
     status: int = 200
     headers: Headers = ()
-    body: bytes | FileSlice | AsyncIterator[Piece] = b""
+    body: bytes | FileSlice | tuple[Piece, ...] | AsyncIterator[Piece] = b""
     trailers: Callable[[], Headers] | None = None
     follow: bool = False
     close: Callable[[], None] | None = None

@@ -62,8 +62,11 @@ def make_head(response: Response, *, close: bool) -> h11.Response:
         if name.lower() not in MADE_HERE
     ]
     headers.append((b"Date", date_of(int(time.time()))))
-    if isinstance(response.body, bytes | FileSlice) and response.status not in BODILESS:
-        headers.append((b"Content-Length", b"%d" % len(response.body)))
+    if response.status not in BODILESS:
+        if isinstance(response.body, bytes | FileSlice):
+            headers.append((b"Content-Length", b"%d" % len(response.body)))
+        elif isinstance(response.body, tuple):
+            headers.append((b"Content-Length", b"%d" % sum(map(len, response.body))))
     if close:
         headers.append((b"Connection", b"close"))
     return h11.Response(status_code=response.status, headers=headers, reason=REASONS.get(response.status, b""))
@@ -122,8 +125,11 @@ class Responder:
             await self._wire.send(head + self._conn.send(END))
         elif isinstance(body, bytes):
             await self._send_bytes(head, body)
-        elif isinstance(body, FileSlice):
-            await self._send_piece(body, head)
+        elif isinstance(body, FileSlice | tuple):
+            first, *others = (body,) if isinstance(body, FileSlice) else body or (b"",)
+            await self._send_piece(first, head)
+            for piece in others:
+                await self._send_piece(piece, b"")
             await self._wire.send(self._conn.send(END))
         else:
             await self._wire.send(head)

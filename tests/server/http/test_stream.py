@@ -111,6 +111,28 @@ async def test_sendfile_is_exact(length: int, mode: str) -> None:
             assert bytes(got) == expected
 
 
+async def test_parts_of_a_known_length() -> None:
+    """What is around a file is told in its length, too; the connection goes on behind it."""
+    with file_of(DATA) as fd:
+        bodies: dict[str, tuple[Piece, ...]] = {
+            "/around": (b"{", FileSlice(fd, 7, len(DATA) - 7), b"}"),
+            "/twice": (FileSlice(fd, 0, 3), b"", FileSlice(fd, 1, 0), FileSlice(fd, 2, 5)),
+            "/text": (b"a", b"b"),
+            "/nothing": (),
+        }
+        expected = (b"{" + DATA[7:] + b"}", DATA[:3] + DATA[2:7], b"ab", b"")
+
+        async def app(request: Request) -> Response:
+            return Response(body=bodies[request.path])
+
+        async with serving(app) as toy, toy.client() as client:
+            for path, body in zip(bodies, expected, strict=True):
+                reply = await client.request("GET", path)
+                assert (reply.body, reply.ended, reply.headers["content-length"]) == (body, True, str(len(body)))
+                head = await client.request("HEAD", path)
+                assert (head.body, head.headers["content-length"]) == (b"", str(len(body)))
+
+
 async def test_empty_slices() -> None:
     with file_of(b"") as fd:
 

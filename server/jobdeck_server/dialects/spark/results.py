@@ -11,7 +11,7 @@ from jobdeck_server.dialects.spark import envelope
 from jobdeck_server.http.message import FileSlice, Response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
 
     from jobdeck_server.core.packagejobs import PackageJob, PackageJobs
 
@@ -32,11 +32,5 @@ async def with_result(
         tail = b"" if missing is None else b',"result":' + missing
         return Response(headers=envelope.JSON, body=head + tail + b"}")
     file = await jobs.open_result(told)
-    piece = FileSlice(file.fd, 0, file.size_bytes)
-    return Response(headers=envelope.JSON, body=_pieces(head + b',"result":', piece), close=file.close)
-
-
-async def _pieces(head: bytes, result: FileSlice) -> AsyncGenerator[bytes | FileSlice, None]:
-    yield head
-    yield result
-    yield b"}"
+    body = (head + b',"result":', FileSlice(file.fd, 0, file.size_bytes), b"}")
+    return Response(headers=envelope.JSON, body=body, close=file.close)
