@@ -114,7 +114,13 @@ _FILES = {
 
         class Streaming(Plain):
             def run_job(self, context, runtime, config):
-                return Stream(("[" if n == 0 else ",") + str(n) for n in range(int(config.get("count"))))
+                return Stream(self.pieces(int(config.get("count"))))
+
+            def pieces(self, count):
+                yield "["
+                for n in range(count):
+                    yield ("," if n else "") + str(n)
+                yield "]"
 
 
         class Environment(Plain):
