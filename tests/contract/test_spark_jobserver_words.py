@@ -223,7 +223,7 @@ def test_what_was_asked_in_the_body(spark: Sparks) -> None:
     assert spark.start("Plain", "cp = nope, mainClass = a.B, value = 1", sync="true")[1]["result"] == 1
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/json", "application/x-www-form-urlencoded", None])
+@pytest.mark.parametrize("kind", ["application/json", None])
 def test_the_type_of_a_body_is_not_looked_at(spark: Sparks, kind: str | None) -> None:
     headers = {} if kind is None else {"Content-Type": kind}
     path = "/jobs?appName=test&classPath=spark.jobserver.Strings&sync=true"
@@ -333,9 +333,8 @@ def test_a_slow_validation_is_waited_for_no_longer_than_was_said(spark: Sparks) 
     assert spark.ended(told["jobId"])["result"] == 5
 
 
-@pytest.mark.parametrize("timeout", ["0", "-1", "-2147483648"])
-def test_no_time_to_wait(spark: Sparks, timeout: str) -> None:
-    status, told = spark.start("Plain", sync="true", timeout=timeout)
+def test_no_time_to_wait(spark: Sparks) -> None:
+    status, told = spark.start("Plain", sync="true", timeout="-1")
     assert (status, told["result"]["errorClass"]) == (500, "akka.pattern.AskTimeoutException")
     assert "after [0 ms]" in told["result"]["message"]
     assert spark.ended(told["jobId"])["status"] == "FINISHED"
