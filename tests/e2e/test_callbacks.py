@@ -111,6 +111,19 @@ async def test_an_address_is_decoded_twice_as_the_original_does(caller: Caller) 
         other.exactly("/hook", told(job_id, "null"), 1)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.9", "[::1]", "[::ffff:127.0.0.1]"])
+async def test_the_server_does_not_call_itself(caller: Caller, host: str) -> None:
+    """Neither for callbacks nor for packages, though all of this machine may be called by default."""
+    before = await caller.ask("GET", "/v1/jobs")
+    url = f"http://{host}:{caller.server.port}/binaries/hooked"
+    status, answer = await caller.try_start("Echo", callback=url)
+    assert (status, answer["status"]) == (403, "ERROR")
+    assert "this server" in answer["result"]
+    status, answer = await caller.try_start("Echo", cp=url)
+    assert (status, answer["status"]) == (400, "JOB LOADING FAILED")
+    assert await caller.ask("GET", "/v1/jobs") == before
+
+
 async def test_nobody_is_told_of_what_was_stopped(caller: Caller, tmp_path: Path) -> None:
     """DELETE of the job, or of its context: the row says that it is silent, and nothing came."""
     config = f'flag = "{tmp_path}/never"'

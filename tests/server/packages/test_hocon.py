@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from jobdeck_server.core import hoconparse
 from jobdeck_server.core.errors import BadRequestError, TooLargeError
 from jobdeck_server.core.hocon import EMPTY, ConfigReader, HoconLimits
 from jobdeck_server.core.hoconvalues import duration_s, pick, size_bytes, text_list
+from jobdeck_server.settings import Settings
 
 PREFIX = "Cannot parse config: "
 
@@ -35,6 +37,17 @@ async def refusal(text: str | bytes, **limits: Any) -> str:
     assert told.startswith(PREFIX)
     assert len(told) < 1000
     return told[len(PREFIX) :]
+
+
+def test_the_limits_are_the_servers(tmp_path: Path) -> None:
+    assert HoconLimits.of(Settings(data_dir=tmp_path)) == HoconLimits()
+    changed = Settings(data_dir=tmp_path, config_limit_bytes=1, config_depth_limit_count=2, config_cpu_s=3)
+    assert HoconLimits.of(changed) == HoconLimits(body_bytes=1, depth_count=2, cpu_s=3)
+    changed = replace(changed, config_output_limit_bytes=4, config_memory_limit_bytes=5, config_time_s=6.5)
+    changed = replace(changed, config_process_limit_count=7)
+    assert HoconLimits.of(changed) == HoconLimits(
+        body_bytes=1, depth_count=2, cpu_s=3, output_bytes=4, memory_bytes=5, deadline_s=6.5, process_count=7
+    )
 
 
 # -- what it means --
