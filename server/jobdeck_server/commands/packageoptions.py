@@ -18,6 +18,21 @@ PACKAGE_OPTIONS: tuple[Option, ...] = (
         "file that has changed becomes its newest version.",
     ),
     Option(
+        name="package_python",
+        field="package_python",
+        parse=text,
+        metavar="FILE",
+        help="The interpreter of classes out of packages where their context names none. Default: the one that runs "
+        "this server.",
+    ),
+    Option(
+        name="package_result_limit",
+        field="package_result_limit_bytes",
+        parse=amount,
+        metavar="SIZE",
+        help="Size of the result of a class. Default 1GiB.",
+    ),
+    Option(
         name="sync_wait_limit",
         field="sync_wait_limit_s",
         parse=seconds,
