@@ -28,6 +28,8 @@ def console_pid(server: Server) -> int:
 def given_back(tmux: Tmux) -> None:
     """Neither the alternate screen nor raw mode nor mouse reports are left on."""
     assert tmux.ask("#{alternate_on} #{mouse_any_flag} #{cursor_flag}") == "0 0 1"
+    tmux.press("C-l")
+    tmux.wait_gone("left with")
     tmux.run("stty", "-a")
     tmux.wait_for("left with 0")
     words = tmux.text().replace(";", " ").split()
@@ -51,21 +53,53 @@ def test_q_leaves_with_0(server: Server) -> None:
         given_back(tmux)
 
 
+def stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def comes_back(tmux: Tmux, server: Server) -> None:
+    """By ``fg``: it hears every key, and leaves."""
+    pid = console_pid(server)
+    tmux.type("fg; echo came back with $?")
+    tmux.press("Enter")
+    tmux.until(lambda: not stopped(pid), "it is stopped")
+    tmux.wait_for("● live")
+    tmux.press("?")
+    tmux.wait_for("Esc closes")
+    tmux.press("Escape")
+    tmux.wait_gone("Esc closes")
+    tmux.press("q")
+    tmux.wait_for("came back with 0")
+    given_back(tmux)
+
+
 def test_ctrl_z_goes_back_to_the_shell_and_fg_returns(server: Server) -> None:
     with terminal() as tmux:
         open_console(tmux, server)
         tmux.press("C-z")
         tmux.wait_for("Stopped")
         given_back(tmux)
-        tmux.type("fg; echo came back with $?")
-        tmux.press("Enter")
-        tmux.wait_for("● live")
-        tmux.press("?")
-        tmux.wait_for("Esc closes")
-        tmux.press("Escape")
-        tmux.wait_gone("Esc closes")
-        tmux.press("q")
-        tmux.wait_for("came back with 0")
+        comes_back(tmux, server)
+
+
+def test_in_the_background_it_waits_for_the_terminal(server: Server) -> None:
+    with terminal() as tmux:
+        open_console(tmux, server)
+        tmux.press("C-z")
+        tmux.wait_for("Stopped")
+        tmux.run("bg")
+        tmux.wait_for("left with 0")
+        tmux.until(lambda: stopped(console_pid(server)))
+        given_back(tmux)
+        comes_back(tmux, server)
+
+
+def test_stopped_from_elsewhere_it_comes_back_too(server: Server) -> None:
+    with terminal() as tmux:
+        open_console(tmux, server)
+        os.kill(console_pid(server), signal.SIGSTOP)
+        tmux.wait_for("Stopped")
+        comes_back(tmux, server)
 
 
 def test_a_fault_of_ours_gives_the_terminal_back_and_tells_it(server: Server, tmp_path: Path) -> None:
@@ -81,5 +115,4 @@ def test_a_fault_of_ours_gives_the_terminal_back_and_tells_it(server: Server, tm
         tmux.run(str(Path(JOBDECK[0]).with_name("python")), str(broken), "console", "--server", server.url)
         tmux.wait_for("left with 1")
         assert "a fault" in tmux.text()
-        tmux.press("C-l")
         given_back(tmux)
