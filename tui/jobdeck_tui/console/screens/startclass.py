@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
@@ -12,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
 from jobdeck_client import ClientError
+from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_protocol.job import Job
 from jobdeck_tui.console.classrequest import ClassFields, ClassMemory, ClassRequest, read
 from jobdeck_tui.console.curl import curl_of
@@ -112,13 +114,18 @@ class StartClassScreen(ModalScreen[Job | None]):
 
     def on_mount(self) -> None:
         """Fill it in as far as it is known, and ask for the classes."""
-        contexts = sorted(each.name for each in self._app().state.contexts.items.values() if each.state == "running")
+        contexts = self._contexts()
         if contexts:
             self.context_line.choices = ("", *choosable(contexts))
         self._put(self._memory.first(self._package, ()))
         self._tell_classes("… looks for classes")
         self.class_line.focus()
         start(self, self._look, "look")
+
+    def _contexts(self) -> list[str]:
+        """Names of those that take jobs; one that was made for a job is that job's alone."""
+        known = self._app().state.contexts.items.values()
+        return sorted(each.name for each in known if each.state is ContextState.RUNNING and not each.adhoc)
 
     def _put(self, fields: ClassFields) -> None:
         self.class_line.value = clean_line(fields.main_class)
@@ -224,7 +231,7 @@ class StartClassScreen(ModalScreen[Job | None]):
         elif not self._sending:
             self._sending = True
             self._refuse("")
-            start(self, lambda: self._send(found), "start")
+            start(self, partial(self._send, found), "start")
 
     async def _send(self, request: ClassRequest) -> None:
         try:

@@ -1,0 +1,155 @@
+"""The dialog that starts a class: what is found and typed, the configuration checked beside it, what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+
+from jobdeck_client.errors import NotFoundError, RefusedError
+from jobdeck_protocol.contextinfo import ContextInfo, ContextState
+from jobdeck_tui.console.few import FewCame, Kind
+from jobdeck_tui.console.screens.output import OutputScreen
+from jobdeck_tui.console.screens.startclass import StartClassScreen
+from tests.tui.console.harness import ui, until
+from tests.tui.console.packages import NO_SERVER, STARTED, Stage, package, stage
+
+
+async def opened(it: Stage) -> StartClassScreen:
+    await it.press("enter")
+    await it.on(StartClassScreen)
+    screen = it.app.screen
+    assert isinstance(screen, StartClassScreen)
+    await until(it.pilot, lambda: screen.class_line.choices or "type the name" in it.text or it.app.packages.failure)
+    return screen
+
+
+def contexts(*told: ContextInfo) -> FewCame:
+    return FewCame(kind=Kind.CONTEXTS, items=told)
+
+
+@ui
+async def test_a_class_that_was_found_is_started_in_a_context_and_its_output_shown() -> None:
+    async with stage([package("words")]) as it:
+        it.app.fake.tell(
+            contexts(
+                ContextInfo(id="1", name="py1"),
+                ContextInfo(id="2", name="a-jobs.WordCount", adhoc=True),
+                ContextInfo(id="3", name="going", state=ContextState.STOPPING),
+                ContextInfo(id="4", name="Main"),
+            )
+        )
+        screen = await opened(it)
+        await it.see("Start a class out of words", "↑↓ jobs.WordCount · jobs.LongRunning")
+        await it.press("down", "tab", "down")
+        assert screen.class_line.value == "jobs.WordCount"
+        assert screen.context_line.choices == ("", "Main", "py1")
+        assert screen.context_line.value == "Main"
+        await it.press("down", "tab", *"http://h/hook", "tab", *"a = 1", "enter", *"b = 2")
+        await it.see("✓ can be read")
+        await it.press("ctrl+y", "ctrl+s")
+        await it.on(OutputScreen)
+        assert isinstance(it.app.screen, OutputScreen)
+        assert it.app.screen.job_id == STARTED.id
+        order = {
+            "main_class": "jobs.WordCount",
+            "packages": ["words"],
+            "config": "a = 1\nb = 2",
+            "context": "py1",
+            "callback_url": "http://h/hook",
+        }
+        assert it.asked("start") == [("start", order)]
+        assert '"main_class": "jobs.WordCount"' in it.app.clipboard
+
+
+@ui
+async def test_what_was_started_last_stands_there_the_next_time() -> None:
+    async with stage([package("words"), package("other")]) as it:
+        await it.press("G")
+        screen = await opened(it)
+        await it.press("down", "tab", "tab", "tab", *"x = 1", "ctrl+s")
+        await it.on(OutputScreen)
+        await it.press("4")
+        await until(it.pilot, lambda: it.app.screen is it.screen)
+        screen = await opened(it)
+        assert screen.class_line.value == "jobs.WordCount"
+        assert screen.config.text == "x = 1"
+        # Another class has a configuration of its own; what is typed stays.
+        await it.press("down")
+        await until(it.pilot, lambda: screen.config.text == "")
+        await it.press("up")
+        await until(it.pilot, lambda: screen.config.text == "x = 1")
+        await it.press("tab", "tab", "tab", *"y", "shift+tab", "shift+tab", "shift+tab", "down")
+        await until(it.pilot, lambda: screen.class_line.value == "jobs.LongRunning")
+        assert "y" in screen.config.text
+        await it.press("escape")
+        await until(it.pilot, lambda: it.app.screen is it.screen)
+
+
+@ui
+async def test_a_configuration_is_checked_while_one_types_and_its_fault_marked() -> None:
+    async with stage([package("words")]) as it:
+        screen = await opened(it)
+        await it.press("down", "tab", "tab", "tab", *"a = 1", "enter", *"b! = 2", "enter", *"c = 3")
+        await it.see("✗ line 2: a key may not hold '!'", "2✗ b! = 2")
+        assert len(it.asked("check")) < 5
+        await it.press("ctrl+s")
+        await until(it.pilot, lambda: screen.config.area.cursor_location == (1, 1))
+        assert it.asked("start") == []
+        # Typing never waits: an answer that is under way is dropped when the text goes on.
+        it.app.packages.pause = asyncio.Event()
+        await it.press("delete")
+        await until(it.pilot, lambda: it.asked("check")[-1] == ("check", "a = 1\nb = 2\nc = 3"))
+        assert screen.config.found is None
+        await it.press("!")
+        assert "b! = 2" in screen.config.text
+        it.app.packages.pause.set()
+        await it.see("✗ line 2")
+        it.app.packages.failure = NO_SERVER
+        await it.press("x")
+        await it.see("Not checked: No server answers.")
+        it.app.packages.failure = None
+        await it.press("f7", "delete")
+        await it.unseen("Not checked")
+        await it.press("ctrl+s")
+        await it.on(OutputScreen)
+        assert it.asked("start") == [("start", {"main_class": "jobs.WordCount", "packages": ["words"]})]
+
+
+@ui
+async def test_faults_and_refusals_are_told_and_nothing_typed_is_lost() -> None:
+    async with stage([package("words")]) as it:
+        it.app.packages.failure = NotFoundError(404, "no", "There is no package words.")
+        screen = await opened(it)
+        await it.see("There is no package words.")
+        it.app.packages.failure = None
+        await it.press("ctrl+s")
+        await it.see("which class?")
+        await it.press(*"jobs.Own", "tab", "tab", *"ftp://h", "ctrl+s")
+        await it.see("begins with http:// or https://")
+        assert screen.callback_line.has_focus
+        await it.press(*("backspace",) * 7)
+        await it.unseen("begins with")
+        it.app.packages.failure = RefusedError(400, "bad", "Invalid job type \x1b[2Jfor this context")
+        await it.press("ctrl+s")
+        await it.see("Invalid job type", "jobs.Own")
+        it.app.packages.failure, it.app.packages.pause = None, asyncio.Event()
+        await it.press("ctrl+s", "ctrl+s")
+        await until(it.pilot, lambda: len(it.asked("start")) == 2)
+        it.app.packages.pause.set()
+        await it.on(OutputScreen)
+        assert len(it.asked("start")) == 2
+
+
+@ui
+async def test_a_package_without_classes_is_started_by_name_and_its_only_class_at_once() -> None:
+    async with stage([package("words")], size=(60, 16)) as it:
+        it.app.packages.classes = ()
+        screen = await opened(it)
+        await it.see("no class was found in it: type the name of one")
+        await it.press("down", "up", *"a.B")
+        assert screen.class_line.value == "a.B"
+        await it.press("escape")
+        await until(it.pilot, lambda: it.app.screen is it.screen)
+        it.app.packages.classes = ("jobs.Only", "evil\x1b[2J")
+        screen = await opened(it)
+        await until(it.pilot, lambda: screen.class_line.value == "jobs.Only")
+        assert screen.class_line.choices == ("jobs.Only",)
