@@ -78,8 +78,8 @@ class ContextLife:
         except StoreError as error:
             if not place.stopping:
                 place.failure = error
-                self._end(place, ContextState.ERROR, "it could not be written down")
-                place.over.set()
+                self._become_final(place, (ContextState.ERROR, "it could not be written down"))
+                self._over(place)
             return
         self._changed(place)
         await self.bring_up(place)
@@ -105,7 +105,8 @@ class ContextLife:
             self.stop(place, state=ContextState.ERROR, error=f"Context {place.context.name} cannot be made: {error}")
             return
         place.become(ContextState.RUNNING, python=facts.python)
-        self._core.store.write_soon(partial(contextrows.save, row=_row(place)), _told_if_failed, durable=False)
+        if not place.context.adhoc:
+            self._core.store.write_soon(partial(contextrows.save, row=_row(place)), _told_if_failed, durable=False)
         place.settled.set()
         self._changed(place)
 
@@ -149,17 +150,16 @@ class ContextLife:
         await self.stop_jobs(place.jobs(), text=None if place.settled.is_set() else place.final[1])
         await place.emptied()
         await self._let_go(place)
-        state, error = place.final
-        self._end(place, state, error)
+        self._become_final(place, place.final)
         if not place.context.adhoc:
             await self._until_written(partial(contextrows.save, row=_row(place)))
-        place.over.set()
+        self._over(place)
 
     def retire(self, place: Place) -> None:
         """The job of an ad-hoc context has ended, and the context with it."""
         place.scope.cancel()
-        self._end(place, ContextState.FINISHED, None)
-        place.over.set()
+        self._become_final(place, place.final)
+        self._over(place)
         self.soon(self._let_go, place)
 
     async def _let_go(self, place: Place) -> None:
@@ -171,11 +171,16 @@ class ContextLife:
         except Exception:  # noqa: BLE001  # the context has ended all the same
             _log.exception("context %s", place.context.name)
 
-    def _end(self, place: Place, state: ContextState, error: str | None) -> None:
+    def _become_final(self, place: Place, final: tuple[ContextState, str | None]) -> None:
+        state, error = final
         place.become(state, ended_us=now_us(), error=error)
+
+    def _over(self, place: Place) -> None:
+        """Tell the end of a context, which is written down."""
         if not place.settled.is_set():
-            place.failure = place.failure or ContextInitError(error or "It was stopped before it was up.")
+            place.failure = place.failure or ContextInitError(place.context.error or "It was stopped before it was up.")
             place.settled.set()
+        place.over.set()
         self._changed(place)
 
     async def stop_jobs(self, lives: Sequence[Live], *, text: str | None = None, signal: int = _TERMINATE) -> None:

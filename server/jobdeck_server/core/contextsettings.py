@@ -34,6 +34,7 @@ _BLOCK = "spark.context-settings"
 _NAME_LIMIT_COUNT = 255
 _PATH_LIMIT_COUNT = 32  # keys in one another that a query may name
 _SLOTS_LIMIT_COUNT = 10_000
+_SHOWN_COUNT = 200
 _HIDDEN = "(hidden)"
 _SECRET = re.compile(r"secret|passw|token|credential|access[-_.]?key|private[-_.]?key", re.IGNORECASE)
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -127,9 +128,10 @@ def kind_of(settings: Mapping[str, Any]) -> str:
         ContextInitError: This server has none of that kind.
     """
     factory = settings.get("context-factory")
-    if factory is None or factory in _PYTHON_FACTORIES:
+    if factory is None or (isinstance(factory, str) and factory in _PYTHON_FACTORIES):
         return PLAIN
-    if isinstance(factory, str) and factory.startswith(_JVM):
+    factory = str(factory)[:_SHOWN_COUNT]
+    if factory.startswith(_JVM):
         raise ContextInitError(
             f"This server has no engine for contexts of context-factory {factory}: "
             f"it runs Python classes alone ({_PYTHON}PythonSessionContextFactory, or no context-factory at all)."

@@ -5,9 +5,12 @@
     FOLDER/log                    what the programs said
     FOLDER/ready                  written last: until then the folder is rubbish
 
-The programs are Python's own ``venv`` and the ``pip`` that it brings. pip sees no index, no configuration of anybody
-and no dependencies: what is not among the wheels is not there. The names in an environment are those of its folder, so
-it can never be moved: it is made where it stays, and the folder's name is used once.
+The programs are Python's own ``venv`` and the pip that it brings along: run out of its wheel, for to install it first
+takes longer than all the rest, and an environment needs none of its own. pip sees no index, no configuration of anybody
+and no dependencies: what is not among the wheels is not there.
+
+The names in an environment are those of its folder, so it can never be moved: it is made where it stays, and the
+folder's name is used once.
 """
 
 from __future__ import annotations
@@ -39,18 +42,46 @@ if TYPE_CHECKING:
     from jobdeck_server.core.blobs import BlobFile, Blobs
     from jobdeck_server.settings import Settings
 
+_ASK_S = 20.0
+_ASK = """
+import glob, os, sys, sysconfig
+try:
+    import ensurepip
+    found = glob.glob(os.path.join(os.path.dirname(ensurepip.__file__), "_bundled", "pip-*.whl"))
+except ImportError:
+    found = []
+print(sys.version.replace("\\n", " "), sysconfig.get_platform())
+print(found[0] if len(found) == 1 else "")
+"""
+_TOLD_COUNT = 2
+
 READY = "ready"
 PYTHON = "venv/bin/python"
 
 _SHOWN_CHARS = 2000
 _WHEEL_BYTES = 64 * 1024  # of the part of a wheel that tells what it is for
 _TAG = re.compile(r"[\w.]+-[\w.]+-[\w.]+", re.ASCII)  # becomes part of a file's name
-_PIP = (
-    *("-m", "pip", "install", "--no-index", "--no-deps", "--no-input", "--no-cache-dir", "--no-color"),
+_INSTALL = (
+    *("install", "--no-index", "--no-deps", "--no-input", "--no-cache-dir", "--no-color"),
     *("--disable-pip-version-check", "--no-warn-script-location", "--progress-bar", "off"),
     *("--root-user-action", "ignore"),
 )
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PIP_CONFIG_FILE": os.devnull}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """An interpreter.
+
+    Attributes:
+        path: Of its program.
+        version: And the machine that it is for, in full.
+        pip: The wheel of the pip that it brings, empty if there is none.
+    """
+
+    path: str
+    version: str
+    pip: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +138,26 @@ def _tags(file: BlobFile, path: str) -> str:
     return "-".join(".".join(dict.fromkeys(tag[place] for tag in tags)) for place in range(3))
 
 
+async def ask(path: str) -> Base:
+    """What an interpreter says of itself.
+
+    Raises:
+        ContextInitError: It is none that works.
+        OSError: It cannot be started.
+    """
+    told: list[str] = []
+    with trio.move_on_after(_ASK_S):
+        done = await trio.run_process(
+            [path, "-I", "-c", _ASK], capture_stdout=True, check=False, env=_ENVIRONMENT, start_new_session=True
+        )
+        told = done.stdout.decode(errors="replace").splitlines() if done.returncode == 0 else []
+    if len(told) != _TOLD_COUNT:
+        raise ContextInitError(f"{path} is no Python that works.")
+    return Base(path=path, version=told[0], pip=told[1])
+
+
 async def build(
-    folder: Path, base: str, wheels: Sequence[Wheel], blobs: Blobs, *, limiter: trio.CapacityLimiter
+    folder: Path, base: Base, wheels: Sequence[Wheel], blobs: Blobs, *, limiter: trio.CapacityLimiter
 ) -> None:
     """Make an environment in a folder that is not there yet.
 
@@ -125,10 +174,13 @@ async def build(
     """
     in_thread = partial(trio.to_thread.run_sync, limiter=limiter)
     files = await in_thread(_lay_out, folder, wheels, blobs)
-    await _run(folder, [base, "-I", "-m", "venv", str(folder / "venv")], "The virtual environment cannot be made")
+    without = ["--without-pip"] if base.pip else []
+    make = [base.path, "-I", "-m", "venv", *without, str(folder / "venv")]
+    await _run(folder, make, "The virtual environment cannot be made")
     if files:
+        pip = [f"{base.pip}/pip"] if base.pip else ["-m", "pip"]
         names = ", ".join(wheel.name for wheel in wheels)
-        await _run(folder, [str(folder / PYTHON), "-I", *_PIP, "--", *files], f"{names} cannot be installed")
+        await _run(folder, [str(folder / PYTHON), "-I", *pip, *_INSTALL, "--", *files], f"{names} cannot be installed")
     await in_thread(_finish, folder, wheels)
 
 

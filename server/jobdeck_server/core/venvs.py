@@ -27,7 +27,7 @@ import trio
 
 from jobdeck_server.core import contextsettings, venvbuild
 from jobdeck_server.core.errors import ContextInitError, TooLargeError
-from jobdeck_server.core.venvbuild import PYTHON, READY, Wheel
+from jobdeck_server.core.venvbuild import PYTHON, READY, Base, Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,8 +42,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("jobdeck.venvs")
 _FORM = 1  # of the environments: another number makes all of them anew
-_VERSION_S = 20.0
-_VERSION = "import sys, sysconfig; print(sys.version, sysconfig.get_platform())"
 _WHEEL = "wheel"
 
 
@@ -66,7 +64,7 @@ class Venvs:
         self._ready: dict[str, Path] = {}  # by their digests
         self._users: dict[str, Path] = {}  # by the ids of contexts
         self._locks: dict[str, trio.Lock] = {}  # by digests of those that somebody waits for
-        self._versions: dict[tuple[str, int], str] = {}
+        self._bases: dict[tuple[str, int], Base] = {}  # by path and time of change
         self._builds = trio.CapacityLimiter(settings.venv_build_limit_count)
         self._threads = trio.CapacityLimiter(settings.thread_limit_count)
         self.in_use: Callable[[str], bool] = lambda _context_id: True
@@ -151,8 +149,7 @@ class Venvs:
         try:
             with trio.fail_after(self._settings.venv_time_s):
                 wheels = await self._wheels(wish.packages)
-                digest = _digest(base, await self._version(base), wheels)
-                return await self._one(digest, base, wheels)
+                return await self._one(await self._asked(base), wheels)
         except trio.TooSlowError as error:
             raise ContextInitError(
                 f"Its virtual environment was not made within {self._settings.venv_time_s:g} s."
@@ -175,21 +172,16 @@ class Venvs:
             raise TooLargeError("What is in the wheels", self._settings.venv_limit_bytes)
         return wheels
 
-    async def _version(self, base: str) -> str:
-        """The version of an interpreter and the machine that it is for, in full."""
-        stat = await trio.Path(base).stat()
-        known = self._versions.get((base, stat.st_mtime_ns))
-        if known is None:
-            with trio.move_on_after(_VERSION_S):
-                done = await trio.run_process([base, "-I", "-c", _VERSION], capture_stdout=True, check=False)
-                known = done.stdout.decode(errors="replace").strip() if done.returncode == 0 else None
-            if not known:
-                raise ContextInitError(f"{base} is no Python that works.")
-            self._versions[base, stat.st_mtime_ns] = known
-        return known
+    async def _asked(self, path: str) -> Base:
+        """What an interpreter says of itself; it is asked once, until it is another one."""
+        key = (path, (await trio.Path(path).stat()).st_mtime_ns)
+        if key not in self._bases:
+            self._bases[key] = await venvbuild.ask(path)
+        return self._bases[key]
 
-    async def _one(self, digest: str, base: str, wheels: Sequence[Wheel]) -> Path:
-        """The environment with a digest: of those who ask for it at once, one makes it."""
+    async def _one(self, base: Base, wheels: Sequence[Wheel]) -> Path:
+        """The environment that is made of these: of those who ask for it at once, one makes it."""
+        digest = _digest(base, wheels)
         lock = self._locks.setdefault(digest, trio.Lock())
         try:
             async with lock:
@@ -201,7 +193,7 @@ class Venvs:
             if not lock.statistics().tasks_waiting and not lock.locked():
                 self._locks.pop(digest, None)
 
-    async def _built(self, digest: str, base: str, wheels: Sequence[Wheel]) -> Path:
+    async def _built(self, digest: str, base: Base, wheels: Sequence[Wheel]) -> Path:
         folder = self._folder / f"{digest}-{secrets.token_hex(4)}"
         started_s = trio.current_time()
         try:
@@ -236,8 +228,8 @@ class Venvs:
         return await trio.to_thread.run_sync(work, *args, limiter=self._threads)
 
 
-def _digest(base: str, version: str, wheels: Sequence[Wheel]) -> str:
-    what = [_FORM, base, version, sorted((wheel.file_name, wheel.content) for wheel in wheels)]
+def _digest(base: Base, wheels: Sequence[Wheel]) -> str:
+    what = [_FORM, base.path, base.version, sorted((wheel.file_name, wheel.content) for wheel in wheels)]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
 
