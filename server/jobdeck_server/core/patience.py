@@ -21,6 +21,11 @@ class Patience:
     def __init__(self) -> None:
         self._over = trio.Event()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the server is about to end."""
+        return self._over.is_set()
+
     def close(self) -> None:
         """No request waits any longer."""
         self._over.set()

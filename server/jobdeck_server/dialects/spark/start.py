@@ -147,7 +147,7 @@ class Starts:
         wait = partial(self._core.wait, job.id)
         ended = await self._patience.wait(wait, limit_s=asked.timeout_s, gone=gone)
         if ended is None:
-            return too_late(job.id, asked.timeout_s)
+            return too_late(job.id, asked.timeout_s, ending=self._patience.closed)
         return await self._outcome(await self._jobs.told(job.id))
 
     async def _outcome(self, told: PackageJob) -> Response:
@@ -266,11 +266,9 @@ def not_valid(problems: Sequence[str]) -> Response:
     return envelope.failed(400, envelope.exception(message, _THROWABLE), label=_REFUSED)
 
 
-def too_late(job_id: str, timeout_s: float) -> Response:
-    """The time is up; the job runs on, and this says which one it is."""
-    message = (
-        f"Ask timed out on [job {job_id}] after [{round(timeout_s * 1000)} ms]. "
-        f"The job runs on: GET /jobs/{job_id} tells what becomes of it."
-    )
+def too_late(job_id: str, timeout_s: float, *, ending: bool = False) -> Response:
+    """The time is up, or the server is about to end; the job runs on, and this says which one it is."""
+    when = "as the server is about to end" if ending else f"after [{round(timeout_s * 1000)} ms]"
+    message = f"Ask timed out on [job {job_id}] {when}. The job runs on: GET /jobs/{job_id} tells what becomes of it."
     told = envelope.exception(message, _TIMEOUT_CLASS)
     return envelope.answer({"status": envelope.ERROR, "jobId": job_id, "result": told}, status=500)
