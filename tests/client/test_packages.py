@@ -6,13 +6,15 @@ import io
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
-from jobdeck_client import Client, NotFoundError, RefusedError, ServerFaultError
+from jobdeck_client import Client, ConflictError, NotFoundError, RefusedError, ServerFaultError
 from jobdeck_client.packages import Packages
 from jobdeck_client.requests import Requests
 from jobdeck_client.trust import Trust
 from jobdeck_protocol.packageinfo import WHEEL
+from tests.client.helpers import ended
 
 
 def zipped(**sources: str) -> bytes:
@@ -78,3 +80,45 @@ async def test_what_is_no_answer_is_the_servers_fault(monkeypatch: pytest.Monkey
     for asked in (packages.all(), packages.show("x"), packages.check("")):
         with pytest.raises(ServerFaultError):
             await asked
+
+
+WAITS = """
+from pathlib import Path
+from time import sleep
+from sparkjobserver.api import SparkJob
+
+class Waits(SparkJob):
+    def validate(self, context, runtime, config):
+        return Path(config.get_string("flag"))
+
+    def run_job(self, context, runtime, flag):
+        while not flag.exists():
+            sleep(0.01)
+        return "the first"
+"""
+
+
+async def test_what_a_job_runs_stays_what_it_was(url: str, tmp_path: Path) -> None:
+    file, flag = tmp_path / "waits.whl", tmp_path / "flag"
+    file.write_bytes(zipped(waits=WAITS))
+    async with Client(url) as client:
+        await client.upload_package("waits", file, WHEEL)
+        job = await client.start_class("waits.Waits", ["waits"], config={"flag": str(flag)})
+        with pytest.raises(ConflictError, match=f"in use by job.*{job.id}"):
+            await client.delete_package("waits")
+        file.write_bytes(zipped(waits=WAITS.replace("first", "second")))
+        newest = await client.upload_package("waits", file, WHEEL)
+        with pytest.raises(ConflictError, match="is the package 'waits'"):
+            await client.blobs.remove(newest.hash, force=True)
+        await client.blobs.collect()
+        flag.touch()
+        await ended(client, job.id)
+        assert b"".join([piece async for piece in client.result(job.id)]) == b'"the first"'
+        await client.delete_package("waits")
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/plain", "application/zip"])
+async def test_a_type_that_is_none(url: str, kind: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.put(url + "/v1/packages/x", content=b"PK\x03\x04...", headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["detail"]) == (415, f"Unsupported binary type {kind}")

@@ -145,7 +145,7 @@ class PackageRoutes:
             config = await self._reader.read(data)
         except BadRequestError as error:
             return answer({"ok": False, **_told(str(error))})
-        return Response(headers=_JSON, body=b"".join((b'{"ok":true,"config":', config.text, b"}")))
+        return Response(headers=_JSON, body=b"".join((b'{"ok":true,"config":', config.text, b"}\n")))
 
 
 def _told(text: str) -> dict[str, object]:
