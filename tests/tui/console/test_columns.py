@@ -256,6 +256,9 @@ def test_a_class_is_told_with_its_packages_its_context_and_how_far_it_has_come()
     own = replace(job, packages=("words",), context="b7ea0eb5-jobs.WordCount", progress=0.429, progress_text="at c")
     assert row(own)["runs"] == "jobs.WordCount · words · ad-hoc  (42 % at c)"
     assert row(replace(own, state=JobState.SUCCEEDED, finished_us=NOW_US))["runs"] == "jobs.WordCount · words · ad-hoc"
-    assert row(replace(own, note="waits for a slot"), 60)["runs"].startswith("jobs.")
+    deep = replace(own, main_class="example_jobs.deep.down.WordCount", progress=None, progress_text=None)
+    assert row(replace(deep, context="py1"), 80)["runs"] == "…WordCount · words · py1"
+    assert row(replace(deep, note="waits"), 80)["runs"].endswith("(waits)")
+    assert row(replace(deep, context=None), 80)["runs"] == "…WordCount · words"
     for text in ("words", "PY1", "wordcount"):
         assert Query(text=text).matches(job)

@@ -9,6 +9,7 @@ from jobdeck_protocol.contextinfo import ContextInfo, ContextState
 from jobdeck_tui.console.few import FewCame, Kind
 from jobdeck_tui.console.screens.output import OutputScreen
 from jobdeck_tui.console.screens.startclass import StartClassScreen
+from jobdeck_tui.console.widgets.choice_input import choice_words
 from tests.tui.console.harness import ui, until
 from tests.tui.console.packages import NO_SERVER, STARTED, Stage, package, stage
 
@@ -20,6 +21,15 @@ async def opened(it: Stage) -> StartClassScreen:
     assert isinstance(screen, StartClassScreen)
     await until(it.pilot, lambda: screen.class_line.choices or "type the name" in it.text or it.app.packages.failure)
     return screen
+
+
+def test_choices_are_told_without_what_they_share() -> None:
+    names = ("a.b.C", "a.b.D", "a.e.F")
+    assert choice_words(names, "") == "3 found: b.C · b.D · e.F"
+    assert choice_words(names, "a.b.D") == "2 of 3, then e.F · b.C"
+    assert choice_words(("a.b.C",), "a.b.C") == "1 of 1"
+    assert choice_words(("C", "a.b.C"), "x") == "2 found: C · a.b.C"
+    assert choice_words((), "x") == "0 found: "
 
 
 def contexts(*told: ContextInfo) -> FewCame:
@@ -38,8 +48,9 @@ async def test_a_class_that_was_found_is_started_in_a_context_and_its_output_sho
             )
         )
         screen = await opened(it)
-        await it.see("Start a class out of words", "↑↓ jobs.WordCount · jobs.LongRunning")
+        await it.see("Start a class out of words", "↑↓ 3 found: WordCount · LongRunning · deep.Failing")
         await it.press("down", "tab", "down")
+        await it.see("↑↓ 1 of 3, then LongRunning · deep.Failing")
         assert screen.class_line.value == "jobs.WordCount"
         assert screen.context_line.choices == ("", "Main", "py1")
         assert screen.context_line.value == "Main"

@@ -232,14 +232,23 @@ def _standing(job: Job) -> str:
 
 def _runs(job: Job, width: int) -> str:
     """What runs, and what is the matter with it: of a long command so much that there is room for that."""
-    command = clean_line(" · ".join((job.command[:_COMMAND_LIMIT_COUNT], *_origin(job))))
     matter = "; ".join(filter(None, ("unreachable" if cut_off(job) else "", _progress(job), job.note)))
-    if not matter:
+    note = f"  ({clean_line(matter)})" if matter else ""
+    command = _command(job, width - cell_len(note))
+    if not note:
         return fitted(command, width)
-    note = f"  ({clean_line(matter)})"
     least = min(cell_len(command), width - min(cell_len(note), width * 2 // 3))
     room = max(least, width - cell_len(note))
     return fitted((command if cell_len(command) <= room else fitted(command, room)) + note, width)
+
+
+def _command(job: Job, width: int) -> str:
+    """What runs; of a class whose full name leaves no room for where it comes from, the last part."""
+    named = job.command[:_COMMAND_LIMIT_COUNT]
+    whole = clean_line(" · ".join((named, *_origin(job))))
+    if job.main_class is None or cell_len(whole) <= width or "." not in named:
+        return whole
+    return clean_line(" · ".join(("…" + named.rpartition(".")[2], *_origin(job))))
 
 
 def _origin(job: Job) -> Iterator[str]:

@@ -18,7 +18,7 @@ from jobdeck_protocol.job import Job
 from jobdeck_tui.console.classrequest import ClassFields, ClassMemory, ClassRequest, read
 from jobdeck_tui.console.curl import curl_of
 from jobdeck_tui.console.guest import GuestEndedError
-from jobdeck_tui.console.widgets.choice_input import ChoiceInput, choosable
+from jobdeck_tui.console.widgets.choice_input import ChoiceInput, choice_words, choosable
 from jobdeck_tui.console.widgets.hocon_edit import HoconEdit
 from jobdeck_tui.console.widgets.key_bar import KeyBar
 from jobdeck_tui.console.workers import start
@@ -78,8 +78,8 @@ class StartClassScreen(ModalScreen[Job | None]):
         self._memory = memory
         self._put_config = ""
         self._touched: set[str] = set()
-        self._found = ""
         self._sending = False
+        self._more = ""
 
     # -- what is seen --
 
@@ -149,8 +149,15 @@ class StartClassScreen(ModalScreen[Job | None]):
         if not classes:
             self._tell_classes("no class was found in it: type the name of one")
             return
-        more = "" if details.classes_complete else " … perhaps others"
-        self._tell_classes(f"{'↑↓ ' if len(classes) > 1 else ''}{' · '.join(classes)}{more}")
+        self._more = "" if details.classes_complete else " … perhaps others"
+        self._tell_choice()
+
+    def _tell_choice(self) -> None:
+        """Which of the classes that were found stands there, and those that the arrow down comes to next."""
+        classes = self.class_line.choices
+        if not classes:
+            return
+        self._tell_classes(f"↑↓ {choice_words(classes, self.class_line.value)}{self._more}")
 
     def _tell_classes(self, words: str) -> None:
         self._found_words.update(Content(clean_line(words)))
@@ -174,8 +181,10 @@ class StartClassScreen(ModalScreen[Job | None]):
         if clean != event.value:  # pasted; what a terminal would obey must not be drawn
             event.input.value = clean
             return
-        if event.input is self.class_line and self.config.text == self._put_config:
-            self._put_config = self.config.text = self._memory.config_of(event.value)
+        if event.input is self.class_line:
+            self._tell_choice()
+            if self.config.text == self._put_config:
+                self._put_config = self.config.text = self._memory.config_of(event.value)
         if event.value:
             self._touched.add(event.input.id or "")
         self._look_over()

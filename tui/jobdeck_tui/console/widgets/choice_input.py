@@ -12,16 +12,33 @@ from textual.widgets import Input
 from jobdeck_tui.sanitise import clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from textual.binding import BindingType
 
-__all__ = ["ChoiceInput", "choosable"]
+__all__ = ["ChoiceInput", "choice_words", "choosable"]
 
 
 def choosable(names: Iterable[str]) -> tuple[str, ...]:
     """Those that can stand in a line as they are; one with control characters could not be told from another."""
     return tuple(name for name in names if clean_line(name) == name)
+
+
+def choice_words(choices: Sequence[str], chosen: str) -> str:
+    """Which of the choices stands there, and those that come next: ``2 of 3, then c · a``; without what all share."""
+    shared = min((_parents(each) for each in choices), key=len, default=())
+    while shared and any(_parents(each)[: len(shared)] != shared for each in choices):
+        shared = shared[:-1]
+    short = [".".join(each.split(".")[len(shared) :]) for each in choices]
+    if chosen not in choices:
+        return f"{len(choices):,} found: {' · '.join(short)}"
+    at = choices.index(chosen)
+    following = " · ".join(short[at + 1 :] + short[:at])
+    return f"{at + 1:,} of {len(choices):,}" + (f", then {following}" if following else "")
+
+
+def _parents(name: str) -> tuple[str, ...]:
+    return tuple(name.split(".")[:-1])
 
 
 class ChoiceInput(Input):
