@@ -31,6 +31,7 @@ class ConfigError(Exception):
 _FILES = frozenset(
     {
         "callback_secret_file",
+        "context_defaults",
         "executor_label_jobs_file",
         "executor_nonce_file",
         "outbound_ca",

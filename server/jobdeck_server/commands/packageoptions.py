@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from jobdeck_server.commands.option import Option
-from jobdeck_server.commands.values import a_list, amount, named_file, pattern, seconds, some_or_none, text
+from jobdeck_server.commands.values import (
+    a_list,
+    a_word,
+    amount,
+    count,
+    named_file,
+    pattern,
+    seconds,
+    some_or_none,
+    text,
+)
 
 __all__ = ["PACKAGE_OPTIONS"]
 
@@ -104,5 +114,42 @@ PACKAGE_OPTIONS: tuple[Option, ...] = (
         parse=amount,
         metavar="SIZE",
         help="Size of all data files (POST /data) together. Default 10GiB.",
+    ),
+    Option(
+        name="context_defaults",
+        field="context_defaults",
+        parse=text,
+        metavar="FILE",
+        help="HOCON: settings of all contexts (spark.context-settings { ... }), and contexts to make at the start "
+        "(contexts { NAME { ... } }).",
+    ),
+    Option(
+        name="max_jobs_per_context",
+        field="context_slots_count",
+        parse=count(1, 10_000),
+        metavar="N",
+        help="Jobs of one context that run at the same time, unless it says so itself. Default 8.",
+    ),
+    Option(
+        name="context_full",
+        field="context_full",
+        parse=a_word("wait", "refuse"),
+        metavar="wait|refuse",
+        help="wait: a job for which its context has no place waits (default). refuse: it is not accepted (503).",
+    ),
+    Option(
+        name="context_timeout",
+        field="context_start_s",
+        parse=seconds,
+        metavar="TIME",
+        help="How long a context may take to be up, its virtual environment included. Default 5m.",
+    ),
+    Option(
+        name="context_pythons",
+        field="context_pythons",
+        parse=a_list(text),
+        metavar="PYTHON",
+        many=True,
+        help="An interpreter (a path, or a name in PATH) that contexts may ask for (python.executable). Default: none.",
     ),
 )

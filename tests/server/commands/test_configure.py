@@ -123,6 +123,12 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "fetch_folders": ("/var/wheels,wheels/", '["/var/wheels", "wheels/"]', ("/var/wheels", "/srv/wheels")),
         "fetch_limit": ("5M", "5242880", 5 * 1024**2),
         "outbound_ca": ("ca.pem", '"ca.pem"', Path("/srv/ca.pem")),
+        "package_python": ("python3", '"python3"', "python3"),
+        "context_defaults": ("contexts.conf", '"contexts.conf"', Path("/srv/contexts.conf")),
+        "max_jobs_per_context": ("3", "3", 3),
+        "context_full": ("refuse", '"refuse"', "refuse"),
+        "context_timeout": ("90s", "90", 90.0),
+        "context_pythons": ("python3.12,/opt/py", '["python3.12", "/opt/py"]', ("python3.12", "/opt/py")),
         "data_limit": ("1G", '"1GiB"', 1024**3),
         "log_format": ("json", '"json"', "json"),
     }
