@@ -2,7 +2,7 @@
 
 from jobdeck_client.attach import Attach
 from jobdeck_client.blobs import BlobContent, BlobEntry, BlobPage, Blobs, Collected
-from jobdeck_client.classes import ClassOutcome
+from jobdeck_client.classes import Callback, ClassOutcome
 from jobdeck_client.client import Client
 from jobdeck_client.contexts import ContextDetails
 from jobdeck_client.errors import (
@@ -36,6 +36,7 @@ __all__ = [
     "BlobEntry",
     "BlobPage",
     "Blobs",
+    "Callback",
     "ClassOutcome",
     "Client",
     "ClientError",

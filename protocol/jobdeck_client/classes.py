@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from jobdeck_client.errors import ServerFaultError
 from jobdeck_protocol.errors import LocalWireError
+from jobdeck_protocol.job import time_us
 from jobdeck_protocol.message import job_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from jobdeck_client.requests import Requests
     from jobdeck_protocol.job import Job
 
-__all__ = ["ClassOutcome", "Classes"]
+__all__ = ["Callback", "ClassOutcome", "Classes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,27 @@ class ClassOutcome:
     problems: tuple[str, ...] = ()
     result_kind: str | None = None
     result_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """Where the telling of a job's end stands.
+
+    Attributes:
+        url: To whom, without its query.
+        state: ``waiting`` for the end, ``due``, or over: ``delivered``, ``dropped``, ``silent`` (it was stopped).
+        delivery: What all tries bear.
+        tries_count: So far.
+        next_us: When the next one is, since 1970 UTC; None if there is none to come.
+        last: What the last one came to.
+    """
+
+    url: str
+    state: str
+    delivery: str
+    tries_count: int = 0
+    next_us: int | None = None
+    last: str | None = None
 
 
 class Classes:
@@ -131,6 +153,25 @@ class Classes:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ServerFaultError(f"The server does not say what came of the job: {error}.") from error
+
+    async def callback(self, job_id: str) -> Callback:
+        """Whether a job's end was told.
+
+        Raises:
+            NotFoundError: Nobody is told, or was so long ago that it is forgotten.
+        """
+        wire: Any = await self._requests.ask("GET", _path(job_id, "callback"))
+        try:
+            return Callback(
+                url=str(wire["url"]),
+                state=str(wire["state"]),
+                delivery=str(wire["delivery"]),
+                tries_count=int(wire["tries"]),
+                next_us=None if wire["next"] is None else time_us(wire["next"]),
+                last=wire["last"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServerFaultError(f"The server does not say where the callback stands: {error}.") from error
 
     async def config_text(self, job_id: str) -> bytes:
         """The same as ``config``, as it is written: JSON.

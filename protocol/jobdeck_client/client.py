@@ -79,6 +79,7 @@ class Client:
         self.start_class = classes.start
         self.result = classes.result
         self.job_outcome = classes.outcome
+        self.job_callback = classes.callback
         self.job_config = classes.config
         self.job_config_text = classes.config_text
         packages = Packages(self._requests)  # the same

@@ -79,5 +79,7 @@ async def test_what_is_no_answer_is_the_servers_fault(monkeypatch: pytest.Monkey
         return answer
 
     monkeypatch.setattr(Requests, "ask", ask)
-    with pytest.raises(ServerFaultError):
-        await Classes(Requests("http://127.0.0.1:1", None, timeout_s=1, trust=Trust())).outcome("x")
+    classes = Classes(Requests("http://127.0.0.1:1", None, timeout_s=1, trust=Trust()))
+    for verb in (classes.outcome, classes.callback):
+        with pytest.raises(ServerFaultError):
+            await verb("x")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from jobdeck_client import Callback, Client
+from jobdeck_client.errors import NotFoundError
 from tests.e2e.hooks import ENDS, FAULTS, FLAGS, SECRET, TRIES, Caller, Hooks, hooks, package, told, until
 from tests.e2e.program import server
 
@@ -81,6 +83,23 @@ async def test_each_kind_of_end(caller: Caller) -> None:
             made = hmac.new(SECRET, got.body, hashlib.sha256).hexdigest()
             assert got.headers["x-jobdeck-signature"] == f"sha256={made}"
         assert await caller.result(ids["Streaming"]) == [1, 2]
+
+
+async def test_where_it_stands_is_told(caller: Caller) -> None:
+    async with hooks() as other, Client(caller.server.url) as client:
+        other.scripts["/?key=1"] = ["503"]
+        job_id = await caller.start("Echo", callback=other.url("/?key=1"))
+        await caller.over([job_id])
+        found = await client.job_callback(job_id)
+        assert found == Callback(
+            url=other.url("/"),
+            state="delivered",
+            delivery=other.got["/?key=1"][0].headers["x-jobdeck-delivery"],
+            tries_count=2,
+            last="It was answered with 200.",
+        )
+        with pytest.raises(NotFoundError, match="has no callback"):
+            await client.job_callback(await caller.start("Echo"))
 
 
 async def test_a_job_that_refuses_its_configuration_is_told_of_too(caller: Caller) -> None:

@@ -7,6 +7,7 @@
         UnknownBlobError        no record has this hash
         UnknownBinaryError      no binary has this name
         UnknownContextError     no context has this name
+        NoCallbackError         nobody is told of this job's end
         UnknownDataFileError    no data file has this path
         UnknownEntryError       the artifact has no such path in it
         MissingContentError     the record is here, and the bytes or the record that it names are not
@@ -96,6 +97,14 @@ class UnknownContextError(JobdeckError):
     def __init__(self, name: str) -> None:
         super().__init__(f"Context {name} not found.")
         self.name = name
+
+
+class NoCallbackError(JobdeckError):
+    """Nobody is told of this job's end, or was so long ago that it is forgotten."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} has no callback.")
+        self.job_id = job_id
 
 
 class UnknownDataFileError(JobdeckError):

@@ -18,6 +18,7 @@ STATUS: dict[type[Exception], int] = {
     errors.UnknownBlobError: 404,
     errors.UnknownBinaryError: 404,
     errors.UnknownContextError: 404,
+    errors.NoCallbackError: 404,
     errors.UnknownDataFileError: 404,
     errors.UnknownEntryError: 404,
     errors.MissingContentError: 404,

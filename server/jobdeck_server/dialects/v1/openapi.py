@@ -137,6 +137,23 @@ OUTCOME: Piece = {
     )
 }
 CONFIG: Piece = {"responses": answers("200", "What the class was told", {"type": "object"})}
+CALLBACK: Piece = {
+    "responses": answers(
+        "200",
+        "Where it stands",
+        {
+            "type": "object",
+            "properties": {
+                "url": {**STRING, "description": "Without its query"},
+                "state": {"enum": ["waiting", "due", "delivered", "dropped", "silent"]},
+                "delivery": {**STRING, "description": "X-Jobdeck-Delivery of all tries"},
+                "tries": INTEGER,
+                "next": {"type": ["string", "null"], "format": "date-time"},
+                "last": {"type": ["string", "null"], "description": "What the last try came to"},
+            },
+        },
+    )
+}
 JOB: Piece = {"responses": answers("200", "The record", _JOB)}
 REMOVED: Piece = {"responses": answers("204", "Record and output are gone")}
 _SIGNAL: Piece = {"description": "15, TERM or SIGTERM", "type": ["integer", "string"]}

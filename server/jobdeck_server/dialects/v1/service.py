@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jobdeck_server.dialects.base import Dialect, Route
 from jobdeck_server.dialects.v1 import openapi
 from jobdeck_server.dialects.v1.blobs import BlobRoutes
+from jobdeck_server.dialects.v1.callbacks import CallbackRoutes
 from jobdeck_server.dialects.v1.classes import Classes
 from jobdeck_server.dialects.v1.contexts import ContextRoutes
 from jobdeck_server.dialects.v1.jobs import Jobs, answer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from jobdeck_server.core.binaries import Binaries
     from jobdeck_server.core.blobs import Blobs
+    from jobdeck_server.core.callbacks import Callbacks
     from jobdeck_server.core.contexts import Contexts
     from jobdeck_server.core.hocon import ConfigReader
     from jobdeck_server.core.jobs import JobCore
@@ -52,6 +54,7 @@ class Service:
         binaries: Binaries,
         contexts: Contexts,
         package_jobs: PackageJobs,
+        callbacks: Callbacks,
         configs: ConfigReader,
         workers: Workers,
         about: About,
@@ -65,6 +68,7 @@ class Service:
         self._binaries = binaries
         self._contexts = contexts
         self._package_jobs = package_jobs
+        self._callbacks = callbacks
         self._configs = configs
         self._workers = workers
         self._about = about
@@ -94,6 +98,7 @@ class Service:
             routes=(
                 *Jobs(self._core, self._workers, classes).routes(),
                 *classes.routes(),
+                *CallbackRoutes(self._core, self._callbacks).routes(),
                 *LogLines(self._core).routes(),
                 *BlobRoutes(self._blobs).routes(),
                 *PackageRoutes(self._binaries, reader).routes(),
