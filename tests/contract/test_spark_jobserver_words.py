@@ -209,6 +209,28 @@ def test_a_context_whose_settings_cannot_be_read(spark: Sparks) -> None:
     assert "bad" not in spark.told("GET", "/contexts")[1]
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "label"),
+    [
+        ("cp=gopher%3A%2F%2Fx%2Fy", "", "CONTEXT INIT ERROR: Malformed URL"),
+        ("", 'spark.context-settings.dependent-jar-uris = ["x://y"]', "CONTEXT INIT ERROR: Malformed URL"),
+        ("cp=http%3A%2F%2Fexample.org%2Fx.whl", "", "CONTEXT INIT ERROR"),
+    ],
+)
+def test_packages_of_a_context_that_cannot_be_fetched(spark: Sparks, query: str, body: str, label: str) -> None:
+    status, told = spark.told("POST", f"/contexts/bad?{query}", body)
+    assert (status, told["status"]) == (400, label)
+    assert list(told["result"]) == ["message", "errorClass", "stack"]
+
+
+def test_a_context_that_cannot_be_made(spark: Sparks) -> None:
+    for factory in ("spark.jobserver.context.DefaultSparkContextFactory", "no.such.Factory"):
+        status, told = spark.told("POST", f"/contexts/bad?context-factory={factory}")
+        assert (status, told["status"]) == (500, "CONTEXT INIT ERROR")
+        assert factory in told["result"]["message"]
+    assert "bad" not in spark.told("GET", "/contexts")[1]
+
+
 # -- 4 --
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_server.core import errors
+from jobdeck_server.core.hoconvalues import pick, text_list
+from jobdeck_server.core.outbound.errors import RefusedError, SchemeError
 from jobdeck_server.dialects.base import Route
 from jobdeck_server.dialects.spark import doc, envelope, times
 from jobdeck_server.dialects.spark.query import Query
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobdeck_server.core.contexts import Context, Contexts
+    from jobdeck_server.core.fetching import Fetcher
+    from jobdeck_server.core.hocon import JobConfig
     from jobdeck_server.core.patience import Patience
     from jobdeck_server.dialects.spark.bodies import Bodies
 
@@ -30,7 +34,9 @@ _STATES: Mapping[ContextState, str] = {
     ContextState.KILLED: "KILLED",
 }
 _INIT_ERROR = "CONTEXT INIT ERROR"
-_RUNTIME = "java.lang.RuntimeException"
+_MALFORMED = f"{_INIT_ERROR}: Malformed URL"
+_RUNTIME, _MALFORMED_CLASS = "java.lang.RuntimeException", "java.net.MalformedURLException"
+_PACKAGES = ("cp", "dependent-jar-uris")
 _STOP_S = 13.0  # as in the original: of the 15 s that it gives a stop, 2 are for the answer
 
 
@@ -39,12 +45,14 @@ class ContextRoutes:
 
     Args:
         contexts: See there.
+        fetcher: Asked whether packages that settings name may be fetched.
         bodies: Reads settings.
         patience: With which answers are waited for.
     """
 
-    def __init__(self, contexts: Contexts, bodies: Bodies, patience: Patience) -> None:
+    def __init__(self, contexts: Contexts, fetcher: Fetcher, bodies: Bodies, patience: Patience) -> None:
         self._contexts = contexts
+        self._fetcher = fetcher
         self._bodies = bodies
         self._patience = patience
 
@@ -81,11 +89,17 @@ class ContextRoutes:
         name, query = request.params["name"], Query(request)
         body = await self._bodies.read(request)
         try:
+            for uri in uris_of(query.all(), body):
+                self._fetcher.check(uri)
             await self._contexts.create(name, query=query.all(), body=body)
         except (errors.ContextExistsError, errors.BadContextNameError) as error:
             return envelope.refusal(400, str(error))
         except errors.ContextInitError as error:
             return envelope.failed(500, envelope.exception(str(error), _RUNTIME), label=_INIT_ERROR)
+        except RefusedError as error:
+            malformed = isinstance(error, SchemeError)
+            exception = envelope.exception(str(error), _MALFORMED_CLASS if malformed else _RUNTIME)
+            return envelope.failed(400, exception, label=_MALFORMED if malformed else _INIT_ERROR)
         return envelope.success("Context initialized")
 
     async def stop(self, request: Request) -> Response:
@@ -111,6 +125,17 @@ class ContextRoutes:
             return envelope.success("Context reset requested")
         await self._contexts.reset()
         return envelope.success("Context reset")
+
+
+def uris_of(query: Mapping[str, str], body: JobConfig) -> list[str]:
+    """The packages of a context that are named by a URI; all others are names of binaries.
+
+    Raises:
+        BadRequestError: They are no texts.
+    """
+    block = pick(body.head, "spark.context-settings")
+    said = [(name, found.get(name)) for found in (query, block) if isinstance(found, dict) for name in _PACKAGES]
+    return [each for name, value in said for each in text_list(value, name) if "://" in each]
 
 
 def told(context: Context) -> dict[str, str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.callbacks import Callbacks
     from jobdeck_server.core.contexts import Contexts
     from jobdeck_server.core.datafiles import DataFiles
+    from jobdeck_server.core.fetching import Fetcher
     from jobdeck_server.core.hocon import ConfigReader
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.packagejobs import PackageJobs
@@ -47,6 +48,7 @@ def spark(
     contexts: Contexts,
     jobs: PackageJobs,
     callbacks: Callbacks,
+    fetcher: Fetcher,
     data_files: DataFiles,
     configs: ConfigReader,
     patience: Patience,
@@ -60,7 +62,7 @@ def spark(
         segments=frozenset({"binaries", "jars", "jobs", "contexts", "data"}),
         routes=(
             *BinaryRoutes(binaries).routes(),
-            *ContextRoutes(contexts, bodies, patience).routes(),
+            *ContextRoutes(contexts, fetcher, bodies, patience).routes(),
             *JobRoutes(core, jobs, starts, patience, list_limit_count=settings.page_limit_count).routes(),
             *DataRoutes(data_files).routes(),
         ),

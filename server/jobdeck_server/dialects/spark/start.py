@@ -22,6 +22,7 @@ from jobdeck_server.core import errors
 from jobdeck_server.core.hoconvalues import text_list
 from jobdeck_server.core.outbound.errors import OutboundError, SchemeError
 from jobdeck_server.core.packagejobs import STATUS, PackageOrder
+from jobdeck_server.core.store import StoreError
 from jobdeck_server.dialects.spark import envelope, report, results
 from jobdeck_server.dialects.spark.query import Query
 from jobdeck_server.http.message import Request, Response
@@ -104,7 +105,7 @@ class Starts:
         order = order_of(query, config, asked)
         try:
             job = await self._jobs.submit(order)
-        except (errors.JobdeckError, OutboundError) as error:
+        except (errors.JobdeckError, OutboundError, StoreError) as error:
             return refusal_of(error)
         if asked.sync:
             return await self._finished(job, asked, request.gone)
@@ -215,7 +216,7 @@ def _needed(text: str | None, name: str) -> str:
     return text
 
 
-def refusal_of(error: errors.JobdeckError | OutboundError) -> Response:
+def refusal_of(error: errors.JobdeckError | OutboundError | StoreError) -> Response:
     """Why a job was not accepted.
 
     Raises:
@@ -229,7 +230,9 @@ def refusal_of(error: errors.JobdeckError | OutboundError) -> Response:
         case errors.ContextStoppingError():
             return envelope.refusal(409, "Context stop in progress")
         case errors.NoSlotsError():
-            return envelope.refusal(503, str(error), label=_NO_SLOTS)
+            return envelope.refusal(503, str(error), label=_NO_SLOTS, headers=(("Retry-After", "1"),))
+        case errors.NoSpaceError() | StoreError():
+            return envelope.refusal(500, "Failed to save job config")
         case errors.WrongKindError():
             return envelope.refusal(400, "Invalid job type for this context")
         case errors.PackageError():

@@ -17,7 +17,9 @@ from jobdeck_server.core.blobtypes import BlobFile
 from jobdeck_server.core.hocon import EMPTY, JobConfig
 from jobdeck_server.core.outbound.errors import FailedError, RefusedError, SchemeError
 from jobdeck_server.core.packagejobs import PackageJob, PackageResult
+from jobdeck_server.core.store import StoreError
 from jobdeck_server.dialects.spark import report, results, start
+from jobdeck_server.dialects.spark.contexts import uris_of
 from jobdeck_server.dialects.spark.query import MalformedError, Query
 from jobdeck_server.dialects.spark.service import spark
 from jobdeck_server.http.message import FileSlice, Request, Response, Role
@@ -102,6 +104,20 @@ def test_what_else_a_query_says() -> None:
         start.wanted(query("timeout=soon"), limit_s=600)
 
 
+def test_packages_of_contexts_that_are_fetched() -> None:
+    body = config(
+        spark={"context-settings": {"cp": "a,file:///b.whl", "dependent-jar-uris": ["http://h/c.whl", "d:e"]}}
+    )
+    assert uris_of({"cp": "x,ftp://h/x.whl", "num-cpu-cores": "2"}, body) == [
+        "ftp://h/x.whl",
+        "file:///b.whl",
+        "http://h/c.whl",
+    ]
+    assert uris_of({}, config(spark={"context-settings": 5})) == []
+    with pytest.raises(errors.BadRequestError):
+        uris_of({}, config(spark={"context-settings": {"cp": [1]}}))
+
+
 # -- what it is answered --
 
 
@@ -112,6 +128,8 @@ def test_what_else_a_query_says() -> None:
         (errors.UnknownContextError("c"), 404, "ERROR", "context c not found"),
         (errors.ContextStoppingError("c"), 409, "ERROR", "Context stop in progress"),
         (errors.WrongKindError(), 400, "ERROR", "Invalid job type for this context"),
+        (errors.NoSpaceError(), 500, "ERROR", "Failed to save job config"),
+        (StoreError("the disk is gone"), 500, "ERROR", "Failed to save job config"),
         (
             errors.NoSlotsError("py1", 8),
             503,
@@ -120,7 +138,7 @@ def test_what_else_a_query_says() -> None:
         ),
     ],
 )
-def test_refusals_in_words(error: errors.JobdeckError, status: int, label: str, text: str) -> None:
+def test_refusals_in_words(error: errors.JobdeckError | StoreError, status: int, label: str, text: str) -> None:
     assert told(start.refusal_of(error)) == (status, {"status": label, "result": text})
 
 
@@ -234,6 +252,7 @@ def test_who_may_do_what() -> None:
         contexts=part,
         jobs=part,
         callbacks=part,
+        fetcher=part,
         data_files=part,
         configs=part,
         patience=part,
