@@ -1,7 +1,7 @@
 """The messages of the events channel, ``jobdeck.events.v1``, and its two small state machines.
 
-A server numbers every change of its jobs, blobs and workers without end; this channel tells them live,
-each once. The client says first from where on (``since``), the server answers ``hello``, and then:
+A server numbers every change of its jobs, blobs, packages, contexts and workers without end; this channel tells
+them live, each once. The client says first from where on (``since``), the server answers ``hello``, and then:
 
     event       one change and its number
     snapshot    the number asked for is not known here (too old, or of another store): the newest jobs and those

@@ -160,16 +160,16 @@ HOSTILE: dict[str, tuple[bytes, tuple[str, ...], bool]] = {
 }
 
 
-@pytest.mark.parametrize("name", list(HOSTILE))
-async def test_hostile(tmp_path: Path, name: str) -> None:
-    package, names, complete = HOSTILE[name]
+async def test_hostile(tmp_path: Path) -> None:
+    """Where Python's parser gives up, or dies, is its own affair: what was found before counts."""
     limits = {"package_scan_source_bytes": 2 << 20, "package_class_limit_count": 5}
     async with finder(tmp_path, **limits) as find:
-        found = await find(package)
-    assert found.complete >= complete
-    assert set(found.names) <= set(names)
-    if complete or name in ("a bomb", "many"):
-        assert (found.names, found.complete) == (names, complete)
+        for name, (package, names, complete) in HOSTILE.items():
+            found = await find(package)
+            assert found.complete >= complete, name
+            assert set(found.names) <= set(names), name
+            if complete or name in ("a bomb", "many"):
+                assert (found.names, found.complete) == (names, complete), name
 
 
 async def test_time_over(tmp_path: Path) -> None:
