@@ -89,6 +89,23 @@ def test_a_context_that_is_being_stopped_takes_no_jobs(own: Sparks) -> None:
     assert own.ended(job_id)["result"]["message"] == "Context (ending) for this job was terminated"
 
 
+def test_a_full_context_may_refuse_jobs() -> None:
+    """As in the original, where its operator wants that."""
+    folder = tempfile.TemporaryDirectory(prefix="jd-", ignore_cleanup_errors=True)
+    with folder as made, sparks(Path(made), "--context-full", "refuse") as own:
+        flag = own.folder / "full"
+        own.told("POST", "/contexts/py1?max-jobs-per-context=2")
+        jobs = [own.start("Until", f'flag = "{flag}"', context="py1")[1]["jobId"] for _ in range(2)]
+        for query in ({}, {"sync": "true"}):
+            assert own.start("Plain", context="py1", **query) == (
+                503,
+                {"status": "NO SLOTS AVAILABLE", "result": "Too many running jobs (2) for job context 'py1'"},
+            )
+        flag.touch()
+        assert [own.ended(job_id)["result"] for job_id in jobs] == ["seen", "seen"]
+        assert own.start("Plain", "value = 1", context="py1", sync="true")[1]["result"] == 1
+
+
 def test_who_waits_for_a_result_is_told_when_the_server_ends(own: Sparks) -> None:
     flag = own.folder / "waited"
     waiting = Asked(lambda: own.start("Until", f'flag = "{flag}"', sync="true", timeout="600"))

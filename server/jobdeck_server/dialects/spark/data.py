@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobdeck_server.core.errors import UnknownDataFileError
 from jobdeck_server.dialects.base import Route
-from jobdeck_server.dialects.spark import envelope
+from jobdeck_server.dialects.spark import doc, envelope
 from jobdeck_server.dialects.spark.query import Query
 from jobdeck_server.http.message import Response, Role
 
@@ -29,15 +29,22 @@ class DataRoutes:
     def routes(self) -> tuple[Route, ...]:
         """Their part of the table."""
         rows = (
-            ("GET", "/data", self.list, Role.VIEW, "Full paths of the data files"),
-            ("POST", "/data/{prefix}", self.store, Role.RUN, "Store a data file"),
-            ("DELETE", "/data/{path}", self.delete, Role.RUN, "Remove a data file, named by its full path"),
-            ("DELETE", "/data/{path*}", self.delete, Role.RUN, "The same, its slashes as they are"),
-            ("PUT", "/data", self.reset, Role.RUN, "Remove all data files"),
+            ("GET", "/data", self.list, Role.VIEW, "Full paths of the data files", doc.DATA),
+            ("POST", "/data/{name}", self.store, Role.RUN, "Store a data file, whose name begins so", doc.NEW_DATA),
+            (
+                "DELETE",
+                "/data/{name}",
+                self.delete,
+                Role.RUN,
+                "Remove a data file, named by its full path",
+                doc.NO_DATA,
+            ),
+            ("DELETE", "/data/{name*}", self.delete, Role.RUN, "The same, its slashes as they are", doc.NO_DATA),
+            ("PUT", "/data", self.reset, Role.RUN, "Remove all data files", doc.RESET),
         )
         return tuple(
-            Route(method=method, pattern=pattern, handler=handler, role=role, summary=summary)
-            for method, pattern, handler, role, summary in rows
+            Route(method=method, pattern=pattern, handler=handler, role=role, summary=summary, doc=piece)
+            for method, pattern, handler, role, summary, piece in rows
         )
 
     async def list(self, request: Request) -> Response:
@@ -49,12 +56,12 @@ class DataRoutes:
         """Keep the body; the name begins with what is in the path."""
         length = request.header("content-length")
         expected_bytes = None if length is None else int(length)
-        path = await self._files.store(request.params["prefix"], request.body, expected_bytes=expected_bytes)
+        path = await self._files.store(request.params["name"], request.body, expected_bytes=expected_bytes)
         return envelope.answer({"result": {"filename": path}})
 
     async def delete(self, request: Request) -> Response:
         """Remove one."""
-        path = request.params["path"]
+        path = request.params["name"]
         try:
             await self._files.delete(path)
         except UnknownDataFileError:

@@ -109,7 +109,7 @@ STOPPED: Piece = {
 }
 RESET: Piece = {
     "parameters": [{**_query("reset", "Only this", {"enum": ["reboot"]}), "required": True}, _query("sync", "", _FLAG)],
-    "responses": _answers("200", "All have stopped", _ENVELOPE),
+    "responses": _answers("200", "All are gone", _ENVELOPE),
 }
 JOBS: Piece = {
     "parameters": [
@@ -148,3 +148,9 @@ START: Piece = {
 SHOW: Piece = {"responses": _answers("200", "A report, with the result if it has finished", _REPORT)}
 KILL: Piece = {"responses": _answers("200", "It has ended", _object("status", ERROR=_EXCEPTION), _404="It had before")}
 CONFIG: Piece = {"responses": _answers("200", "What was posted", _map(_ANY))}
+DATA: Piece = {"responses": _answers("200", "Full paths", _list(_STRING))}
+NEW_DATA: Piece = {
+    "requestBody": {"required": True, "content": _content(_BYTES, "application/octet-stream")},
+    "responses": _answers("200", "It is there", _object(result=_object("filename"))),
+}
+NO_DATA: Piece = {"responses": _answers("200", "OK: it is gone", _STRING, _400="There is none")}
