@@ -18,11 +18,11 @@ Source: the original's rules for results. Of whole numbers beyond 64 bits and by
 # ruff: noqa: ANN401  # values of any kind are what this is about
 from __future__ import annotations
 
-import json
 from _collections_abc import Mapping
 from _operator import index
 from itertools import islice
 
+from ._jsontext import encoder
 from .api import Stream
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
@@ -264,8 +264,4 @@ def _key(value: Any) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
-def _dumps(value: Any) -> str:
-    return _ENCODER.encode(value)
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_known)
+_dumps = encoder(_known)

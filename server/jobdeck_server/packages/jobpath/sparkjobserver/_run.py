@@ -19,13 +19,13 @@ nothing is kept open, paths are absolute, and a child that a job has forked and 
 # ruff: noqa: ANN401, BLE001, SIM105
 from __future__ import annotations
 
-import json
 import os
 import sys
 from time import monotonic
 
 from . import api
 from ._folder import DiskError, Folder
+from ._jsontext import dumps, loads
 from ._results import NONE, ResultError, result_pieces
 from ._telling import MESSAGE_CHARS, class_of, repr_of, stack_of, text_of
 from .config import ConfigTree
@@ -73,9 +73,9 @@ def main(plan_path: str) -> int:
     """
     try:
         with open(plan_path, "rb") as file:
-            plan = json.load(file)
+            plan = loads(file.read().decode())
         with open(plan["config"], "rb") as file:
-            config = json.loads(file.read(), object_pairs_hook=ConfigTree.of_pairs)
+            config = loads(file.read().decode(), ConfigTree.of_pairs)
         run = _Run(plan, config)
     except Exception as error:  # there is no one else to tell it
         sys.stderr.write(f"The job's plan cannot be read: {error!r}\n")
@@ -120,7 +120,7 @@ class _Run:
         try:
             if self._untold is not None:
                 self._put("progress.json", [self._untold], durable=False)
-            self._put("outcome.json", [json.dumps(outcome).encode()])
+            self._put("outcome.json", [dumps(outcome)])
         except OSError as error:
             sys.stderr.write(f"What came of the job cannot be told: {error}\n")
             return _NO_PLAN
@@ -150,9 +150,9 @@ class _Run:
         data = _call("validate", job, context, None, self._config)
         problems = _problems(data)
         if problems is None:
-            self._put("validated.json", [b'{"ok": true}'])
+            self._put("validated.json", [b'{"ok": true}'], durable=False)
             return data
-        self._put("validated.json", [json.dumps({"problems": problems}).encode()])
+        self._put("validated.json", [dumps({"problems": problems})], durable=False)
         refused = _JobError("validation", "; ".join(problems)[:MESSAGE_CHARS])
         refused.problems = problems
         raise refused
@@ -227,7 +227,7 @@ class _Run:
             return
         known = fraction is not None and fraction == fraction
         share = min(1.0, max(0.0, float(fraction))) if known else None  # type: ignore[arg-type]  # is known then
-        said = json.dumps({"fraction": share, "text": str(text)[:_PROGRESS_CHARS]}).encode()
+        said = dumps({"fraction": share, "text": str(text)[:_PROGRESS_CHARS]})
         now_s = monotonic()
         if now_s - self._told_s < _PROGRESS_S:
             self._untold = said
