@@ -114,6 +114,8 @@ class FakeApi:
     refused: list[tuple[str, str]] = field(default_factory=list)
     blobs: Any = None
     workers: Any = None
+    contexts: Any = None
+    classes: Any = None
     packages: Any = None
 
     def _take(self, *asked: Any) -> None:

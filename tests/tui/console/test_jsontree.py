@@ -151,6 +151,7 @@ def check(tree: JsonTree, root: Node, values: list[tuple[int, str, Node]]) -> No
     assert list(rows.seen) == expected
     places = JsonList(rows=rows).index()
     assert dict(places) == {row.id: n for n, row in enumerate(rows)}
+    assert places.get("") is None
     for row, value in zip(rows, expected, strict=True):
         depth, label, node = values[value]
         assert (row.depth, row.kind, row.count, row.more) == (depth, node.kind, len(node.inner), False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_tui.console.blobapi import BlobApi, each
+from jobdeck_tui.console.classapi import ClassApi
 from jobdeck_tui.console.contextapi import ContextApi
 from jobdeck_tui.console.packageapi import PackageApi
 from jobdeck_tui.console.workerapi import WorkerApi
@@ -36,6 +37,7 @@ class Api:
         workers: What may be asked of its workers.
         packages: What may be asked of its packages.
         contexts: What may be asked of what they run in.
+        classes: What may be asked of their jobs.
     """
 
     def __init__(self, guest: Guest, deck: Deck) -> None:
@@ -43,6 +45,7 @@ class Api:
         self.workers = WorkerApi(guest, deck.client)
         self.packages = PackageApi(guest, deck.client)
         self.contexts = ContextApi(guest, deck.client)
+        self.classes = ClassApi(guest, deck.client)
         self._guest = guest
         self._deck = deck
         self._client = deck.client

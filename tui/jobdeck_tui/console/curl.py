@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from jobdeck_protocol.job import Job, Step
 
-__all__ = ["curl_of", "curl_of_blob", "curl_of_job"]
+__all__ = ["curl_of", "curl_of_blob", "curl_of_job", "curl_of_result"]
 
 _TOKEN = '-H "Authorization: Bearer $(cat "$JOBDECK_TOKEN_FILE")"'
 
@@ -89,3 +89,9 @@ def curl_of_blob(url: str, blob: str, name: str, *, token: bool, path: str | Non
     if path is not None and {".", ".."} & set(path.split("/")):
         words.append("--path-as-is")  # else curl takes them for steps
     return " ".join([*words, shlex.quote(where)])
+
+
+def curl_of_result(url: str, job_id: str, name: str, *, token: bool) -> str:
+    """The line that fetches the result of a class into this folder, under a name that is safe."""
+    words = ["curl", "-sS", "-f", *([_TOKEN] if token else []), "-o", shlex.quote(name)]
+    return " ".join([*words, shlex.quote(f"{url}/v1/jobs/{quote(job_id, safe='')}/result")])

@@ -256,6 +256,17 @@ class JsonTree:
         scan = self.scan
         return bytes(scan.data[scan.values[value] : scan.end_of(value)]).decode(errors="replace")
 
+    def whole(self, value: int, *, string: bool) -> bytes:
+        """A value as a file of its own: the text of a string, else as it is written."""
+        scan = self.scan
+        data = bytes(scan.data[scan.values[value] : scan.end_of(value)])
+        if not string:
+            return data
+        try:
+            return str(json.loads(data, strict=False)).encode(errors="backslashreplace")
+        except ValueError:  # an escape that JSON does not know, or no end
+            return data
+
     # -- searching --
 
     def hits(self, finder: Finder, start: int) -> Iterator[int]:
@@ -329,7 +340,7 @@ class _Places(Mapping[str, int]):
         self._seen = seen
 
     def __getitem__(self, row_id: str) -> int:
-        value = int(row_id)
+        value = int(row_id) if row_id else NONE  # a cursor that was nowhere yet
         at = bisect_left(self._seen, value)
         if at == len(self._seen) or self._seen[at] != value:
             raise KeyError(row_id)

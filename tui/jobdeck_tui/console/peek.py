@@ -55,12 +55,14 @@ class Target:
         name: Foreign text.
         path: Within the artifact; None for the blob itself.
         value: A JSON value that is looked at instead; ``hash`` is empty then.
+        data: Bytes that are looked at instead; ``hash`` is empty then.
     """
 
     hash: str
     name: str
     path: str | None = None
     value: Any = None
+    data: bytes | None = None
 
 
 # -- which kind --

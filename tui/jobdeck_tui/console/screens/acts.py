@@ -10,7 +10,7 @@ from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.curl import curl_of_job
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.listacts import ListActs, count_of
-from jobdeck_tui.console.screens.results import ResultsScreen
+from jobdeck_tui.console.screens.results import screen_of
 from jobdeck_tui.console.screens.start import StartScreen
 from jobdeck_tui.words import age
 
@@ -130,7 +130,7 @@ class JobActs(ListActs["Job"]):
 
     def action_results(self) -> None:
         """What the job under the cursor left behind."""
-        self.app.push_screen(ResultsScreen(self.chosen()[0].id))
+        self.app.push_screen(screen_of(self.chosen()[0]))
 
     # -- copying --
 

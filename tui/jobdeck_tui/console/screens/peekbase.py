@@ -126,7 +126,7 @@ class PeekBase(DeckScreen):
         """Find out what it is, and show it."""
         target, blobs = self.target, self.deck_app.api.blobs
         if not target.hash:
-            self._data = json.dumps(target.value).encode()
+            self._data = json.dumps(target.value).encode() if target.data is None else target.data
             self.size_bytes = len(self._data)
         else:
             content = await blobs.look(target.hash, target.path)

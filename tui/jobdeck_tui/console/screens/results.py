@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from jobdeck_client import ClientError, NotFoundError
 from jobdeck_protocol.blob import ARTIFACT as ARTIFACT_TYPE
 from jobdeck_protocol.job import JobState
-from jobdeck_tui.console.feed import Trouble, open_job
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.screens.files import FilesScreen
+from jobdeck_tui.console.screens.ofjob import OfJob
+from jobdeck_tui.console.screens.outcome import OutcomeScreen
 from jobdeck_tui.console.settings import RETRY_S
 from jobdeck_tui.console.tree import ARTIFACT, FILE, VALUE, Branch
 from jobdeck_tui.console.workers import start
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobdeck_protocol.job import Job
-    from jobdeck_tui.console.state import State
 
-__all__ = ["ResultsScreen", "empty_words"]
+__all__ = ["ResultsScreen", "empty_words", "screen_of"]
 
 _HASH = re.compile(r"[0-9a-f]{40}")
 _ID_CELLS = 8
@@ -41,56 +41,29 @@ def empty_words(job: Job | None) -> tuple[str, ...]:
     return ("The job left no results.",)
 
 
-class ResultsScreen(FilesScreen):
+def screen_of(job: Job) -> OfJob:
+    """What shows the results of a job."""
+    return ResultsScreen(job.id) if job.main_class is None else OutcomeScreen(job.id)
+
+
+class ResultsScreen(OfJob, FilesScreen):
     """Shows the results of the job with this id, or the beginning of one; kept up to date."""
 
     def __init__(self, job_id: str) -> None:
-        super().__init__()
-        self.job_id = job_id
-        self.job: Job | None = None
+        super().__init__(job_id)
         self._results: Mapping[str, Any] | None = None
-        self._opening = False
 
     def on_mount(self) -> None:
-        """Ask for the job."""
+        """Nothing is known yet."""
         self.table.words = ("…",)
-        self._open()
 
-    def on_unmount(self) -> None:
-        """Its record need not be told any more."""
-        if self.job is not None:
-            self.deck_app.close_job(self.job.id)
+    def job_lacking(self, why: str) -> None:
+        """It cannot be had."""
+        self.table.words = (clean_line(why),)
 
-    def _open(self) -> None:
-        if not self._opening:
-            self._opening = True
-            start(self, self._opened_job, "open")
-
-    async def _opened_job(self) -> None:
-        found = await open_job(self.deck_app.api, self.job_id)
-        self._opening = False
-        if isinstance(found, Trouble):
-            self.table.words = (clean_line(found.words),)
-            if not found.final:
-                self.set_timer(RETRY_S, self._open)
-            return
-        self.job = found
-        self._take(found)
-
-    # -- what is shown --
-
-    def draw(self, state: State) -> None:
+    def job_told(self, job: Job | None) -> None:
         """The job as it is now."""
-        if self.job is None:
-            return
-        if self.job.id not in state.open:
-            self._open()  # another pane that showed it, too, has closed it
-        elif state.open[self.job.id] is not self.job or self._results is None:
-            self._take(state.open[self.job.id])
-
-    def _take(self, job: Job | None) -> None:
         if job is not None:
-            self.job = job
             self.top.tell(job.command, f"results · {job.state.value} · {job.id[:_ID_CELLS]}")
             if job.results != self._results:
                 self._results = job.results

@@ -14,7 +14,7 @@ from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.copying import TooMuchError, copy_of
 from jobdeck_tui.console.screens.goto import GotoScreen
 from jobdeck_tui.console.screens.line import LineScreen
-from jobdeck_tui.console.screens.results import ResultsScreen
+from jobdeck_tui.console.screens.results import screen_of
 from jobdeck_tui.console.screens.save import SaveScreen
 from jobdeck_tui.console.selection import Selection, Spot
 from jobdeck_tui.console.settings import COPY_CAP_BYTES
@@ -120,7 +120,7 @@ class OutputPane(OutputBase):
     def action_results(self) -> None:
         """What the job left behind."""
         if self.job is not None:
-            self.app.push_screen(ResultsScreen(self.job.id))
+            self.app.push_screen(screen_of(self.job))
 
     def action_goto(self) -> None:
         """Ask for a line."""
