@@ -158,18 +158,16 @@ async def test_packages_are_removed_when_that_is_confirmed_and_refusals_tell_the
         await it.press("n")
         await until(it.pilot, lambda: it.app.screen is it.screen)
         assert it.asked("remove") == []
-        it.app.packages.refused = [("words", "Package words is in use by job(s): 5453779a")]
-        await it.press("space", "k", "k", "space", "d")
+        it.app.packages.refused = [("long-running", "Binary is in use by job(s): 5453779a")]
+        await it.press("space", "g", "j", "space", "d")
         await it.on(ConfirmScreen)
         await it.see("Remove these 2 packages?")
         await it.press("y")
-        await until(
-            it.pilot,
-            lambda: it.app.toasts == ["words: Package words is in use by job(s): 5453779a", "1 package removed"],
-        )
+        refusal = "long-running: Binary is in use by job(s): 5453779a"
+        await until(it.pilot, lambda: it.app.toasts == [refusal, "1 package removed"])
         assert len(it.asked("remove")) == 1
         await until(it.pilot, lambda: len(it.names) == 4)
-        assert "words" in it.names
+        assert "long-running" in it.names
 
 
 @pytest.mark.slow

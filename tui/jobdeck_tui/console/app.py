@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 
 _REFUSALS_TOLD_COUNT = 3
-_ID_CELLS = 8
 
 
 class ConsoleApp(KeyOrder[int]):
@@ -198,16 +197,17 @@ class ConsoleApp(KeyOrder[int]):
         """A toast with foreign text in it."""
         self.notify(clean_line(text), markup=False)
 
-    def tell_done(self, done: str, refused: Sequence[tuple[str, str]], what: str) -> None:
+    def tell_done(self, done: str, refused: Sequence[tuple[str, str]], what: str, *, name_cells: int) -> None:
         """Toasts for something that was done to many.
 
         Args:
             done: To how many, in words; empty for none.
             refused: Names and errors of those that refused.
             what: Was done.
+            name_cells: How much of a name is told.
         """
         for name, error in refused[:_REFUSALS_TOLD_COUNT]:
-            self.tell_error(f"{name[:_ID_CELLS]}: {error}")
+            self.tell_error(f"{name[:name_cells]}: {error}")
         if len(refused) > _REFUSALS_TOLD_COUNT:
             self.tell_error(f"and {len(refused) - _REFUSALS_TOLD_COUNT} more refused")
         if done:

@@ -23,6 +23,7 @@ class ListActs(DeckScreen, Generic[T]):
         NOUN: One of the things.
         CHANGES: Actions that change something.
         NEEDS: Actions that need a thing.
+        NAME_CELLS: How much is told of that by which one is known: of an id or a hash the beginning is enough.
         changeable: Whether anything may be changed from here; without it those keys are not there.
         any_chosen: Whether there is a thing to act on.
     """
@@ -30,6 +31,7 @@ class ListActs(DeckScreen, Generic[T]):
     NOUN: ClassVar[str]
     CHANGES: ClassVar[frozenset[str]]
     NEEDS: ClassVar[frozenset[str]]
+    NAME_CELLS: ClassVar[int] = 8
 
     changeable = reactive(True, bindings=True)
     any_chosen = reactive(False, bindings=True)
@@ -56,7 +58,8 @@ class ListActs(DeckScreen, Generic[T]):
     def tell_done(self, count: int, refused: Sequence[tuple[str, str]] | None, what: str) -> None:
         """What came of it: for so many, but for those that were refused; None if nobody answered."""
         if refused is not None:
-            self.deck_app.tell_done(count_of(count - len(refused), self.NOUN), refused, what)
+            done = count_of(count - len(refused), self.NOUN)
+            self.deck_app.tell_done(done, refused, what, name_cells=self.NAME_CELLS)
             self.done_with()
 
     def copy(self, lines: Sequence[str], told: str) -> None:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PackageActs"]
 
-_NAME_CELLS = 40
-
 
 _key = partial(key, "packages")
 
@@ -46,6 +44,7 @@ class PackageActs(FewScreen["PackageInfo"]):
     NOUN = "package"
     CHANGES = frozenset({"upload", "start", "remove"})
     NEEDS = frozenset({"start", "remove", "copy_name", "copy_hash"})
+    NAME_CELLS = 40
     BINDINGS: ClassVar[list[BindingType]] = [
         _key("n", "start", "start", "Start a class out of it", "Start a class"),
         _key("u", "upload", "upload", "Upload wheels, eggs or jars", "Upload", show=True),
@@ -126,6 +125,6 @@ def _lines(packages: Sequence[PackageInfo]) -> list[str]:
     now_us = time.time_ns() // 1000
     return [
         f"{package.kind:<5}  {bytes_text(package.size_bytes):>9}  {age_text(package, now_us):>8}  "
-        f"{package.name[:_NAME_CELLS]}"
+        f"{package.name[: PackageActs.NAME_CELLS]}"
         for package in packages
     ]
