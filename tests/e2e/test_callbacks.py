@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import trio
 from jobdeck_client import Callback, Client
 from jobdeck_client.errors import NotFoundError
 from tests.e2e.hooks import ENDS, FAULTS, FLAGS, SECRET, TRIES, Caller, Hooks, hooks, package, told, until
-from tests.e2e.program import server
+from tests.e2e.program import JOBDECK, server
 
 
 async def many(caller: Caller, other: Hooks, count: int, seed: int, faults: tuple[str, ...] = FAULTS) -> None:
@@ -117,7 +118,9 @@ async def test_a_job_that_refuses_its_configuration_is_told_of_too(caller: Calle
 
 async def test_a_synchronous_start_is_answered_and_told(caller: Caller) -> None:
     async with hooks() as other:
-        status, answer = await caller.try_start("Echo", "value = [1]", callback=other.url("/?key=1"), sync="true")
+        status, answer = await caller.try_start(
+            "Echo", "value = [1]", callback=other.url("/?key=1"), sync="true", timeout="28"
+        )
         assert (status, answer["result"]) == (200, [1])
         await caller.over([answer["jobId"]])
         other.exactly("/?key=1", told(answer["jobId"], "[1]"), 1)
@@ -221,6 +224,36 @@ async def test_a_result_over_the_limit_is_not_told_and_kept(tmp_path: Path) -> N
             assert over[fits][:2] == ("delivered", 1)
             assert list(other.got) == ["/fits"]
             assert len(await caller.result(large)) == 100000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "mode", "words"),
+    [
+        (("--callback-secret-file", "secret"), 0o644, "may be read by others: chmod 600 it"),
+        (("--callback-secret-file", "secret"), 0o600, "is empty: it must hold the secret that signs callbacks"),
+        (("--callback-secret-file", "missing"), 0o600, "No such file"),
+        (("--callback-allow", "ftp://example.org"), 0o600, "--callback-allow: 'ftp://example.org': it must be one of"),
+        (("--fetch-allow", "127.0.0.1"), 0o600, "--fetch-allow: '127.0.0.1' is no pattern such as"),
+        (("--callback-delays", "soon"), 0o600, "--callback-delays: 'soon' is no time"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_at_the_start(
+    tmp_path: Path, flags: tuple[str, ...], mode: int, words: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"" if "empty" in words else b"word")
+    secret.chmod(mode)
+    done = subprocess.run(
+        [*JOBDECK, "serve", "--listen", "127.0.0.1:0", "--data-dir", "data", *flags],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
 
 
 @pytest.mark.slow

@@ -123,6 +123,6 @@ def test_a_body_that_breaks_off_leaves_nothing(deck: Server) -> None:
 async def test_a_job_reads_it_by_the_path_that_was_answered(caller: Caller) -> None:
     _, answer = await caller.ask("POST", "/data/in.txt", "some text")
     path = json.loads(answer)["result"]["filename"]
-    status, ran = await caller.try_start("Reading", f"path = {json.dumps(path)}", sync="true", timeout="40")
+    status, ran = await caller.try_start("Reading", f"path = {json.dumps(path)}", sync="true", timeout="28")
     assert (status, ran.get("result")) == (200, "some text"), ran
     assert (await caller.ask("DELETE", f"/data/{quote(path, safe='')}")) == (200, b"OK")

@@ -12,7 +12,7 @@ import trio
 
 from tests.e2e.hooks import WHEEL, Caller
 from tests.e2e.program import Server, server
-from tests.server.outbound.receivers import Got, receiver, talking
+from tests.server.outbound.receivers import Got, receiver, saying, talking
 from tests.server.outbound.test_ftp import Ftp
 
 
@@ -27,7 +27,7 @@ def answered(data: bytes) -> bytes:
 
 
 async def ran(caller: Caller, uri: str) -> Any:
-    status, answer = await caller.try_start("Echo", "value = here", cp=uri, sync="true", timeout="40")
+    status, answer = await caller.try_start("Echo", "value = here", cp=uri, sync="true", timeout="28")
     assert (status, answer.get("result")) == (200, "here"), answer
     return answer
 
@@ -120,6 +120,12 @@ async def test_what_cannot_be_had(caller: Caller) -> None:
         assert "hidden" not in text
     text = await refused(caller, other.url("/a.whl"))  # nobody is there any more
     assert "could not be reached" in text
+    before = await caller.ask("GET", "/v1/jobs")
+    async with receiver(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2000000000000\r\n\r\nPK")) as other:
+        status, answer = await caller.try_start("Echo", cp=other.url("/a.whl"))
+        assert (status, answer["status"]) == (413, "ERROR")
+        assert "over the limit of" in answer["result"]
+    assert await caller.ask("GET", "/v1/jobs") == before
 
 
 @pytest.mark.slow
