@@ -64,6 +64,7 @@ class Venvs:
         self._ready: dict[str, Path] = {}  # by their digests
         self._users: dict[str, Path] = {}  # by the ids of contexts
         self._locks: dict[str, trio.Lock] = {}  # by digests of those that somebody waits for
+        self._making: set[Path] = set()
         self._bases: dict[tuple[str, int], Base] = {}  # by path and time of change
         self._builds = trio.CapacityLimiter(settings.venv_build_limit_count)
         self._threads = trio.CapacityLimiter(settings.thread_limit_count)
@@ -127,6 +128,9 @@ class Venvs:
         for digest, folder in await self._in_thread(self._stale, unused):
             if folder not in self._users.values() and digest not in self._locks:
                 del self._ready[digest]  # from now on nobody is given it
+                await self._in_thread(_remove, folder)
+        for folder in await self._in_thread(lambda: list(self._folder.iterdir())):
+            if folder not in self._making and folder not in self._ready.values():
                 await self._in_thread(_remove, folder)
 
     # -- which --
@@ -196,11 +200,14 @@ class Venvs:
     async def _built(self, digest: str, base: Base, wheels: Sequence[Wheel]) -> Path:
         folder = self._folder / f"{digest}-{secrets.token_hex(4)}"
         started_s = trio.current_time()
+        self._making.add(folder)
         try:
             await venvbuild.build(folder, base, wheels, self._blobs, limiter=self._threads)
         except Exception:
             await self._in_thread(_remove, folder)
             raise
+        finally:
+            self._making.discard(folder)  # of one that was given up the sweep removes what there is
         _log.info("made environment %s in %.1f s", folder.name, trio.current_time() - started_s)
         return folder
 
