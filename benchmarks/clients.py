@@ -38,9 +38,13 @@ def get_bytes(path: str, *, close: bool = False) -> bytes:
 
 def post_bytes(path: str, value: object) -> bytes:
     """A request with a JSON body."""
-    body = json.dumps(value).encode()
+    return post(path, json.dumps(value).encode(), "application/json")
+
+
+def post(path: str, body: bytes, mime: str) -> bytes:
+    """A request with a body of any kind."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n"
-    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return f"{head}Content-Type: {mime}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def take_answer(sock: socket.socket) -> tuple[bytes, bytes]:
