@@ -199,7 +199,7 @@ async def test_an_environment_has_what_its_wheels_bring_and_nothing_else(tmp_pat
         heap = "import native; h = [3, 1]; native._heapq.heapify(h); print(h[0], native._heapq.__file__)"
         assert (await said(python, heap)).startswith(f"1 {tmp_path}/venvs/")
         script = Path(python).with_name("plain-hello")
-        assert (await trio.run_process([str(script)], capture_output=True)).stdout == b"hello\n"
+        assert (await trio.run_process([str(script)], capture_stdout=True)).stdout == b"hello\n"
         assert await said(python, "import importlib.util as u; print(u.find_spec('trio'))") == "None"
         assert not (Path(python).parents[2] / "wheels").exists()
         await b.send("plain", wheel("plain", {"plain.py": ""}))  # another one of this name
