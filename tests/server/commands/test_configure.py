@@ -123,6 +123,8 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "fetch_folders": ("/var/wheels,wheels/", '["/var/wheels", "wheels/"]', ("/var/wheels", "/srv/wheels")),
         "fetch_limit": ("5M", "5242880", 5 * 1024**2),
         "outbound_ca": ("ca.pem", '"ca.pem"', Path("/srv/ca.pem")),
+        "package_result_limit": ("2M", '"2M"', 2 * 1024**2),
+        "sync_wait_limit": ("1h", "3600", 3600.0),
         "package_python": ("python3", '"python3"', "python3"),
         "context_defaults": ("contexts.conf", '"contexts.conf"', Path("/srv/contexts.conf")),
         "max_jobs_per_context": ("3", "3", 3),
