@@ -228,6 +228,18 @@ def test_04_a_role_allows_what_it_says(
     assert all("does not allow this" in answer.text for answer in told if answer.status == 403)
 
 
+def test_04_a_method_named_in_the_query_needs_the_role_of_that_method(guarded: tuple[Server, dict[str, str]]) -> None:
+    """Where a path knows such a thing at all."""
+    running, tokens = guarded
+
+    def asked(role: str, path: str) -> int:
+        return ask(running.port, "GET", path, headers=bearer(tokens[role])).status
+
+    for path, found in (("/binaries/nope?_method=DELETE", 404), ("/jobs?_method=post", 400)):
+        assert [asked(role, path) for role in ("view", "run", "worker")] == [403, found, 403]
+    assert [asked("view", path) for path in ("/?_method=POST", "/v1/jobs?_method=POST")] == [200, 200]
+
+
 def test_04_who_says_so_may_do_without_and_is_warned(tmp_path: Path) -> None:
     with server(tmp_path / "data", "--listen", "0.0.0.0:0", "--insecure-no-auth") as running:
         assert ask(running.port, "GET", "/").status == 200
