@@ -24,6 +24,7 @@ TABLES_COUNT = {
     "executor": 2,
     "scheduler": 5,
     "workers": 5,
+    "packages": 2,
 }
 
 
