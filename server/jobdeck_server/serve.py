@@ -204,18 +204,11 @@ async def _start_parts(
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
     binaries = Binaries(settings, store=store, events=log, blobs=blobs, core=core)
     await binaries.load(settings.preload_packages)
-    venvs.finder = PackageFinder(settings, binaries=binaries, fetcher=fetcher, blobs=blobs)
+    finder = venvs.finder = PackageFinder(settings, binaries=binaries, fetcher=fetcher, blobs=blobs)
     contexts = Contexts(core, settings, venvs=venvs, defaults=await Defaults.read(settings.context_defaults))
     await contexts.load()
     package_jobs = PackageJobs(
-        core,
-        settings,
-        binaries=binaries,
-        contexts=contexts,
-        fetcher=fetcher,
-        callbacks=callbacks,
-        blobs=blobs,
-        ledger=ledger,
+        core, settings, finder=finder, contexts=contexts, callbacks=callbacks, blobs=blobs, ledger=ledger
     )
     callbacks.source = package_jobs.callback_body
     executor = Executor(core)

@@ -31,7 +31,7 @@ from jobdeck_server.core.errors import (
 )
 from jobdeck_server.core.hocon import EMPTY, JobConfig
 from jobdeck_server.core.hoconvalues import pick, text_list
-from jobdeck_server.core.packagefinder import JAR, JobPackage, PackageFinder
+from jobdeck_server.core.packagefinder import JAR, JobPackage
 from jobdeck_server.core.packagerows import PackageResult
 from jobdeck_server.core.requests import CONTEXTS_POOL, JobRequest
 from jobdeck_server.engines.base import PACKAGES
@@ -53,15 +53,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from jobdeck_protocol.job import Job
-    from jobdeck_server.core.binaries import Binaries
     from jobdeck_server.core.blobs import BlobFile, Blobs
     from jobdeck_server.core.callbackbody import Body
     from jobdeck_server.core.callbacks import Callbacks
     from jobdeck_server.core.contexts import Context, Contexts
     from jobdeck_server.core.events import Event
-    from jobdeck_server.core.fetching import Fetcher
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.outbound.urls import Url
+    from jobdeck_server.core.packagefinder import PackageFinder
     from jobdeck_server.core.packageledger import PackageLedger
     from jobdeck_server.core.packagerows import Row
     from jobdeck_server.core.requests import Idempotency
@@ -154,9 +153,8 @@ class PackageJobs:
     Args:
         core: Whose jobs they are.
         settings: Those that begin with ``package_``.
-        binaries: What names stand for.
+        finder: Of their packages.
         contexts: In which they run.
-        fetcher: Of packages that are named by a URI; None if there are none such.
         callbacks: See there; None if there are none.
         blobs: Where packages and results are.
         ledger: What is known of them.
@@ -167,9 +165,8 @@ class PackageJobs:
         core: JobCore,
         settings: Settings,
         *,
-        binaries: Binaries,
+        finder: PackageFinder,
         contexts: Contexts,
-        fetcher: Fetcher | None,
         callbacks: Callbacks | None,
         blobs: Blobs,
         ledger: PackageLedger,
@@ -180,7 +177,7 @@ class PackageJobs:
         self._callbacks = callbacks
         self._blobs = blobs
         self._ledger = ledger
-        self._finder = PackageFinder(settings, binaries=binaries, fetcher=fetcher, blobs=blobs)
+        self._finder = finder
         core.reruns[PACKAGES] = self._rerun
 
     # -- coming in --

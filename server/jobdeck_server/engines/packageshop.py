@@ -54,6 +54,7 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 _NAME_LIMIT_COUNT = 100
 _PIECE_BYTES = 1024 * 1024
 _ERROR_LIMIT_COUNT = 500
+_PROGRESS_LIMIT_COUNT = 1024  # each change is kept as an event for a while
 
 
 class PackageShop:
@@ -169,7 +170,7 @@ class PackageShop:
                 seen = stamp
                 progress = await self._in_thread(partial(outcomes.read_progress, folder))
                 if progress is not None:
-                    tell(Progressed(fraction=progress.fraction, text=progress.text))
+                    tell(Progressed(fraction=progress.fraction, text=progress.text[:_PROGRESS_LIMIT_COUNT]))
             if was_over:
                 return
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from jobdeck_server.core.errors import NoSpaceError
-from jobdeck_server.engines.base import LOCAL, Ended, Launch, Noted, Planned, Report, Started, Stop
+from jobdeck_server.engines.base import BUNDLES, LOCAL, PACKAGES, Ended, Launch, Noted, Planned, Report, Started, Stop
+from jobdeck_server.engines.builtin import BuiltinExecutor
 from jobdeck_server.engines.shelf import AwayError
 from jobdeck_server.engines.workfiles import StatusError
-from tests.server.engines.parts import STEP, Parts, running
+from tests.server.engines.parts import STEP, Bench, Core, Local, Parts, run, running
 
 STOP = Stop(signal=15, grace_s=1.0)
 EXIT = Ended(how="exit", code=0, started_us=1, finished_us=2, output_bytes=5)
@@ -215,6 +217,37 @@ async def test_results_that_cannot_be_kept(autojump_clock: MockClock, error: Exc
         assert code or (end.text or "").startswith("FAILED_TO_SAVE_ARTIFACT: ")
         committed(parts, "a")
         await made(parts, "b")  # the engine goes on
+
+
+async def test_each_kind_of_jobs_has_its_own_shop(autojump_clock: MockClock) -> None:
+    local, core, shops = Local(), Core(), {BUNDLES: Bench(), PACKAGES: Bench(unready="Not ready", unkept="Not kept")}
+    async with run(BuiltinExecutor(local, dict(shops), patience_s=1.0), core) as _:
+        engine = local.sink
+        assert isinstance(engine, BuiltinExecutor)
+        core.engines |= {"a": BUNDLES, "b": PACKAGES, "c": PACKAGES, "d": LOCAL}
+        shops[PACKAGES].failures.append(PermissionError(errno.EACCES, "forbidden"))
+
+        def handed_on(job_id: str) -> bool:
+            return any(launch.job_id == job_id for launch in local.submitted)
+
+        for job_id in ("c", "a", "b", "d"):
+            engine.submit(Launch(job_id=job_id, spec={}, engine=core.engines[job_id]))
+            await quiet(partial(core.ends if job_id == "c" else handed_on, job_id))
+        for job_id in ("a", "b", "d"):
+            engine.report(job_id, EXIT)
+            await quiet(partial(core.ends, job_id))
+            committed(Parts(engine, local, shops[BUNDLES], core), job_id)
+        await trio.sleep(1)
+        assert shops[BUNDLES].done == ["prepare a", "follow a", "collect a", "clear a"]
+        assert shops[PACKAGES].done == ["prepare c", "clear c", "prepare b", "follow b", "collect b", "clear b"]
+        assert (core.ends("c")[0].text or "").startswith("Not ready: ")
+        core.engines["e"] = PACKAGES
+        shops[PACKAGES].failures.append(PermissionError(errno.EACCES, "forbidden"))
+        engine.report("e", EXIT)
+        await quiet(lambda: core.ends("e"))
+        assert (core.ends("e")[0].text or "").startswith("Not kept: ")
+        await engine.forget("f")
+        assert [shop.done[-1] for shop in shops.values()] == ["clear f", "clear f"]
 
 
 async def test_a_server_that_comes_back_collects_again(autojump_clock: MockClock) -> None:

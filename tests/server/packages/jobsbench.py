@@ -17,6 +17,7 @@ from jobdeck_server.core.contexts import Contexts
 from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.hocon import ConfigReader
 from jobdeck_server.core.jobs import JobCore
+from jobdeck_server.core.packagefinder import PackageFinder
 from jobdeck_server.core.packagejobs import PackageJobs, PackageOrder
 from jobdeck_server.core.packageledger import PackageLedger
 from jobdeck_server.core.packagerows import PackageResult
@@ -110,15 +111,9 @@ async def jobsbench(folder: Path, **changes: object) -> AsyncIterator[JobsBench]
             await nursery.start(blobs.run)
             await nursery.start(contexts.run)
             contexts.open()
+            finder = PackageFinder(settings, binaries=binaries, fetcher=None, blobs=blobs)
             jobs = PackageJobs(
-                core,
-                settings,
-                binaries=binaries,
-                contexts=contexts,
-                fetcher=None,
-                callbacks=None,
-                blobs=blobs,
-                ledger=ledger,
+                core, settings, finder=finder, contexts=contexts, callbacks=None, blobs=blobs, ledger=ledger
             )
             own = JobsBench(jobs, core, made, blobs, binaries, contexts, ledger, shop, settings, folder)
             await own.upload("jobs", wheel(folder / "jobs.whl", {"jobs/__init__.py": ""}).read_bytes())

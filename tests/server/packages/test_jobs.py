@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +140,11 @@ async def test_a_result_and_an_outcome_are_told_from_the_end_on(tmp_path: Path) 
         error = JobError(message="no", error_class="Bad", stack="here")
         await own.ledger.keep(failed.id, Outcome(kind="run_raised", error=error), None)
         assert (await own.jobs.told(failed.id)).outcome is None, "it has not ended for anybody yet"
-        await own.end(failed.id, FAILED)
+        await own.end(failed.id, replace(FAILED, text="Bad: no"))
         told = await own.jobs.told(failed.id)
         assert told.outcome is not None
         assert told.outcome.error == error
+        assert (told.job.state, told.job.exit_code, told.job.error) == (JobState.FAILED, 4, "Bad: no")
 
 
 async def test_what_never_ran_has_an_outcome_all_the_same(tmp_path: Path) -> None:

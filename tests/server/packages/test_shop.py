@@ -308,12 +308,12 @@ async def test_how_far_it_has_come_is_told_when_that_changes(tmp_path: Path) -> 
             await say(b'{"fraction": 0.25, "text": "one"}')
             (folder / "new").write_bytes(b"nonsense")
             (folder / "new").rename(folder / "progress.json")
-            await say(b'{"fraction": 7, "text": "two"}')
+            await say(b'{"fraction": 7, "text": "%s"}' % (b"two" * 1000))
             (folder / "new").write_bytes(b'{"fraction": 1, "text": ""}')
             (folder / "new").rename(folder / "progress.json")
             over.set()
         assert told == [
             Progressed(fraction=0.25, text="one"),
-            Progressed(fraction=None, text="two"),
+            Progressed(fraction=None, text=("two" * 1000)[:1024]),
             Progressed(fraction=1.0, text=""),
         ]
