@@ -435,4 +435,6 @@ def _dependencies(settings: Mapping[str, Any], config: JobConfig) -> list[str]:
 
 
 def _spec(packages: Sequence[JobPackage], context: Context) -> dict[str, Any]:
-    return {"packages": [each.spec() for each in packages], "context": contextsettings.job_spec(context)}
+    once = {each.content: each for each in reversed(packages)}  # a context may name what its jobs bring themselves
+    found = [each.spec() for each in packages if once[each.content] is each]
+    return {"packages": found, "context": contextsettings.job_spec(context)}

@@ -111,15 +111,16 @@ async def test_what_a_job_stands_on_comes_behind_its_own_package(tmp_path: Path)
     async with jobsbench(tmp_path) as own:
         for name in ("one", "two", "three", "four"):
             await own.upload(name, b"PK\3\4" + name.encode(), "egg" if name == "two" else "wheel")
+        await own.upload("same", b"PK\3\4" + b"one")
         job = await own.submit(
-            'spark.context-settings { cp = "one,two", python.paths = [three], python.packages = [one] }\n'
+            'spark.context-settings { cp = "one,two,jobs", python.paths = [three], python.packages = [one, same] }\n'
             "dependent-jar-uris = four"
         )
         live = own.core.live(job.id)
         assert live is not None
         found = [each["name"] for each in live.spec["package"]["packages"]]
         assert found[0] == "jobs"
-        assert sorted(found) == ["four", "jobs", "one", "three", "two"]
+        assert sorted(found) == ["four", "jobs", "one", "three", "two"], "each but once"
         assert job.packages == ("jobs",), "what a client has named"
 
 
