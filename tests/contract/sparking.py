@@ -102,7 +102,7 @@ class Sparks:
 
     def start(self, name: str, body: bytes | str = b"", **query: str) -> tuple[int, Any]:
         """``POST /jobs`` for a class of the package."""
-        query = {"appName": "test", "classPath": f"spark.jobserver.{name}", **query}
+        query = {"appName": "test", "classPath": f"spark.jobserver.{name}", "timeout": "60", **query}
         return self.told("POST", "/jobs?" + urlencode(query), body)
 
     def upload(self, name: str, data: bytes, kind: str = WHEEL) -> None:

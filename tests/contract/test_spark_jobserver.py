@@ -137,7 +137,7 @@ def test_a_start_with_a_callback(spark: Sparks) -> None:
 
 def test_a_synchronous_start(spark: Sparks) -> None:
     """ "if "true", then wait for and return results": the id and the result, to the byte."""
-    url = f"{spark.url}/jobs?appName=test&classPath={WORDS}&sync=true"
+    url = f"{spark.url}/jobs?appName=test&classPath={WORDS}&sync=true&timeout=60"
     answer = parse(curl("-i", "--raw", "-d", "input.string = a b c a b see", url))
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert re.fullmatch(rf'{{"jobId":"{UUID}","result":{{"a":2,"b":2,"c":1,"see":1}}}}', answer.text)
@@ -227,7 +227,7 @@ def test_7_a_job_that_runs(spark: Sparks) -> None:
 
 
 def test_8_synchronous_by_cp(spark: Sparks) -> None:
-    query = f"cp=test&mainClass={WORDS}&sync=true&timeout=30"
+    query = f"cp=test&mainClass={WORDS}&sync=true&timeout=60"
     status, told = spark.told("POST", f"/jobs?{query}", "input.string = a b a")
     assert (status, list(told), told["result"]) == (200, ["jobId", "result"], {"a": 2, "b": 1})
 
@@ -277,7 +277,7 @@ def test_11_bad_body(spark: Sparks) -> None:
     ],
 )
 def test_12_and_13_what_is_missing(spark: Sparks, query: str, status: int, text: str) -> None:
-    answer = spark.ask("POST", f"/jobs?{query}", "value = 1")
+    answer = spark.ask("POST", f"/jobs?{query}&timeout=60", "value = 1")
     assert (answer.status, json.loads(answer.body)) == (status, {"status": "ERROR", "result": text})
 
 

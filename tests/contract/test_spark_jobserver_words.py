@@ -240,7 +240,7 @@ def test_what_was_asked_in_the_body(spark: Sparks) -> None:
         'cp = "test", mainClass = some.main.Class, input.string = a',
         '{"cp": ["test"], "mainClass": "some.main.Class", "input": {"string": "a"}}',
     ):
-        status, told = spark.told("POST", "/jobs?sync=true", body)
+        status, told = spark.told("POST", "/jobs?sync=true&timeout=60", body)
         assert (status, told["result"]) == (200, {"a": 1})
     assert spark.start("Plain", "cp = nope, mainClass = a.B, value = 1", sync="true")[1]["result"] == 1
 
@@ -248,7 +248,7 @@ def test_what_was_asked_in_the_body(spark: Sparks) -> None:
 @pytest.mark.parametrize("kind", ["application/json", None])
 def test_the_type_of_a_body_is_not_looked_at(spark: Sparks, kind: str | None) -> None:
     headers = {} if kind is None else {"Content-Type": kind}
-    path = "/jobs?appName=test&classPath=spark.jobserver.Strings&sync=true"
+    path = "/jobs?appName=test&classPath=spark.jobserver.Strings&sync=true&timeout=60"
     answer = spark.ask("POST", path, b"input.strings = ['a', 'b', 'a', 'b']", headers)
     assert json.loads(answer.body)["result"] == {"'a'": 2, "'b'": 2}
 

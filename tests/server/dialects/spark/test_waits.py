@@ -1,0 +1,86 @@
+"""Answers for which something has to be waited for: what becomes of them when it takes long, or nobody is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from jobdeck_server.core.errors import UnavailableError
+from jobdeck_server.core.patience import Patience
+from jobdeck_server.dialects.spark.bodies import Bodies
+from jobdeck_server.dialects.spark.contexts import ContextRoutes
+from jobdeck_server.http.message import Request
+from jobdeck_server.settings import Settings
+
+SETTINGS = Settings(data_dir=Path("/nonexistent"))
+
+
+def request(method: str, path: str, query: str = "", **more: Any) -> Request:
+    async def read(limit_bytes: int) -> bytes:
+        assert limit_bytes == 30 << 20
+        return b"a = 1"
+
+    body: Any = SimpleNamespace(read=read)
+    return Request(method=method, path=path, query=query, body=body, **more)
+
+
+def contexts(made: Any) -> ContextRoutes:
+    part: Any = None
+    return ContextRoutes(made, part, part, Patience())
+
+
+@pytest.mark.parametrize(("query", "force"), [("", False), ("force=TRUE", True)])
+async def test_a_context_that_stops_slowly_is_accepted_as_stopping(query: str, force: bool) -> None:
+    asked: list[object] = []
+
+    async def stop(name: str, *, force: bool, timeout_s: float) -> bool:
+        asked.append((name, force, timeout_s))
+        return False
+
+    made = request("DELETE", "/contexts/a%20b", query, params={"name": "a b"})
+    answer = await contexts(SimpleNamespace(stop=stop)).stop(made)
+    assert (answer.status, answer.body) == (202, b"")
+    assert dict(answer.headers) == {"Location": "/contexts/a%20b" + (f"?{query}" if query else "")}
+    assert asked == [("a b", force, 13.0)]
+
+
+async def test_a_reset_that_nobody_waits_for_goes_on(autojump_clock: trio.testing.MockClock) -> None:
+    begun = trio.Event()
+
+    async def reset() -> None:
+        begun.set()
+        await trio.sleep(100)
+
+    routes = contexts(SimpleNamespace(reset=reset))
+    answer = await routes.reset(request("PUT", "/contexts", "reset=reboot&sync=no"))
+    assert answer.body == b'{"status":"SUCCESS","result":"Context reset requested"}'
+    assert begun.is_set()
+    assert trio.current_time() == 0
+    answer = await routes.reset(request("PUT", "/contexts", "reset=reboot"))
+    assert answer.body == b'{"status":"SUCCESS","result":"Context reset"}'
+    assert trio.current_time() == 100
+
+
+async def test_a_configuration_is_read_no_longer_than_its_client_is_there(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def read(body: bytes) -> str:
+        assert body == b"a = 1"
+        await trio.sleep(10)
+        return "read"
+
+    async def gone() -> None:
+        await trio.sleep(3)
+
+    configs: Any = SimpleNamespace(read=read)
+    bodies = Bodies(SETTINGS, configs, Patience())
+    assert await bodies.read(request("POST", "/jobs")) == "read"  # type: ignore[comparison-overlap]  # stands for one
+    assert trio.current_time() == 10
+    with pytest.raises(UnavailableError):
+        await bodies.read(request("POST", "/jobs", gone=gone))
+    assert trio.current_time() == 13
