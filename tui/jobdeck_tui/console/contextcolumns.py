@@ -35,7 +35,7 @@ CONTEXT_MARKS: Mapping[ContextState, Mark] = MappingProxyType(
 )
 """How a state is told: the sign, one cell wide, tells it without its colour."""
 
-_NAME_LEAST = 16
+_NAME_LEAST = 24
 _NAME_MOST = 60
 _BAR_CELLS = 8
 _TEXT_LIMIT_COUNT = 1000
@@ -110,7 +110,7 @@ def cells_of(context: ContextInfo, columns: Sequence[Column], age: str, *, marke
 
 def _cell(context: ContextInfo, column: Column, age: str, *, marked: bool) -> Cell:
     sign, used = CONTEXT_MARKS[context.state].sign, "used" if context.running_count else "dim"
-    count = f"{context.running_count}/{context.slots_count}"
+    count = "" if context.ended else f"{context.running_count}/{context.slots_count}"
     match column.name:
         case "mark":
             text, ink = MARKED if marked else "", "mark"
@@ -123,7 +123,7 @@ def _cell(context: ContextInfo, column: Column, age: str, *, marked: bool) -> Ce
         case "kind":
             text, ink = clean_line(kind_text(context)[:_TEXT_LIMIT_COUNT]), "dim"
         case "slots":
-            text, ink = f"{bar(context, _BAR_CELLS)} {count:>7}", used
+            text, ink = f"{bar(context, _BAR_CELLS)} {count:>7}" if count else "", used
         case "count":
             text, ink = count, used
         case "waits":

@@ -82,7 +82,7 @@ class WorkersScreen(WorkerActs):
 
     def show_details(self) -> None:
         """The worker under the cursor, and its jobs."""
-        self.details.worker = self.table.cursor
+        self.details.item = self.table.cursor
         self.details.jobs = self.deck_app.state.workers.jobs
 
     @on(WorkerTable.Opened)

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from jobdeck_protocol.job import JobState
 from jobdeck_tui.console.marks import cut_off, mark_of
+from jobdeck_tui.console.outcomewords import progress_words
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import bytes_text, ending
 
@@ -21,6 +22,8 @@ __all__ = ["Foot", "Head", "Place"]
 
 _ID_CELLS = 8
 _LEAST_ROOM = 12
+_BAR_CELLS = 16
+_BAR_FROM_CELLS = 100
 
 
 class Head(Widget):
@@ -46,7 +49,8 @@ class Head(Widget):
             return Content("")
         job, width = self.job, self.content_size.width
         sign = mark_of(job)
-        matter = clean_line("; ".join(filter(None, ("unreachable" if cut_off(job) else "", job.note))))
+        far = progress_words(job, _BAR_CELLS if width >= _BAR_FROM_CELLS else _BAR_CELLS // 2)
+        matter = clean_line("; ".join(filter(None, ("unreachable" if cut_off(job) else "", far, job.note))))
         told = f"{sign.sign} {_standing(job)}" + (f" ({matter})" if matter else "")
         state = Content.styled(told, f"${sign.colour}").truncate(max(_LEAST_ROOM, width // 2), ellipsis=True)
         words = [self.brief] if self.brief else []

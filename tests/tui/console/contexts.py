@@ -1,0 +1,202 @@
+"""A console on contexts that live in the test: no server, no trio; answers come at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from jobdeck_client import ConfigCheck
+from jobdeck_client.errors import ClientError
+from jobdeck_protocol.contextinfo import ContextInfo, ContextState
+from jobdeck_protocol.job import Job, JobState
+from jobdeck_tui.console import state as told
+from jobdeck_tui.console.few import FewCame, FewGone, FewJobsCame, FewTold, Kind
+from jobdeck_tui.console.pages import Place
+from jobdeck_tui.console.screens.contexts import ContextsScreen
+from tests.tui.console.blobs import press
+from tests.tui.console.harness import screen_text, until
+from tests.tui.console.lists import FakeDeck, ListApp, with_jobs
+from tests.tui.console.server_list import ServerList
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+
+def uid(number: int) -> str:
+    return f"{number:08x}-0000-4000-8000-000000000000"
+
+
+def context(number: int, name: str, **fields: Any) -> ContextInfo:
+    """A context that was made some time ago."""
+    now_us = time.time_ns() // 1000
+    return ContextInfo(id=uid(number), name=name, **{"slots_count": 8, "created_us": now_us - 300_000_000, **fields})
+
+
+def some() -> list[ContextInfo]:
+    """One of each kind."""
+    settings = {"spark": {"cores": {"max": 4}}, "python": {"packages": ["numpy-1.26"]}}
+    return [
+        context(1, "main", running_count=3, queued_count=0, settings=settings, python="/srv/venvs/3f/bin/python"),
+        context(2, "reports", running_count=8, queued_count=5),
+        context(3, "fresh", state=ContextState.STARTING),
+        context(4, "old", state=ContextState.STOPPING, running_count=1),
+        context(5, "3c1f09aa-jobs.WordCount", adhoc=True, slots_count=1, running_count=1),
+        context(6, "broken", state=ContextState.ERROR, error="no wheel numpy", ended_us=time.time_ns() // 1000),
+    ]
+
+
+def job_in(place: ContextInfo, number: int, main_class: str, **fields: Any) -> Job:
+    """A job of a context."""
+    now_us = time.time_ns() // 1000
+    return Job(
+        id=uid(1000 + number),
+        dialect="v1",
+        main_class=main_class,
+        packages=("counting",),
+        context=place.name,
+        state=JobState.RUNNING,
+        created_us=now_us - 100_000_000 * number,
+        started_us=now_us - 95_000_000 * number,
+        **fields,
+    )
+
+
+@dataclass
+class FakeWatch:
+    """The trio side's watch over the contexts; ``looks`` is what was looked at, in order."""
+
+    deck: FakeDeck
+    contexts: list[ContextInfo]
+    jobs: list[Job] = field(default_factory=list)
+    looks: list[tuple[str | None, bool]] = field(default_factory=list)
+    reads: int = 0
+
+    def look(self, item_id: str | None, *, seen: bool = True) -> None:
+        if not self.looks or self.looks[-1] != (item_id, seen):
+            self.looks.append((item_id, seen))
+            place = self.deck.state.contexts.items.get(item_id or "")
+            if place is not None:
+                jobs = tuple(job for job in self.jobs if job.context == place.name)
+                self.deck.tell(FewJobsCame(kind=Kind.CONTEXTS, id=place.id, jobs=jobs))
+
+    def read(self) -> None:
+        self.reads += 1
+
+
+@dataclass
+class FakeContexts:
+    """What is asked of the server's contexts, and of its packages.
+
+    Attributes:
+        pause: Making one waits for it.
+    """
+
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    failure: ClientError | None = None
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    pause: asyncio.Event | None = None
+
+    async def create(self, name: str, settings: str) -> ContextInfo:
+        self.asked.append(("create", name, settings))
+        if self.pause is not None:
+            await self.pause.wait()
+        if self.failure is not None:
+            raise self.failure
+        return context(77, name)
+
+    async def stop(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        self.asked.append(("stop", *names))
+        if self.failure is not None:
+            raise self.failure
+        return self.refused
+
+    async def check(self, text: str) -> ConfigCheck:
+        if "[" in text and "]" not in text:
+            return ConfigCheck(ok=False, error="a list that does not end", line=text.count("\n") + 1, column=1)
+        return ConfigCheck(ok=True, config=dict.fromkeys(text.split(), 1))
+
+
+class ContextApp(ListApp):
+    """The console, on contexts in memory."""
+
+    def __init__(self, server: ServerList, contexts: list[ContextInfo], *, read_only: bool = False) -> None:
+        super().__init__(server, read_only=read_only)
+        self.fake.few[Kind.CONTEXTS] = self.watch_over = FakeWatch(self.fake, contexts)
+        self.asking.contexts = self.asking.packages = self.acts = FakeContexts()
+        self.fake.tell(FewCame(kind=Kind.CONTEXTS, items=tuple(contexts)))
+
+
+@dataclass
+class Stage:
+    """What a test has in its hands."""
+
+    app: ContextApp
+    pilot: Pilot[int]
+
+    @property
+    def screen(self) -> ContextsScreen:
+        return next(each for each in self.app.screen_stack if isinstance(each, ContextsScreen))
+
+    @property
+    def names(self) -> list[str]:
+        """Of the contexts on the list."""
+        return [each.name for each in self.screen.table.rows]
+
+    @property
+    def text(self) -> str:
+        return screen_text(self.app)
+
+    def asked(self, kind: str) -> list[tuple[Any, ...]]:
+        return [each for each in self.app.acts.asked if each[0] == kind]
+
+    async def press(self, *keys: str) -> None:
+        await press(self.pilot, *keys)
+
+    async def see(self, *words: str) -> None:
+        """Wait until all of this is on the screen."""
+        await until(self.pilot, lambda: all(word in self.text for word in words))
+
+    async def unseen(self, words: str) -> None:
+        await until(self.pilot, lambda: words not in self.text)
+
+    async def on(self, kind: type[Any]) -> None:
+        """Wait until such a screen is on top."""
+        await until(self.pilot, lambda: isinstance(self.app.screen, kind) and self.app.screen.is_mounted)
+
+    def tell(self, changed: ContextInfo) -> None:
+        """An event of a context."""
+        self.app.fake.tell(FewTold(kind=Kind.CONTEXTS, item=changed))
+
+    def tell_gone(self, number: int) -> None:
+        self.app.fake.tell(FewGone(kind=Kind.CONTEXTS, id=uid(number)))
+
+
+@asynccontextmanager
+async def stage(
+    contexts: list[ContextInfo],
+    jobs: Sequence[Job] = (),
+    *,
+    server: ServerList | None = None,
+    size: tuple[int, int] = (100, 24),
+    read_only: bool = False,
+) -> AsyncIterator[Stage]:
+    """A console that shows the list of contexts."""
+    app = ContextApp(server or with_jobs(3), contexts, read_only=read_only)
+    app.watch_over.jobs = list(jobs)
+    async with app.run_test(size=size) as pilot:
+        it = Stage(app, pilot)
+        app.fake.tell(told.LinkTold(up=True, at_us=0))
+        app.fake.load(Place.START)
+        await it.press("5")
+        await it.on(ContextsScreen)
+        await until(pilot, lambda: len(it.screen.table.rows) == len(contexts))
+        yield it
+
+
+def changed(before: ContextInfo, **changes: Any) -> ContextInfo:
+    """The same context, changed."""
+    return replace(before, **changes)
