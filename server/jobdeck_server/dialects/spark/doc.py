@@ -113,7 +113,7 @@ RESET: Piece = {
 }
 JOBS: Piece = {
     "parameters": [
-        _query("limit", "Longest list; 50 without it", _NUMBER),
+        _query("limit", "Longest list, 1000 at most; 50 without it", _NUMBER),
         _query("status", "Only those: STARTED, RUNNING, FINISHED, ERROR or KILLED, in any case"),
     ],
     "responses": _answers("200", "Reports; of those that failed or were killed with why", _list(_REPORT)),

@@ -125,7 +125,7 @@ class Starts:
         return None
 
     async def _accepted(self, job: Job, asked: Wanted, gone: Callable[[], Awaitable[None]] | None) -> Response:
-        limit_s = 0 if await self._waits(job, asked.context) else asked.timeout_s
+        limit_s = 0 if self._waits(job, asked.context) else asked.timeout_s
         wait = partial(self._jobs.validated, job.id, timeout_s=limit_s)
         problems = await self._patience.wait(wait, limit_s=limit_s, gone=gone)
         if problems:
@@ -135,14 +135,14 @@ class Starts:
             return await self._outcome(told)
         return envelope.answer(report.start_report(told), status=202)
 
-    async def _waits(self, job: Job, context: str | None) -> bool:
-        """Whether there is no place for a job, here or in its context: it will not say anything soon."""
+    def _waits(self, job: Job, context: str | None) -> bool:
+        """Whether there is no place for a job, here or in its context, which is up: it will not say anything soon."""
         live = self._core.live(job.id)
         if live is None or live.job.state is not JobState.QUEUED:
             return False
         if self._core.slots_in_use >= self._core.settings.running_limit_count:
             return True
-        return context is not None and (await self._contexts.find(context)).state is ContextState.RUNNING
+        return any(each.name == context and each.state is ContextState.RUNNING for each in self._contexts.live())
 
     async def _finished(self, job: Job, asked: Wanted, gone: Callable[[], Awaitable[None]] | None) -> Response:
         wait = partial(self._core.wait, job.id)
