@@ -141,7 +141,9 @@ class Event(Message):
     Attributes:
         n: Its number, greater than that of every event before it.
         event: What changed: ``job`` (``data`` is its record), ``job_removed`` (``data`` is ``{"id"}``), ``blob``
-            (``data`` as ``blob.to_wire`` makes it), ``blob_removed`` (``{"hash"}``), or a word of a newer server.
+            (``data`` as ``blob.to_wire`` makes it), ``blob_removed`` (``{"hash"}``), ``context`` (as
+            ``contextinfo.to_wire`` makes it; how many jobs it has is no change), ``context_removed`` (``{"id"}``: it
+            was of one job, or ended long ago), or a word of a newer server.
         data: See ``event``.
     """
 
