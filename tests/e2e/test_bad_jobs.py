@@ -145,13 +145,13 @@ def test_progress_is_told_while_it_runs_and_at_the_end(deck: Server, tmp_path: P
 
 
 def test_results_are_sent_in_parts_and_configurations_as_they_came(deck: Server) -> None:
-    job_id = start(deck, "Good", given="x" * 100)
+    job_id = start(deck, "Good", given="x" * 100_000)
     deck.wait(job_id)
     status, headers, whole = deck.ask("GET", f"/v1/jobs/{job_id}/result")
     assert (status, headers["content-type"], int(headers["content-length"])) == (200, "application/json", len(whole))
     status, headers, part = deck.ask("GET", f"/v1/jobs/{job_id}/result", headers={"Range": "bytes=2-5"})
     assert (status, part, headers["content-range"]) == (206, whole[2:6], f"bytes 2-5/{len(whole)}")
-    assert told(deck, job_id, "config") == {"given": "x" * 100}
+    assert told(deck, job_id, "config") == {"given": "x" * 100_000}, "which is kept apart"
     status, _, again = deck.ask("POST", f"/v1/jobs/{job_id}/rerun")
     assert status == 201
     job = deck.wait(json.loads(again)["id"])

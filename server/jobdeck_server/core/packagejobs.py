@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.outbound.urls import Url
     from jobdeck_server.core.packagefinder import PackageFinder
-    from jobdeck_server.core.packageledger import PackageLedger
+    from jobdeck_server.core.packageledger import NewJob, PackageLedger
     from jobdeck_server.core.packagerows import Row
     from jobdeck_server.core.requests import Idempotency
     from jobdeck_server.settings import Settings
@@ -215,18 +215,15 @@ class PackageJobs:
             labels=order.labels,
             time_limit_s=order.time_limit_s,
         )
-        return await self._accept(request, context.id, order.config.text, url, idempotency)
+        new = await self._ledger.ready(context.id, order.config.text)
+        return await self._accept(request, new, url, idempotency)
 
     def _context(self, order: PackageOrder) -> Context:
         if order.context is not None:
             return self._contexts.choose(order.context)
         return self._contexts.adhoc(order.main_class, query=order.query, config=order.config)
 
-    async def _accept(
-        self, request: JobRequest, context_id: str, config: bytes, url: Url | None, idempotency: Idempotency | None
-    ) -> Job:
-        new = await self._ledger.ready(context_id, config)
-
+    async def _accept(self, request: JobRequest, new: NewJob, url: Url | None, idempotency: Idempotency | None) -> Job:
         def also(connection: sqlite3.Connection, job: Job) -> Sequence[Event]:
             if url is not None and self._callbacks is not None:
                 self._callbacks.note(connection, job.id, url)
@@ -238,7 +235,7 @@ class PackageJobs:
         """Accept a job that is what another one was; see ``JobCore.rerun``. Nobody is called back.
 
         Raises:
-            ConflictError: What it ran is not here any more.
+            ConflictError, MissingContentError: What it ran, or was told, is not here any more.
             UnknownContextError, ContextStoppingError, NoSlotsError: Its context takes no job (any more).
         """
         live = self._core.live(job.id)
@@ -248,7 +245,6 @@ class PackageJobs:
             raise ConflictError(f"Job {job.id} cannot be run again: what it ran is not known.")
         for each in package["packages"]:
             await self._check_here(job, each)
-        config = await self._ledger.config(job.id)
         former = package["context"]
         if former["adhoc"]:
             fresh = self._contexts.adhoc(job.main_class or "", query={}, config=EMPTY)
@@ -267,7 +263,7 @@ class PackageJobs:
             time_limit_s=job.time_limit_s,
             rerun_of=job.id,
         )
-        return await self._accept(request, context.id, config, None, idempotency)
+        return await self._accept(request, await self._ledger.again(context.id, job.id), None, idempotency)
 
     # -- looking --
 
@@ -346,8 +342,8 @@ class PackageJobs:
             raise NoResultError(told.job.id)
         return await self._blobs.content(told.result.content)
 
-    async def config(self, job_id: str) -> bytes:
-        """The configuration with which a job was started: one JSON object.
+    async def config(self, job_id: str) -> bytes | BlobFile:
+        """What a job was told: one JSON object; a large one is a file, the caller's to close.
 
         Raises:
             UnknownJobError: There is no such job.

@@ -6,11 +6,8 @@ record that belongs to the job. So all of it goes with the job.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING
-
-import trio
 
 from jobdeck_server.core import blobrows, packagerows
 from jobdeck_server.core.blobrecord import file_record
@@ -60,7 +57,6 @@ class PackageLedger:
         self._store = store
         self._events = events
         self._blobs = blobs
-        self._limiter = trio.CapacityLimiter(settings.thread_limit_count)
 
     # -- coming in --
 
@@ -79,8 +75,20 @@ class PackageLedger:
         async with self._blobs.upload(len(config), expected_bytes=len(config)) as upload:
             await upload.write(config)
             content = await upload.commit()
-        record = file_record("config.json", content.size_bytes, _JSON_TYPE, content.hash)
-        return NewJob(context_id, Config(content=content.hash), blobrows.prepare(record))
+        return _large(context_id, content.hash, content.size_bytes)
+
+    async def again(self, context_id: str, job_id: str) -> NewJob:
+        """The same for a job that is told what another one was told.
+
+        Raises:
+            UnknownJobError: The other one is no class out of a package.
+            MissingContentError: What it was told was removed from the blob store.
+        """
+        config = await self.config(job_id)
+        if isinstance(config, bytes):
+            return NewJob(context_id, Config(text=config), None)
+        with config as file:
+            return _large(context_id, file.hash, file.size_bytes)
 
     # -- the end --
 
@@ -106,8 +114,8 @@ class PackageLedger:
         """What is known of a job; None for one that is no class out of a package."""
         return await self._store.read(partial(packagerows.find, job_id=job_id))
 
-    async def config(self, job_id: str) -> bytes:
-        """The configuration of a job, as JSON text.
+    async def config(self, job_id: str) -> bytes | BlobFile:
+        """The configuration of a job, as JSON text; or the file with a large one, which is the caller's to close.
 
         Raises:
             UnknownJobError: It is no class out of a package.
@@ -118,8 +126,7 @@ class PackageLedger:
             raise UnknownJobError(job_id)
         if found.content is None:
             return found.text or b"{}"
-        with await self._blobs.content(found.content) as file:
-            return await trio.to_thread.run_sync(_read, file, limiter=self._limiter)
+        return await self._blobs.content(found.content)
 
 
 def result_hash(result: PackageResult) -> str:
@@ -132,6 +139,6 @@ def _record(result: PackageResult) -> Record:
     return file_record(name, result.size_bytes, mime, result.content)
 
 
-def _read(file: BlobFile) -> bytes:
-    with os.fdopen(os.dup(file.fd), "rb") as source:
-        return source.read(file.size_bytes)
+def _large(context_id: str, content_hash: str, size_bytes: int) -> NewJob:
+    record = file_record("config.json", size_bytes, _JSON_TYPE, content_hash)
+    return NewJob(context_id, Config(content=content_hash), blobrows.prepare(record))

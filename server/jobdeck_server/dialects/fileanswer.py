@@ -14,6 +14,7 @@ from jobdeck_server.http.message import FileSlice, Response
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobdeck_server.core.blobs import BlobFile
     from jobdeck_server.http.message import Headers, Request
 
 
@@ -48,6 +49,13 @@ def file_answer(request: Request, source: Source, headers: Headers) -> Response:
         common = (*common, ("Content-Range", f"bytes {first}-{end - 1}/{source.size_bytes}"))
     body = FileSlice(source.fd, first, end - first)
     return Response(status=status, headers=(*headers, *common), body=body, close=source.close)
+
+
+def text_answer(text: bytes | BlobFile, headers: Headers) -> Response:
+    """The answer with a text that is at hand, or in a file, which is closed when it was sent."""
+    if isinstance(text, bytes):
+        return Response(headers=headers, body=text)
+    return Response(headers=headers, body=FileSlice(text.fd, 0, text.size_bytes), close=text.close)
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int, int]:

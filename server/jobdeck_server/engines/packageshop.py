@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from jobdeck_server.core.blobs import Blobs
+    from jobdeck_server.core.blobs import BlobFile, Blobs
     from jobdeck_server.core.packageledger import PackageLedger
     from jobdeck_server.core.venvs import Venvs
     from jobdeck_server.engines.base import Ended, Launch, Report
@@ -92,11 +92,15 @@ class PackageShop:
         """
         job_id, package = launch.job_id, launch.spec["package"]
         assert launch.job is not None, "an engine of the server's is given the record"
-        config = await self._ledger.config(job_id)
         context = package["context"]
         python = await self._venvs.python(context["settings"], user=context["id"])
-        lay = partial(self._lay_out, job_id, launch.job.main_class or "", package, config, cancelled)
-        folder = await self._in_thread(lay)
+        config = await self._ledger.config(job_id)
+        try:
+            lay = partial(self._lay_out, job_id, launch.job.main_class or "", package, config, cancelled)
+            folder = await self._in_thread(lay)
+        finally:
+            if not isinstance(config, bytes):
+                config.close()
         env = standard(job_id, self._settings)
         cwd = str(working_folder(folder))
         argv = command(folder, python)
@@ -109,13 +113,15 @@ class PackageShop:
         job_id: str,
         main_class: str,
         package: Mapping[str, Any],
-        config: bytes,
+        config: bytes | BlobFile,
         cancelled: Callable[[], bool],
     ) -> Path:
         """Make the job's folder anew, with all that its interpreter needs. Blocks."""
         folder = (self._folder / job_id).absolute()
         remove(folder)
         (folder / "brought").mkdir(mode=0o700, parents=True)
+        if not isinstance(config, bytes):
+            _link(config, self._blobs.path(config.hash), folder / "config.json")
         paths = []
         for number, each in enumerate(package["packages"]):
             if cancelled():
@@ -127,7 +133,7 @@ class PackageShop:
             main_class=main_class,
             package=paths[0],
             wheels=paths[1:],
-            config=config,
+            config=config if isinstance(config, bytes) else None,
             context_kind=context["kind"],
             context_name=context["name"],
             settings=context["settings"],
@@ -137,18 +143,11 @@ class PackageShop:
         return folder
 
     def _bring(self, folder: Path, number: int, package: Mapping[str, str], cancelled: Callable[[], bool]) -> Path:
-        """Put a package into the job's folder; what of it goes on the path of modules.
-
-        It is a link to the bytes in the store where the disk can do that: large packages cost nothing.
-        """
+        """Put a package into the job's folder; what of it goes on the path of modules."""
         name = f"{number}-{_plain_name(package['name'])}"
         path = folder / "brought" / f"{name}{_SUFFIXES.get(package['kind'], '')}"
         with self._blobs.read(package["content"]) as file:
-            try:
-                os.link(f"/proc/self/fd/{file.fd}", path, follow_symlinks=True)
-            except OSError:
-                with path.open("xb") as copy, os.fdopen(os.dup(file.fd), "rb") as source:
-                    shutil.copyfileobj(source, copy, _PIECE_BYTES)
+            _link(file, self._blobs.path(file.hash), path)
         try:
             with path.open("rb") as brought:
                 return lay_out(brought, path, name, folder, UnpackLimits.of(self._settings), cancelled)
@@ -237,6 +236,15 @@ class PackageShop:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(call, limiter=self._limiter)
+
+
+def _link(file: BlobFile, where: Path, path: Path) -> None:
+    """Have a content of the store in another place, too: linked if the disk can do that, so that it costs nothing."""
+    try:
+        os.link(where, path)
+    except OSError:
+        with path.open("xb") as copy, os.fdopen(os.dup(file.fd), "rb") as source:
+            shutil.copyfileobj(source, copy, _PIECE_BYTES)
 
 
 def _plain_name(name: str) -> str:

@@ -43,7 +43,7 @@ class RunnerPlan:
         main_class: ``package.module.Class``.
         package: The job's own wheel or egg, or the folder that it was unpacked into; first on the path.
         wheels: What it depends on, behind it.
-        config: Its configuration, as JSON text.
+        config: Its configuration, as JSON text; None for one that stands in ``config.json`` already.
         context_kind: What makes its context; ``plain`` is the only one so far.
         context_name: The context's name.
         settings: How the context was set up.
@@ -54,7 +54,7 @@ class RunnerPlan:
     main_class: str
     package: Path
     wheels: Sequence[Path] = ()
-    config: bytes = b"{}"
+    config: bytes | None = b"{}"
     context_kind: str = PLAIN
     context_name: str
     settings: Mapping[str, Any]
@@ -69,7 +69,8 @@ def write_plan(folder: Path, plan: RunnerPlan) -> None:
     folder = folder.absolute()  # the job is started in another one
     working_folder(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
-    _put(folder / "config.json", plan.config)
+    if plan.config is not None:
+        _put(folder / "config.json", plan.config)
     told = {
         "job_id": plan.job_id,
         "main_class": plan.main_class,

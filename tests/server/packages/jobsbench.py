@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -76,6 +77,14 @@ class JobsBench:
             await upload.write(data)
             content = await upload.commit()
         return PackageResult(kind=kind, content=content.hash, size_bytes=content.size_bytes)
+
+    async def config(self, job_id: str) -> bytes:
+        """What a job was told, wherever that is."""
+        found = await self.jobs.config(job_id)
+        if isinstance(found, bytes):
+            return found
+        with found as file:
+            return os.pread(file.fd, file.size_bytes, 0)
 
     async def finish(self, job_id: str, data: bytes = b"[1]", kind: str = JSON) -> None:
         """What the engine does at the end of a job that has finished."""

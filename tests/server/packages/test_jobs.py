@@ -46,7 +46,7 @@ async def test_a_job_is_accepted_with_its_configuration(tmp_path: Path) -> None:
         assert job.context is not None
         assert job.context.endswith("-jobs.job.Job")
         assert job.command == "jobs.job.Job"
-        assert await own.jobs.config(job.id) == b'{"input":{"strings":["a","b"]}}'
+        assert await own.config(job.id) == b'{"input":{"strings":["a","b"]}}'
         told = await own.jobs.told(job.id)
         assert (told.main_class, told.packages, told.context_name) == ("jobs.job.Job", ("jobs",), job.context)
         assert (told.outcome, told.result) == (None, None)
@@ -55,7 +55,7 @@ async def test_a_job_is_accepted_with_its_configuration(tmp_path: Path) -> None:
         (package,) = live.spec["package"]["packages"]
         assert (package["name"], package["kind"]) == ("jobs", "wheel")
         assert live.spec["package"]["context"]["id"] == told.context_id
-        assert await own.jobs.config((await own.submit()).id) == b"{}"
+        assert await own.config((await own.submit()).id) == b"{}"
 
 
 async def test_a_large_configuration_goes_with_its_job(tmp_path: Path) -> None:
@@ -65,14 +65,22 @@ async def test_a_large_configuration_goes_with_its_job(tmp_path: Path) -> None:
         job = await own.submit(text)
         told = await take(own.events, since, 2)
         assert [each.kind for each in told if not isinstance(each, Snapshot)] == ["job", "blob"], "in their order"
-        assert json.loads(await own.jobs.config(job.id)) == {"a": "x" * 200}
+        assert json.loads(await own.config(job.id)) == {"a": "x" * 200}
         await own.blobs.collect()
-        assert json.loads(await own.jobs.config(job.id)) == {"a": "x" * 200}
+        assert json.loads(await own.config(job.id)) == {"a": "x" * 200}
+        live = own.core.live(job.id)
+        assert live is not None
+        await own.shop.prepare(live.launch(), cancelled=lambda: False)
+        assert json.loads((tmp_path / "work" / job.id / "config.json").read_bytes()) == {"a": "x" * 200}
         await own.finish(job.id)
+        again = await own.core.rerun(job.id)
+        assert json.loads(await own.config(again.id)) == {"a": "x" * 200}
+        await own.finish(again.id)
+        await own.core.remove(again.id)
         assert (await own.blobs.collect()).content_count == 0
         await own.core.remove(job.id)
         with pytest.raises(UnknownJobError):
-            await own.jobs.config(job.id)
+            await own.config(job.id)
         assert (await own.blobs.collect()).content_count == 2, "the configuration, and the result"
 
 
@@ -193,7 +201,7 @@ async def test_jobs_that_are_no_classes_are_unknown_here(tmp_path: Path) -> None
             with pytest.raises(UnknownJobError):
                 await own.jobs.told(job_id)
             with pytest.raises(UnknownJobError):
-                await own.jobs.config(job_id)
+                await own.config(job_id)
         assert await own.jobs.page(limit_count=10) == []
 
 
@@ -308,7 +316,7 @@ async def test_run_again_it_is_what_it_was(tmp_path: Path) -> None:
         await own.upload("jobs", b"PK\3\4 another version")
         again = await own.core.rerun(job.id)
         assert (again.rerun_of, again.labels, again.dialect, again.packages) == (job.id, ("x",), "v1", ("jobs",))
-        assert await own.jobs.config(again.id) == await own.jobs.config(job.id)
+        assert await own.config(again.id) == await own.config(job.id)
         first, second = await _spec(own, job.id), await _spec(own, again.id)
         assert second["packages"] == first["packages"], "the very bytes"
         assert second["context"]["settings"] == first["context"]["settings"]

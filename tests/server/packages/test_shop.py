@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -94,6 +95,7 @@ async def test_packages_are_put_under_names_of_ours(tmp_path: Path) -> None:
             assert [path.suffix for path in paths] == [".whl", ".egg"]
             assert all(path.parent == folder / "brought" and len(path.name) < 120 for path in paths)
             assert all(path.name[1:].isascii() and path.is_file() for path in paths)
+            assert all(path.stat().st_nlink == 2 for path in paths), "linked, and not copied"
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert made.spec["steps"][0]["cwd"] == str(folder / "files")
         assert made.spec["steps"][0]["argv"][-1] == str(folder / "plan.json")
@@ -128,6 +130,18 @@ async def test_a_package_that_cannot_be_used_is_told(tmp_path: Path) -> None:
             await own.shop.prepare(await launch_of(own, packages=[gone]), cancelled=never)
         with pytest.raises(StoppedError):
             await own.shop.prepare(await launch_of(own), cancelled=lambda: True)
+
+
+async def test_where_nothing_can_be_linked_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    async with jobsbench(tmp_path) as own:
+        launch = await launch_of(own)
+        await own.shop.prepare(launch, cancelled=never)
+        plan = json.loads((tmp_path / "work" / launch.job_id / "plan.json").read_bytes())
+        assert Path(plan["package"]).read_bytes() == (tmp_path / "jobs.whl").read_bytes()
 
 
 async def test_what_python_cannot_load_from_a_zip_is_unpacked(tmp_path: Path) -> None:

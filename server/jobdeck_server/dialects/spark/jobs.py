@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jobdeck_server.core.errors import MissingContentError
 from jobdeck_server.core.packagejobs import STATUS
 from jobdeck_server.dialects.base import Route
+from jobdeck_server.dialects.fileanswer import text_answer
 from jobdeck_server.dialects.spark import doc, envelope, report, results
 from jobdeck_server.dialects.spark.query import Query
 from jobdeck_server.http.message import Request, Response, Role
@@ -83,7 +84,7 @@ class JobRoutes:
 
     async def config(self, request: Request) -> Response:
         """What was posted, as JSON."""
-        return Response(headers=envelope.JSON, body=await self._jobs.config(request.params["id"]))
+        return text_answer(await self._jobs.config(request.params["id"]), envelope.JSON)
 
     async def kill(self, request: Request) -> Response:
         """End a job, and say so when it has ended; what has ended already is told as it is."""

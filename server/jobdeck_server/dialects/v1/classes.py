@@ -10,7 +10,7 @@ from jobdeck_server.core.hocon import EMPTY
 from jobdeck_server.core.outbound.errors import OutboundError
 from jobdeck_server.core.packagejobs import PackageOrder
 from jobdeck_server.dialects.base import Route
-from jobdeck_server.dialects.fileanswer import Source, file_answer
+from jobdeck_server.dialects.fileanswer import Source, file_answer, text_answer
 from jobdeck_server.dialects.v1 import body, openapi
 from jobdeck_server.http.message import Request, Response, Role
 from jobdeck_server.packages.outcome import JSON
@@ -104,7 +104,7 @@ class Classes:
     async def config(self, request: Request) -> Response:
         """One JSON object."""
         job = await self._job(request)
-        return Response(headers=_JSON, body=await self._jobs.config(job.id))
+        return text_answer(await self._jobs.config(job.id), _JSON)
 
     async def _job(self, request: Request) -> Job:
         """A job that is a class.
