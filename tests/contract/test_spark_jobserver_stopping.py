@@ -77,6 +77,15 @@ def test_a_kill_is_answered_when_the_job_has_ended(own: Sparks) -> None:
     assert own.server.job(job_id)["signal"] == 9
 
 
+def test_who_waits_for_the_result_of_a_job_that_is_killed_is_told(own: Sparks) -> None:
+    waiting = Asked(lambda: own.start("Until", 'flag = "/nonexistent"', sync="true", timeout="600"))
+    (running,) = own.until(lambda: own.told("GET", "/jobs?status=running")[1])
+    assert own.told("DELETE", f"/jobs/{running['jobId']}") == (200, {"status": "KILLED"})
+    status, told = waiting.wait()
+    assert (status, list(told), told["status"]) == (200, ["jobId", "status", "result"], "KILLED")
+    assert told["result"]["message"] == f"Job {running['jobId']} killed"
+
+
 def test_a_context_that_is_being_stopped_takes_no_jobs(own: Sparks) -> None:
     own.told("POST", "/contexts/ending")
     job_id = begun(own, context="ending")

@@ -277,6 +277,12 @@ def test_the_order_in_which_things_are_wrong(spark: Sparks) -> None:
     refused(spark.ask("POST", missing.replace("nope", "test", 1) + "&classPath=a.B"), 404, "context nope not found")
 
 
+def test_an_ad_hoc_context_that_cannot_be_made(spark: Sparks) -> None:
+    status, told = spark.start("Plain", "spark.context-settings.context-factory = no.such.Factory")
+    assert (status, told["status"], told["result"]["errorClass"]) == (500, "ERROR", "java.lang.RuntimeException")
+    assert "no.such.Factory" in told["result"]["message"]
+
+
 def test_addresses_that_are_refused(spark: Sparks) -> None:
     """Where the operator has not said that it may be called: by default no other machine."""
     path = "/jobs?appName=test&classPath=spark.jobserver.Plain&callbackUrl="

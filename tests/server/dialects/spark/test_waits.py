@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +13,10 @@ import pytest
 import trio
 import trio.testing
 
-from jobdeck_server.core.errors import UnavailableError
+from jobdeck_server.core.errors import NoSpaceError, UnavailableError
 from jobdeck_server.core.patience import Patience
+from jobdeck_server.core.store import StoreError
+from jobdeck_server.dialects.spark.binaries import BinaryRoutes
 from jobdeck_server.dialects.spark.bodies import Bodies
 from jobdeck_server.dialects.spark.contexts import ContextRoutes
 from jobdeck_server.http.message import Request
@@ -84,3 +89,21 @@ async def test_a_configuration_is_read_no_longer_than_its_client_is_there(
     with pytest.raises(UnavailableError):
         await bodies.read(request("POST", "/jobs", gone=gone))
     assert trio.current_time() == 13
+
+
+@pytest.mark.parametrize("error", [NoSpaceError(), StoreError("the disk is gone")])
+async def test_an_upload_that_cannot_be_kept(error: Exception) -> None:
+    @asynccontextmanager
+    async def upload(name: str, kind: str, *, expected_bytes: int | None) -> AsyncIterator[None]:
+        assert (name, kind) == ("x", "egg")
+        if expected_bytes == 7:
+            raise error
+        yield
+
+    made: Any = SimpleNamespace(upload=upload)
+    headers = (("content-type", "application/python-egg"), ("content-length", "7"))
+    answer = await BinaryRoutes(made).upload(request("POST", "/binaries/x", params={"name": "x"}, headers=headers))
+    assert isinstance(answer.body, bytes)
+    told = json.loads(answer.body)
+    assert (answer.status, told["status"]) == (500, "Storage Failure")
+    assert told["result"]["message"] == str(error)
