@@ -20,6 +20,7 @@ from jobdeck_tui.console.state import State, apply
 from tests.tui.console.contexts import context, some, uid
 from tests.tui.test_sanitise import PAYLOADS
 
+TEXTS = [data.decode(errors="replace") for data, _ in PAYLOADS]
 NOW_US = 1_800_000_000_000_000
 
 
@@ -76,7 +77,7 @@ def test_events_of_contexts() -> None:
 @given(
     st.integers(1, 220),
     st.sampled_from(some()),
-    st.sampled_from([data.decode(errors="replace") for data, _ in PAYLOADS]),
+    st.sampled_from(TEXTS),
     st.booleans(),
 )
 def test_each_row_fills_the_width_and_obeys_nothing(width: int, known: ContextInfo, text: str, marked: bool) -> None:

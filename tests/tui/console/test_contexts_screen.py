@@ -76,6 +76,7 @@ async def test_one_is_made_and_waited_for() -> None:
     async with stage(some()) as it:
         await it.press("n")
         await it.on(NewContextScreen)
+        await it.see("python.packages = [numpy-wheel]")
         await it.press("enter")
         await it.see("A context needs a name.")
         await it.press(*"mine", "tab", *"a = [")

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from jobdeck_tui.console.finder import Finder
     from jobdeck_tui.console.pages import Key
 
-__all__ = ["JsonList", "JsonRow", "JsonRows", "JsonTree", "text_of"]
+__all__ = ["ROOT", "JsonList", "JsonRow", "JsonRows", "JsonTree", "text_of"]
 
-_ROOT = "$"
+ROOT = "$"
 _SCALARS = {2: "string", 3: "number", 4: "word", 5: "word", 6: "word"}
 _WHOLE = re.compile(rb"(?:[^\\]|\\(?:u[0-9a-fA-F]{4}|[^u]))*+", re.DOTALL)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -245,7 +245,7 @@ class JsonTree:
             else:
                 parts.append(_step(self._whole_name(value)))
             value = up
-        return _ROOT + "".join(reversed(parts))
+        return ROOT + "".join(reversed(parts))
 
     def _whole_name(self, value: int) -> str:
         begin, end = self.scan.begins[value], self.scan.values[value]

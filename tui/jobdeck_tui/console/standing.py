@@ -215,7 +215,7 @@ def context_words(state: State, query: ContextQuery) -> tuple[str, ...]:
         return ("No context matches.", "esc shows all of them.")
     if contexts.items:
         return ()
-    words = ["No contexts: each job out of a package has one of its own.", ""]
+    words = ["No contexts: each class has one of its own.", ""]
     if state.may_change:
         words.append("n makes one that stays; so do")
     return (*words, "  jobdeck contexts create NAME", f"  curl -X POST {clean_line(state.url)}/contexts/NAME")

@@ -111,7 +111,10 @@ class HoconEdit(Vertical):
     def compose(self) -> ComposeResult:
         """The text, and below it what was found."""
         self.area = _Area(
-            placeholder=self._placeholder, tab_behavior="focus", show_line_numbers=True, highlight_cursor_line=False
+            placeholder=Content(self._placeholder),
+            tab_behavior="focus",
+            show_line_numbers=True,
+            highlight_cursor_line=False,
         )
         self._words = Static(id="checked", markup=False)
         yield self.area

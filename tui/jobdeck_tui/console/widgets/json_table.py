@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.cells import cell_len
 
 from jobdeck_tui.console.columns import Cell, Column, fitted
-from jobdeck_tui.console.jsontree import JsonList
+from jobdeck_tui.console.jsontree import ROOT, JsonList
 from jobdeck_tui.console.widgets.fold_table import FoldTable, fold_sign
 from jobdeck_tui.sanitise import clean_line
 
@@ -93,8 +93,8 @@ class JsonTable(FoldTable):
 
 
 def _label(row: JsonRow) -> str:
-    """What stands before the value; the outermost one has nothing."""
-    return clean_line(row.label) or ('""' if row.named else "")
+    """What stands before the value: its name, or its number, or the sign of the outermost one."""
+    return ROOT if row.up is None else clean_line(row.label) or '""'
 
 
 def _value(row: JsonRow) -> tuple[str, str]:
