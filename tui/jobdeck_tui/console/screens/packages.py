@@ -89,7 +89,7 @@ class PackagesScreen(PackageActs):
     def show_details(self) -> None:
         """The package under the cursor; its classes are asked for soon."""
         package = self.table.cursor if self.details.display else None
-        self.details.package = package
+        self.details.item = package
         if package != self._looked_at:
             if package is None or self._looked_at is None or package.name != self._looked_at.name:
                 self.details.found = None

@@ -1,11 +1,11 @@
-"""One of few things (``few``), all that is known of it, and the jobs that it has."""
+"""One of few things (``few``): all that is known of it, and the jobs that it has."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.reactive import Reactive
 from textual.widgets import Static
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jobdeck_tui.console.columns import Column
     from jobdeck_tui.console.few import FewJobsCame
 
-__all__ = ["FewJobTable", "FewPane"]
+__all__ = ["FactsPane", "FewJobTable", "FewPane"]
 
 _QUERY = Query()
 
@@ -45,60 +45,87 @@ class FewJobTable(JobTable):
         return columns_for(width, _QUERY, brief=True)
 
 
-class FewPane(Vertical):
-    """See the top of this file. Subclasses say what a thing is called, and what is known of it.
+class FactsPane(Vertical):
+    """One thing, and all that is known of it. Subclasses say what it is called, and what that is.
 
     Attributes:
         NOUN: One of the things.
+        SCROLLED: Keys may go to it, to scroll.
         item: None if there is none.
-        jobs: Of that one, None before they came.
     """
 
     NOUN: ClassVar[str]
+    SCROLLED: ClassVar[bool] = True
     DEFAULT_CSS = """
-    FewPane {
+    FactsPane {
         background: $surface;
         & > #few-title { height: 1; padding: 0 1; background: $panel; color: $text-muted; text-wrap: nowrap; }
-        & > #few-facts { height: auto; max-height: 65%; padding: 0 1; overflow-y: auto; scrollbar-size-vertical: 1; }
-        & > FewJobTable { height: 1fr; min-height: 2; }
+        &:focus-within > #few-title { color: $text-primary; }
+        & > #few-facts { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     }
     """
 
     item: Reactive[Any] = Reactive(None, init=False)
-    jobs: Reactive[FewJobsCame | None] = Reactive(None, init=False)
 
     def facts(self, item: Any, now_us: int) -> Iterable[tuple[str, str]]:  # noqa: ANN401  # each pane has its own
         """Names and values."""
         raise NotImplementedError
 
     def compose(self) -> ComposeResult:
-        """Facts above, jobs below."""
+        """A title, and names and values."""
         self._title = Static(id="few-title", markup=False)
-        self._facts = Facts(id="few-facts")
-        self.table = FewJobTable()
+        self._facts = Facts()
         yield self._title
-        yield self._facts
-        yield self.table
+        yield VerticalScroll(self._facts, id="few-facts", can_focus=self.SCROLLED)
 
     def on_mount(self) -> None:
         """How long ago it was seen grows."""
-        self.set_interval(TICK_S, self._tell)
+        self.set_interval(TICK_S, self.tell)
 
     def watch_item(self) -> None:
         """Another one, or it has changed."""
-        self._tell()
-        self._list()
+        self.tell()
 
-    def watch_jobs(self) -> None:
-        """They came, or one of them has changed."""
-        self._list()
-
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell it as it is now."""
         if not self.display or not self.is_mounted:
             return
         item = self.item
         self._title.update(clean_line(f"{self.NOUN} {item.name}") if item is not None else f"No {self.NOUN.lower()}")
         self._facts.tell(() if item is None else self.facts(item, time.time_ns() // 1000))
+
+
+class FewPane(FactsPane):
+    """The same with the jobs that it has.
+
+    Attributes:
+        jobs: Of that one, None before they came.
+    """
+
+    SCROLLED: ClassVar[bool] = False
+    DEFAULT_CSS = """
+    FewPane {
+        & > #few-facts { height: auto; max-height: 65%; }
+        & > FewJobTable { height: 1fr; min-height: 2; }
+    }
+    """
+
+    jobs: Reactive[FewJobsCame | None] = Reactive(None, init=False)
+
+    def compose(self) -> ComposeResult:
+        """Facts above, jobs below."""
+        yield from super().compose()
+        self.table = FewJobTable()
+        yield self.table
+
+    def watch_item(self) -> None:
+        """Its jobs are others."""
+        super().watch_item()
+        self._list()
+
+    def watch_jobs(self) -> None:
+        """They came, or one of them has changed."""
+        self._list()
 
     def _list(self) -> None:
         if not self.is_mounted:
