@@ -115,6 +115,12 @@ class Terminal:
         while sum(text in line for line in self.lines()) < count:
             assert self._read(end_s), f"{text!r} did not come; there is {self.lines()}"
 
+    def wait_left(self) -> None:
+        """Read on until the console has given the terminal back, to the last byte."""
+        end_s = time.monotonic() + LIMIT_S
+        while not self.got.endswith(b"\x1b[?1004l"):
+            assert self._read(end_s), f"it has ended; there is {self.lines()}"
+
     def type(self, data: bytes) -> None:
         os.write(self._fd, data)
 
@@ -127,7 +133,7 @@ class Terminal:
         os.kill(self._pid, number)
 
     def stopped(self) -> signal.Signals:
-        """Wait until the command is stopped, as a shell does; what stopped it."""
+        """Wait until the command is stopped, as a shell does; what stopped it. Nothing is read meanwhile."""
         end_s = time.monotonic() + LIMIT_S
         while (found := os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED))[0] == 0:
             assert time.monotonic() < end_s, f"it goes on; there is {self.lines()}"

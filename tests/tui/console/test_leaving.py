@@ -15,6 +15,19 @@ def test_a_closed_window_ends_it(server: Server) -> None:
     assert terminal.hang_up() == 128 + signal.SIGHUP
 
 
+@pytest.mark.parametrize("by_key", [True, False])
+def test_a_window_closed_while_it_is_stopped_ends_it(server: Server, by_key: bool) -> None:
+    terminal = Terminal(server, "console", "--server", server.url)
+    terminal.wait_for("● live")
+    if by_key:
+        terminal.type(b"\x1a")
+        terminal.wait_left()
+    else:
+        terminal.send_signal(signal.SIGSTOP)
+    assert terminal.stopped() is signal.SIGSTOP
+    assert terminal.hang_up() == 128 + signal.SIGHUP
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_gives_the_terminal_back(server: Server, number: signal.Signals) -> None:
     terminal = Terminal(server, "console", "--server", server.url)

@@ -48,7 +48,10 @@ class Console:
         return self._told.read_text().splitlines()[-1].split()
 
     def go_on(self) -> None:
-        """Let it go on, until it is seen again."""
+        """Let it go on, until it is seen again.
+
+        Until it has the terminal again, the kernel keeps keys that are signals to itself.
+        """
         self.terminal.screen.reset()
         self.terminal.send_signal(signal.SIGCONT)
         self.terminal.wait_for("● live")
@@ -66,6 +69,7 @@ def console(server: Server, tmp_path: Path) -> Iterator[Console]:
 def test_stopped_by_ctrl_z(console: Console) -> None:
     for _ in range(4):
         console.terminal.type(b"\x1a")
+        console.terminal.wait_left()
         assert console.terminal.stopped() is signal.SIGSTOP
         console.go_on()
     assert console.threads() == ["textual-input", "textual-output"]
@@ -80,6 +84,7 @@ def test_stopped_by_another(console: Console) -> None:
 
 def test_asked_to_stop_by_another(console: Console) -> None:
     console.terminal.send_signal(signal.SIGTSTP)
+    console.terminal.wait_left()
     assert console.terminal.stopped() is signal.SIGSTOP
     console.go_on()
     assert console.threads() == ["textual-input", "textual-output"]

@@ -66,7 +66,10 @@ class TerminalDriver(LinuxDriver):
         if self._modes is None:
             return  # it was on its way here when application mode was left
         self._wait_for_foreground()
-        termios.tcsetattr(self.fileno, termios.TCSANOW, self._modes)
+        try:
+            termios.tcsetattr(self.fileno, termios.TCSANOW, self._modes)
+        except termios.error:
+            return  # it is gone, and SIGHUP tells that
         self.write("\x1b[?1049h\x1b[?25l")  # the other screen, no cursor
         self._enable_mouse_support()
         self._enable_bracketed_paste()
