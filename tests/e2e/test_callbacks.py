@@ -116,6 +116,23 @@ async def test_a_job_that_refuses_its_configuration_is_told_of_too(caller: Calle
         assert "not this" in body["result"]["message"]
 
 
+async def test_a_job_whose_context_cannot_be_made_is_told_of_too(caller: Caller) -> None:
+    """Nobody has stopped it: it has failed."""
+    before = set(caller.callbacks())
+    own = f"http://127.0.0.1:{caller.server.port}/x.whl"  # which the server does not call
+    config = f'spark.context-settings.python {{ virtualenv = true, packages = ["{own}"] }}'
+    async with hooks() as other:
+        status, refused = await caller.try_start("Echo", config, callback=other.url("/"), sync="true", timeout="28")
+        assert (status, refused["status"]) == (400, "JOB LOADING FAILED"), refused
+        assert "cannot be made" in refused["result"]["message"]
+        (job_id,) = set(caller.callbacks()) - before
+        await caller.over([job_id])
+        (got,) = other.got["/"]
+        job = await caller.job(job_id)
+        assert json.loads(got.body) == {"jobId": job_id, "status": "ERROR", "result": job["result"]}
+        assert job["status"] == "ERROR"
+
+
 async def test_a_synchronous_start_is_answered_and_told(caller: Caller) -> None:
     async with hooks() as other:
         status, answer = await caller.try_start(

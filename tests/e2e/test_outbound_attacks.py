@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tests.e2e import walled
 from tests.e2e.hooks import Caller, Hooks, hooks, package, told
 from tests.e2e.program import Server
 from tests.server.outbound.receivers import Receiver, receiver
+from tests.server.packages.kit import wheel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -201,6 +203,7 @@ async def test_packages_that_others_stand_on(tmp_path: Path) -> None:
                 f'spark.context-settings.python.paths = ["{address}"]',
                 f'spark.context-settings.dependent-jar-uris = ["{address}"]',
                 f'spark.context-settings {{ python {{ packages = ["{address}"] }} }}',
+                f'spark.context-settings {{ python {{ virtualenv = true, packages = ["{address}"] }} }}',
             ):
                 status, answer = await caller.try_start("Echo", config, sync="true", timeout="30")
                 assert status >= 400 or answer.get("status") == "ERROR", (config, answer)
@@ -211,6 +214,41 @@ async def test_packages_that_others_stand_on(tmp_path: Path) -> None:
         body = {"main_class": "hooked.jobs.Echo", "packages": ["hooked"], "callback_url": wrong}
         status, said = await caller.ask("POST", "/v1/jobs", json.dumps(body), {"Content-Type": "application/json"})
         assert 400 <= status < 500, said
+
+
+async def test_packages_of_contexts(tmp_path: Path) -> None:
+    """Those in virtual environments, too; and what a wheel says that it needs is not fetched from where it says."""
+    async with world(tmp_path) as all_:
+        caller = all_.caller
+        wrong = f"http://127.0.0.1:{all_.canary.port}/x-1.0-py3-none-any.whl"
+        for number, address in enumerate((wrong, "file:///etc/passwd", wrong.replace("http", "ftp"))):
+            for form in ("query", "body", "cp"):
+                name = f"c{form}{number}"
+                settings = f'python {{ virtualenv = true, packages = ["{address}"] }}'
+                if form == "cp":
+                    settings = f'python.virtualenv = true, cp = ["{address}"]'
+                body = "" if form == "query" else f"spark.context-settings {{ {settings} }}"
+                query = f"?python.virtualenv=true&python.packages={quote(address)}" if form == "query" else ""
+                status, answer = await caller.ask("POST", f"/contexts/{name}{query}", body)
+                assert status >= 400, (form, address, answer)
+                assert b"root:" not in answer
+        await caller.upload(_greedy(tmp_path, wrong), "greedy")
+        settings = 'spark.context-settings { python { virtualenv = true, packages = ["greedy"] } }'
+        status, answer = await caller.ask("POST", "/contexts/greedy", settings)
+        assert status == 200, answer
+        status, ran = await caller.try_start("Echo", "value = 1", context="greedy", sync="true", timeout="28")
+        assert (status, ran.get("result")) == (200, 1), ran
+
+
+def _greedy(folder: Path, address: str) -> bytes:
+    """A wheel that says it needs another one, from an address."""
+    made = wheel(folder / "greedy-1.0-py3-none-any.whl", {"greedy.py": "x = 1\n"}, name="greedy")
+    again = folder / "again.whl"
+    with zipfile.ZipFile(made) as source, zipfile.ZipFile(again, "w") as target:
+        for name in source.namelist():
+            more = f"Requires-Dist: x @ {address}\n".encode() if name.endswith("METADATA") else b""
+            target.writestr(name, source.read(name) + more)
+    return again.read_bytes()
 
 
 async def test_names_that_lead_where_they_should_not(tmp_path: Path) -> None:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_protocol.contextinfo import ContextState
+from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextrows
 from jobdeck_server.core.contextrows import ContextRow
 from jobdeck_server.core.errors import ContextInitError, JobdeckError, UnknownJobError
 from jobdeck_server.core.live import now_us
+from jobdeck_server.core.outbound.errors import OutboundError
 from jobdeck_server.core.store import StoreError
+from jobdeck_server.engines.base import Ended
 
 if TYPE_CHECKING:
     import sqlite3
@@ -94,7 +97,7 @@ class ContextLife:
                     facts = await self._kinds[place.context.kind].start(place.context)
             except trio.TooSlowError:
                 error = f"it was not up within {self._settings.context_start_s:g} s"
-            except (JobdeckError, StoreError) as failure:
+            except (JobdeckError, OutboundError, StoreError) as failure:
                 error = str(failure)
             except Exception:  # noqa: BLE001  # one kind's fault is that context's end, not the server's
                 _log.exception("context %s", place.context.name)
@@ -184,11 +187,13 @@ class ContextLife:
         self._changed(place)
 
     async def stop_jobs(self, lives: Sequence[Live], *, text: str | None = None, signal: int = _TERMINATE) -> None:
-        """Stop jobs because their context has ended, or is about to; that it is so is written down first.
+        """End jobs because their context has ended, or is about to; that it is so is written down first.
+
+        Nobody has stopped those that waited for a context that could not be made: they have failed.
 
         Args:
             lives: The jobs.
-            text: Why, for their records; None if somebody stopped the context.
+            text: Why it could not be made; None if somebody stopped the context.
             signal: What they are sent.
         """
         for start in range(0, len(lives), _AT_ONCE_COUNT):
@@ -200,7 +205,11 @@ class ContextLife:
             await self._until_written(partial(contextrows.mark, marks=marks))
             async with trio.open_nursery() as nursery:
                 for live in some:
-                    nursery.start_soon(self._stop_job, live.job.id, signal)
+                    if text is not None and live.job.state is JobState.QUEUED:
+                        self._core.admission.leave(live)
+                        self._core.report(live.job.id, Ended(how="error", text=text, finished_us=now_us()))
+                    else:
+                        nursery.start_soon(self._stop_job, live.job.id, signal)
 
     async def _stop_job(self, job_id: str, signal: int) -> None:
         try:

@@ -110,7 +110,12 @@ class Contexts:
                 raise DefaultsError(f"context {name}: {error}") from error
         self._life.marks |= await self._core.store.read(contextrows.marks)
         for row in await self._core.store.read(contextrows.living):
-            self._add(Place(row.context, configured=row.configured))
+            place = Place(row.context, configured=row.configured)
+            if not place.stopping:
+                place.become(ContextState.STARTING)  # nobody has a slot of it before it is up again
+            elif row.context.error is not None:
+                place.final = (ContextState.ERROR, row.context.error)
+            self._add(place)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own the tasks that make and stop contexts, until cancelled."""
@@ -147,8 +152,6 @@ class Contexts:
         if place.configured and name in self._defaults.contexts:
             now = self._fresh(name, self._configured(name))
             place.become(ContextState.STARTING, settings=now.settings, kind=now.kind, slots_count=now.slots_count)
-        else:
-            place.become(ContextState.STARTING)
         self._place_changed(place)
         self._life.soon(self._life.bring_up, place)
 

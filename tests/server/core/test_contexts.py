@@ -24,6 +24,7 @@ from jobdeck_server.core.errors import (
 )
 from jobdeck_server.core.events import Event
 from jobdeck_server.core.hocon import EMPTY
+from jobdeck_server.core.outbound.errors import RefusedError
 from jobdeck_server.engines.base import Started
 from tests.server.core.contextbench import ContextBench, Gate, body, context_bench
 from tests.server.core.harness import FakeEngine, take, until
@@ -254,6 +255,15 @@ def _exists(name: str) -> None:
     raise ContextExistsError(name)  # most of these begin with a digit, and so cannot be asked for
 
 
+async def test_a_package_that_may_not_be_fetched_is_no_fault_of_the_server(tmp_path: Path) -> None:
+    gate = Gate(refusal=RefusedError("not for you"))
+    gate.opened.set()
+    gate.released.set()
+    async with context_bench(tmp_path, kind=gate) as bench:
+        with pytest.raises(ContextInitError, match="Context c1 cannot be made: not for you"):
+            await bench.create("c1")
+
+
 async def test_a_job_waits_for_its_context_and_ends_with_it(tmp_path: Path) -> None:
     gate = Gate(refusal=ContextInitError("pip says no"))
     gate.released.set()
@@ -262,8 +272,8 @@ async def test_a_job_waits_for_its_context_and_ends_with_it(tmp_path: Path) -> N
         await until(lambda: len(gate.started) == 1)
         assert states(bench, [job]) == [JobState.QUEUED]
         gate.opened.set()
-        assert (await bench.core.wait(job.id)).state is JobState.STOPPED
-        assert bench.contexts.ended_with(job.id) == f"Context {job.context} cannot be made: pip says no"
+        ended = await bench.core.wait(job.id)
+        assert (ended.state, ended.error) == (JobState.FAILED, f"Context {job.context} cannot be made: pip says no")
         await until(lambda: bench.names() == [])
 
 
@@ -429,6 +439,23 @@ async def test_a_stop_that_was_cut_is_done_by_the_next_server(tmp_path: Path) ->
     async with context_bench(tmp_path, engine=engine) as bench:
         assert [bench.contexts.ended_with(each.id) for each in (job, other)] == [TERMINATED] * 2
         assert bench.names() == []
+
+
+async def test_a_context_that_ends_with_a_failure_does_so_after_a_restart_too(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path / "jobs")
+    async with context_bench(tmp_path, engine=engine) as bench:
+        await bench.create("c1", **{"stop-context-on-job-error": "true"})
+        bad, other = await bench.job("c1"), await bench.job("c1")
+        await bench.begin(other)
+        bench.end(bad, code=4)
+        await until(lambda: len(engine.stops) == 1)
+    engine.known = {other.id: Started(started_us=1, step=0)}
+    async with context_bench(tmp_path, engine=engine) as bench:
+        bench.stopped(other)
+        await until(lambda: bench.names() == [])
+        found = await bench.contexts.find("c1")
+        assert (found.state, found.error) == (ContextState.ERROR, f"job {bad.id} failed")
+        assert bench.contexts.ended_with(other.id) == TERMINATED
 
 
 async def test_a_job_that_waits_for_a_context_that_is_gone_is_stopped(tmp_path: Path) -> None:
