@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -79,6 +79,7 @@ class PackageShop:
         self._venvs = venvs
         self._folder = folder
         self._limiter = trio.CapacityLimiter(settings.thread_limit_count)
+        self._fresh: set[str] = set()  # made ready here, and so without an outcome until it is noted here
 
     # -- before --
 
@@ -101,6 +102,7 @@ class PackageShop:
         finally:
             if not isinstance(config, bytes):
                 config.close()
+        self._fresh.add(job_id)
         env = standard(job_id, self._settings)
         cwd = str(working_folder(folder))
         argv = command(folder, python)
@@ -182,52 +184,47 @@ class PackageShop:
             StoppedError: ``cancelled`` said so.
             JobdeckError, StoreError, OSError: It cannot be kept now.
         """
-        row = await self._ledger.find(job_id)
-        outcome, result = (None, None) if row is None else (row.outcome, row.result)
-        if outcome is None:
-            outcome = await self._in_thread(partial(outcomes.conclude, self._folder / job_id, ended))
-            if outcome.result_kind != NONE:
-                outcome, result = await self._keep_result(job_id, outcome, cancelled)
-            await self._ledger.keep(job_id, outcome, result)
+        row = None if job_id in self._fresh else await self._ledger.find(job_id)
+        if row is not None and row.outcome is not None:
+            return _told(ended, row.outcome, row.result)
+        judge = partial(_judged, self._folder / job_id, ended, self._settings.package_result_limit_bytes)
+        left = await self._in_thread(judge)
+        outcome, result = (left.outcome, None) if left.fd is None else await self._keep_result(left, cancelled)
+        await self._ledger.keep(job_id, outcome, result)
+        self._fresh.discard(job_id)
         return _told(ended, outcome, result)
 
-    async def _keep_result(
-        self, job_id: str, outcome: Outcome, cancelled: Callable[[], bool]
-    ) -> tuple[Outcome, PackageResult | None]:
+    async def _keep_result(self, left: _Left, cancelled: Callable[[], bool]) -> tuple[Outcome, PackageResult | None]:
         """Bring a job's result into the blob store, as it is now: some process of the job's may live on and change it.
 
         Returns:
             What has come of the job, and the result if it can be used.
         """
-        limit_bytes = self._settings.package_result_limit_bytes
+        assert left.fd is not None, "there is a result"
+        piece = left.head
         try:
-            fd, size_bytes = await self._in_thread(partial(outcomes.open_result, self._folder / job_id))
-        except OSError as error:
-            return _spoilt(f"The result is gone: {error}"), None
-        try:
-            if size_bytes > limit_bytes:
-                return _spoilt(f"The result has more than {limit_bytes} bytes."), None
-            head = b""
-            async with self._blobs.upload(expected_bytes=size_bytes) as upload:
-                while left := size_bytes - upload.size_bytes:
+            async with self._blobs.upload(expected_bytes=left.size_bytes) as upload:
+                while True:
+                    await upload.write(piece)
+                    if upload.size_bytes == left.size_bytes:
+                        break
                     if cancelled():
                         raise StoppedError
-                    piece = await self._in_thread(partial(os.read, fd, min(left, _PIECE_BYTES)))
+                    read = partial(os.read, left.fd, min(left.size_bytes - upload.size_bytes, _PIECE_BYTES))
+                    piece = await self._in_thread(read)
                     if not piece:
                         return _spoilt("The result is shorter than it was: something has changed it."), None
-                    head = head or piece
-                    await upload.write(piece)
-                if outcome.result_kind == JSON and size_bytes <= outcomes.CHECKED_BYTES and not _is_json(head):
-                    return _spoilt("The result is no JSON: something has changed it."), None
                 content = await upload.commit()
         finally:
-            os.close(fd)
-        return outcome, PackageResult(kind=outcome.result_kind, content=content.hash, size_bytes=content.size_bytes)
+            os.close(left.fd)
+        kind = left.outcome.result_kind
+        return left.outcome, PackageResult(kind=kind, content=content.hash, size_bytes=content.size_bytes)
 
     # -- tidying --
 
     async def clear(self, job_id: str) -> None:
         """Remove a job's files."""
+        self._fresh.discard(job_id)
         await self._in_thread(partial(remove, self._folder / job_id))
 
     async def kept(self) -> list[str]:
@@ -261,6 +258,48 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
         found = os.stat(path, follow_symlinks=False)
         return found.st_ino, found.st_mtime_ns, found.st_size
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Left:
+    """What a job has left.
+
+    Attributes:
+        outcome: What came of it.
+        fd: Its result, opened and to be closed; None if it has none that can be used.
+        size_bytes: Of the result.
+        head: Its first piece.
+    """
+
+    outcome: Outcome
+    fd: int | None = None
+    size_bytes: int = 0
+    head: bytes = b""
+
+
+def _judged(folder: Path, ended: Ended, limit_bytes: int) -> _Left:
+    """Look at what a job has left. Blocks."""
+    outcome = outcomes.conclude(folder, ended)
+    if outcome.result_kind == NONE:
+        return _Left(outcome=outcome)
+    try:
+        fd, size_bytes = outcomes.open_result(folder)
+    except OSError as error:
+        return _Left(outcome=_spoilt(f"The result is gone: {error}"))
+    try:
+        head = os.read(fd, min(size_bytes, _PIECE_BYTES))
+    except OSError:
+        os.close(fd)
+        raise
+    text = ""
+    if size_bytes > limit_bytes:
+        text = f"The result has more than {limit_bytes} bytes."
+    elif outcome.result_kind == JSON and size_bytes <= outcomes.CHECKED_BYTES and not _is_json(head):
+        text = "The result is no JSON: something has changed it."
+    if text:
+        os.close(fd)
+        return _Left(outcome=_spoilt(text))
+    return _Left(outcome=outcome, fd=fd, size_bytes=size_bytes, head=head)
 
 
 def _is_json(data: bytes) -> bool:

@@ -274,13 +274,31 @@ async def test_collected_again_it_is_what_it_was(tmp_path: Path) -> None:
 async def test_a_result_is_left_when_the_server_ends(tmp_path: Path) -> None:
     async with jobsbench(tmp_path) as own:
         job = await own.submit()
-        put(tmp_path / "work" / job.id, outcome=FINISHED_STREAM, result=b"x" * 100)
+        put(tmp_path / "work" / job.id, outcome=FINISHED_STREAM, result=b"x" * (3 << 20))
         with pytest.raises(StoppedError):
             await own.shop.collect(job.id, EXIT, cancelled=lambda: True)
         row = await own.ledger.find(job.id)
         assert row is not None
         assert row.outcome is None
         assert not list((tmp_path / "blobs" / "tmp").iterdir())
+
+
+async def test_a_result_that_gets_shorter_is_none_and_one_that_grows_is_what_it_was(tmp_path: Path) -> None:
+    async with jobsbench(tmp_path) as own:
+        for size, expected in ((1 << 20, None), (4 << 20, 3 << 20)):
+            job = await own.submit()
+            path = tmp_path / "work" / job.id / "result"
+            put(path.parent, outcome=FINISHED_STREAM, result=b"x" * (3 << 20))
+
+            def change(path: Path = path, size: int = size) -> bool:
+                os.truncate(path, size)  # after its first piece was read
+                return False
+
+            ended = await own.shop.collect(job.id, EXIT, cancelled=change)
+            row = await own.ledger.find(job.id)
+            assert row is not None
+            assert (row.result and row.result.size_bytes) == expected
+            assert ended.how == ("error" if expected is None else "exit")
 
 
 async def test_a_job_without_a_row_ends_as_it_did(tmp_path: Path) -> None:
