@@ -113,8 +113,10 @@ class Contexts:
             place = Place(row.context, configured=row.configured)
             if not place.stopping:
                 place.become(ContextState.STARTING)  # nobody has a slot of it before it is up again
-            elif row.context.error is not None:
-                place.final = (ContextState.ERROR, row.context.error)
+            else:
+                place.settled.set()
+                if row.context.error is not None:
+                    place.final = (ContextState.ERROR, row.context.error)
             self._add(place)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

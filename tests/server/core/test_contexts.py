@@ -446,16 +446,19 @@ async def test_a_context_that_ends_with_a_failure_does_so_after_a_restart_too(tm
     async with context_bench(tmp_path, engine=engine) as bench:
         await bench.create("c1", **{"stop-context-on-job-error": "true"})
         bad, other = await bench.job("c1"), await bench.job("c1")
+        late = bench.contexts.choose("c1")
         await bench.begin(other)
         bench.end(bad, code=4)
         await until(lambda: len(engine.stops) == 1)
+        waits = await bench.job(late)
     engine.known = {other.id: Started(started_us=1, step=0)}
     async with context_bench(tmp_path, engine=engine) as bench:
         bench.stopped(other)
         await until(lambda: bench.names() == [])
         found = await bench.contexts.find("c1")
         assert (found.state, found.error) == (ContextState.ERROR, f"job {bad.id} failed")
-        assert bench.contexts.ended_with(other.id) == TERMINATED
+        assert (await bench.core.get(waits.id)).state is JobState.STOPPED
+        assert [bench.contexts.ended_with(job.id) for job in (other, waits)] == [TERMINATED] * 2
 
 
 async def test_a_job_that_waits_for_a_context_that_is_gone_is_stopped(tmp_path: Path) -> None:
