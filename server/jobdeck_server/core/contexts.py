@@ -1,4 +1,4 @@
-"""Contexts: what jobs out of packages run in. The registry, and the owner of the pool in which such jobs wait.
+"""Contexts: what jobs out of packages run in. The registry; ``contextpool`` has their jobs.
 
 A context is made by somebody (``create``, or the operator's file) and survives its jobs and the server. Or it is of one
 job alone: ``adhoc`` gives it as a value, it comes up when its job is accepted, and ends with it; only the job's own
@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from jobdeck_protocol.contextinfo import ContextInfo, ContextState, to_wire
-from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextrows, contextsettings
 from jobdeck_server.core.contextdefaults import Defaults, DefaultsError
 from jobdeck_server.core.contextkinds import Plain
 from jobdeck_server.core.contextlife import ContextLife
 from jobdeck_server.core.contextplaces import Place
+from jobdeck_server.core.contextpool import ContextPool
 from jobdeck_server.core.errors import (
     ContextExistsError,
     ContextStoppingError,
@@ -38,9 +38,7 @@ from jobdeck_server.core.errors import (
 )
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.news import News, Words
-from jobdeck_server.core.requests import CONTEXTS_POOL
 from jobdeck_server.core.store import StoreError
-from jobdeck_server.engines.base import PACKAGES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     from jobdeck_server.core.contextkinds import Kind
     from jobdeck_server.core.hocon import JobConfig
     from jobdeck_server.core.jobs import JobCore
-    from jobdeck_server.core.live import Live
     from jobdeck_server.core.venvs import Venvs
     from jobdeck_server.settings import Settings
 
@@ -87,12 +84,8 @@ class Contexts:
         self._news = News(core.events, Words(event="context", wire=to_wire, durable=_durable))
         self._places: dict[str, Place] = {}  # by the id of the context, in the order of their coming
         self._named: dict[str, Place] = {}
-        self._jobs: dict[str, Place] = {}  # by the id of each job that has not ended
-        self._strays: list[Live] = []  # jobs that wait, and their context has ended
-        self._opened = False
+        self._pool = ContextPool(core, self._life, places=self._places, add=self._add, changed=self._place_changed)
         self._resetting = trio.Lock()
-        core.pools[CONTEXTS_POOL] = self.take
-        core.observers.append(self._job_changed)
         venvs.in_use = self._places.__contains__
 
     # -- beginning --
@@ -132,11 +125,7 @@ class Contexts:
 
     def open(self) -> None:
         """After recovery: jobs that run have their slots, contexts come up again, what waits may go."""
-        for job in self._core.active():
-            live = self._core.live(job.id)
-            if live is not None and job.engine == PACKAGES and job.id not in self._jobs:
-                self._enter(live)
-        self._opened = True
+        self._pool.open()
         for place in tuple(self._places.values()):
             if place.stopping:
                 self._life.shut_down(place)
@@ -145,8 +134,6 @@ class Contexts:
         for name in self._defaults.contexts:
             if name not in self._named:
                 self._configure(name)
-        strays, self._strays = self._strays, []
-        self._life.soon(self._life.stop_jobs, strays)
 
     def _begin_again(self, place: Place) -> None:
         """Bring up a context that was up; one of the operator's file as that says now."""
@@ -339,73 +326,6 @@ class Contexts:
         else:
             self._news.tell(context.id, place.told())
         place.fill(self._core.admit)
-
-    # -- their jobs --
-
-    def take(self, live: Live) -> None:
-        """A job has come that waits (the core's pool)."""
-        place = self._enter(live)
-        if place is None:
-            self._strays.append(live)
-            if self._opened:
-                strays, self._strays = self._strays, []
-                self._life.soon(self._life.stop_jobs, strays)
-        elif self._opened and place.stopping:
-            self._life.soon(self._life.stop_jobs, [live])
-        elif self._opened:
-            place.fill(self._core.admit)
-
-    def _enter(self, live: Live) -> Place | None:
-        """Find a job's place; an ad-hoc one is made. None if its context has ended."""
-        spec = (live.spec.get("package") or {}).get("context")
-        if spec is None:
-            return None  # of a database that lost what it ran
-        place = self._places.get(spec["id"])
-        if place is None and spec["adhoc"]:
-            place = self._adhoc_place(live, spec)
-        if place is not None:
-            self._jobs[live.job.id] = place
-            place.enter(live)
-        return place
-
-    def _adhoc_place(self, live: Live, spec: Mapping[str, Any]) -> Place:
-        context = Context(
-            id=spec["id"],
-            name=spec["name"],
-            kind=spec["kind"],
-            adhoc=True,
-            state=ContextState.STARTING,
-            settings=spec["settings"],
-            created_us=live.job.created_us,
-        )
-        place = Place(context)
-        self._add(place)
-        if self._opened:
-            self._place_changed(place)
-            self._life.soon(self._life.bring_up, place)
-        return place
-
-    def _job_changed(self, live: Live) -> None:
-        """A job's record has changed (an observer of the core)."""
-        job = live.job
-        place = self._jobs.get(job.id)
-        if place is None:
-            return
-        if not job.ended:
-            if job.held:
-                place.hold(live)
-            place.fill(self._core.admit)
-            return
-        del self._jobs[job.id]
-        place.leave(job.id)
-        if place.stopping:
-            return
-        if place.context.adhoc:
-            self._life.retire(place)
-        elif job.state is JobState.FAILED and contextsettings.ends_with_failure(place.context.settings):
-            self._life.stop(place, state=ContextState.ERROR, error=f"job {job.id} failed")
-        else:
-            place.fill(self._core.admit)
 
     # -- forgetting --
 
