@@ -143,6 +143,7 @@ async def test_a_synchronous_start_is_answered_and_told(caller: Caller) -> None:
         other.exactly("/?key=1", told(answer["jobId"], "[1]"), 1)
 
 
+@pytest.mark.slow
 async def test_an_address_is_decoded_twice_as_the_original_does(caller: Caller) -> None:
     async with hooks() as other:
         job_id = await caller.start("Echo", callback=other.url("/hook").replace(":", "%3A").replace("/", "%2F"))

@@ -69,7 +69,15 @@ async def test_by_ftp(caller: Caller, folder: Path, monkeypatch: pytest.MonkeyPa
         await ran(caller, f"ftp://127.0.0.1:{port}/pub/{WHEEL}")
 
 
-@pytest.mark.parametrize("scheme", ["file://", "local://", "file:", "local:"])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "file://",
+        "local:",
+        pytest.param("local://", marks=pytest.mark.slow),
+        pytest.param("file:", marks=pytest.mark.slow),
+    ],
+)
 async def test_from_a_folder_that_may_be_read(caller: Caller, folder: Path, scheme: str) -> None:
     await ran(caller, f"{scheme}{folder}/open/{WHEEL}")
 
