@@ -107,6 +107,7 @@ async def drive(app: ConsoleApp, pilot: Pilot[int], guest: Guest, client: Client
     await until(pilot, lambda: "console_jobs" not in app.state.packages.items)
 
 
+@pytest.mark.slow
 @ui
 async def test_a_wheel_goes_up_and_a_class_out_of_it_runs(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -74,6 +74,7 @@ async def test_a_class_that_was_found_is_started_in_a_context_and_its_output_sho
         assert '"main_class": "jobs.WordCount"' in it.app.clipboard
 
 
+@pytest.mark.slow
 @ui
 async def test_what_was_started_last_stands_there_the_next_time() -> None:
     async with stage([package("words"), package("other")]) as it:
@@ -170,9 +171,16 @@ async def test_a_package_without_classes_is_started_by_name_and_its_only_class_a
         it.app.packages.classes = ()
         screen = await opened(it)
         await it.see("no class was found in it: type the name of one")
-        await it.press("down", "up", *"a.B")
+        await it.press("down", "up", *"a.B", "enter", "enter", *"x", "enter", *"k = 1")
         assert screen.class_line.value == "a.B"
+        assert screen.config.text == "k = 1"
+        assert it.asked("start") == []
+        # What is typed and left is there again.
         await it.press("escape")
+        await until(it.pilot, lambda: it.app.screen is it.screen)
+        screen = await opened(it)
+        assert (screen.class_line.value, screen.callback_line.value, screen.config.text) == ("a.B", "x", "k = 1")
+        await it.press(*("backspace",) * 3, "escape")
         await until(it.pilot, lambda: it.app.screen is it.screen)
         it.app.packages.classes = ("jobs.Only", "evil\x1b[2J")
         screen = await opened(it)

@@ -33,15 +33,27 @@ class ClassFields:
 
 @dataclass(slots=True)
 class ClassMemory:
-    """What was started in this session, so that it need not be typed again: by class, and the last class by package."""
+    """What was typed in this session, so that it need not be typed again.
+
+    Attributes:
+        fields: What was started, by class.
+        last: The class that was started last, by package.
+        drafts: What was typed and not started, by package.
+    """
 
     fields: dict[str, ClassFields] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)
+    drafts: dict[str, ClassFields] = field(default_factory=dict)
 
     def keep(self, package: str, started: ClassFields) -> None:
         """This was started."""
         self.fields[started.main_class.strip()] = started
         self.last[package] = started.main_class.strip()
+        self.drafts.pop(package, None)
+
+    def leave(self, package: str, typed: ClassFields) -> None:
+        """This was typed, and left."""
+        self.drafts[package] = typed
 
     def config_of(self, main_class: str) -> str:
         """What the class was given last; empty if it was not started."""
@@ -49,7 +61,10 @@ class ClassMemory:
         return "" if kept is None else kept.config
 
     def first(self, package: str, classes: tuple[str, ...]) -> ClassFields:
-        """What stands in the dialog at first: what was started last out of this package, or its only class."""
+        """What stands in the dialog at first: a draft, what was started last out of this package, or its only class."""
+        draft = self.drafts.get(package)
+        if draft is not None and draft.main_class:
+            return draft
         name = self.last.get(package, "") or (classes[0] if len(classes) == 1 else "")
         return self.fields.get(name) or ClassFields(main_class=name)
 

@@ -76,7 +76,7 @@ class StartClassScreen(ModalScreen[Job | None]):
         super().__init__()
         self._package = package
         self._memory = memory
-        self._put_config = ""
+        self._put_class = self._put_config = ""
         self._touched: set[str] = set()
         self._sending = False
         self._more = ""
@@ -131,6 +131,7 @@ class StartClassScreen(ModalScreen[Job | None]):
         self.class_line.value = clean_line(fields.main_class)
         self.context_line.value = clean_line(fields.context)
         self.callback_line.value = clean_line(fields.callback_url)
+        self._put_class = self.class_line.value
         self._put_config = self.config.text = fields.config
 
     async def _look(self) -> None:
@@ -183,11 +184,16 @@ class StartClassScreen(ModalScreen[Job | None]):
             return
         if event.input is self.class_line:
             self._tell_choice()
-            if self.config.text == self._put_config:
-                self._put_config = self.config.text = self._memory.config_of(event.value)
+            self._change_config(event.value)
         if event.value:
             self._touched.add(event.input.id or "")
         self._look_over()
+
+    def _change_config(self, main_class: str) -> None:
+        """Another class has a configuration of its own; one that was typed stays."""
+        if main_class != self._put_class and self.config.text == self._put_config:
+            self._put_config = self.config.text = self._memory.config_of(main_class)
+        self._put_class = main_class
 
     def _look_over(self) -> None:
         """Say what is wrong with what was touched."""
@@ -202,7 +208,8 @@ class StartClassScreen(ModalScreen[Job | None]):
     # -- keys --
 
     def action_cancel(self) -> None:
-        """Start nothing."""
+        """Start nothing; what is typed is there again the next time."""
+        self._memory.leave(self._package, self._read())
         self.dismiss(None)
 
     def action_copy(self) -> None:
@@ -213,14 +220,17 @@ class StartClassScreen(ModalScreen[Job | None]):
             app.copy_to_clipboard(curl_of(app.state.url, found.body, token=app.has_token))
             app.tell("The curl line is copied")
 
-    @on(Button.Pressed, "#cancel")
-    def _cancelled(self) -> None:
-        self.dismiss(None)
-
-    @on(Button.Pressed, "#start")
     @on(Input.Submitted)
-    def _submitted(self) -> None:
-        self.action_start()
+    def _next(self) -> None:
+        """To the next field: who starts something has seen all of them."""
+        self.focus_next()
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "start":
+            self.action_start()
+        else:
+            self.action_cancel()
 
     # -- sending --
 
