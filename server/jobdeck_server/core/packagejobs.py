@@ -11,14 +11,12 @@ pool, and an interpreter of its own runs it (``engines/packageshop``), supervise
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextsettings, journal, packagerows
 from jobdeck_server.core.callbackbody import Piece
 from jobdeck_server.core.errors import (
@@ -33,19 +31,10 @@ from jobdeck_server.core.hocon import EMPTY, JobConfig
 from jobdeck_server.core.hoconvalues import pick, text_list
 from jobdeck_server.core.packagefinder import JAR, JobPackage
 from jobdeck_server.core.packagerows import PackageResult
+from jobdeck_server.core.packagevalues import CLASS, STATUS, PackageJob, PackageOrder, guessed
 from jobdeck_server.core.requests import CONTEXTS_POOL, JobRequest
 from jobdeck_server.engines.base import PACKAGES
-from jobdeck_server.packages.outcome import (
-    EXITED,
-    FINISHED,
-    LOST,
-    NOT_STARTED,
-    STOPPED,
-    STREAM,
-    VALIDATION,
-    JobError,
-    Outcome,
-)
+from jobdeck_server.packages.outcome import FINISHED, STOPPED, STREAM, VALIDATION, JobError
 from jobdeck_server.packages.validated import validated
 
 if TYPE_CHECKING:
@@ -70,81 +59,8 @@ if TYPE_CHECKING:
 
 __all__ = ["STATUS", "PackageJob", "PackageJobs", "PackageOrder", "PackageResult"]
 
-STATUS: Mapping[JobState, str] = MappingProxyType(
-    {
-        JobState.QUEUED: "STARTED",
-        JobState.STARTING: "STARTED",
-        JobState.RUNNING: "RUNNING",
-        JobState.SUCCEEDED: "FINISHED",
-        JobState.FAILED: "ERROR",
-        JobState.LOST: "ERROR",
-        JobState.STOPPED: "KILLED",
-    }
-)
-"""The states in the words of the Spark API."""
-
 _PASSED = frozenset({FINISHED, "run_raised", "result_error"})  # outcomes of jobs that had no problems to tell
-_CLASS = "java.lang.Exception"
 _STREAM_TEXT = b'"<Stream result>"'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageOrder:
-    """What a client asks to be run.
-
-    Attributes:
-        main_class: ``package.module.Class``.
-        packages: Names of binaries and URIs, as they were written.
-        config: See ``hocon``.
-        context: The name of a context that lives; None for one of the job's own.
-        query: Settings of the job's own context that were said beside the configuration, by dotted paths.
-        callback_url: Where the job's end is told.
-        dialect: The API that asks.
-        labels: See ``Job``.
-        time_limit_s: See ``Job``.
-    """
-
-    main_class: str
-    packages: tuple[str, ...]
-    config: JobConfig = EMPTY
-    context: str | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-    callback_url: str | None = None
-    dialect: str = "spark"
-    labels: tuple[str, ...] = ()
-    time_limit_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageJob:
-    """All that is known of one job.
-
-    Attributes:
-        job: Its record.
-        context_id: Of the context that it was accepted for.
-        outcome: What came of it; None until it has ended.
-        result: Of one that has finished, if it had one.
-    """
-
-    job: Job
-    context_id: str
-    outcome: Outcome | None = None
-    result: PackageResult | None = None
-
-    @property
-    def main_class(self) -> str:
-        """The class that it runs."""
-        return self.job.main_class or ""
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """How its packages were named."""
-        return self.job.packages
-
-    @property
-    def context_name(self) -> str:
-        """The name of its context."""
-        return self.job.context or ""
 
 
 class PackageJobs:
@@ -361,7 +277,7 @@ class PackageJobs:
             return None
         head = b'{"jobId":' + json.dumps(job_id).encode()
         if told.outcome.kind != FINISHED:
-            error = told.outcome.error or JobError(message=f"Job {job_id} killed", error_class=_CLASS)
+            error = told.outcome.error or JobError(message=f"Job {job_id} killed", error_class=CLASS)
             return (head + b',"status":"ERROR","result":' + json.dumps(error.to_wire()).encode() + b"}",)
         if told.result is None:
             return (head + b',"result":null}',)
@@ -380,20 +296,12 @@ class PackageJobs:
     def _told(self, job: Job, row: Row) -> PackageJob:
         if not job.ended:
             return PackageJob(job=job, context_id=row.context_id)
-        outcome = row.outcome or _guessed(job)
+        outcome = row.outcome or guessed(job)
         if outcome.kind == STOPPED:
             why = self._contexts.ended_with(job.id)
             if why is not None:
                 outcome = replace(outcome, error=JobError(message=why, error_class=""))
         return PackageJob(job=job, context_id=row.context_id, outcome=outcome, result=row.result)
-
-
-def _guessed(job: Job) -> Outcome:
-    """What came of a job whose interpreter has left nothing: mostly it was never started."""
-    if job.state is JobState.STOPPED:
-        return Outcome(kind=STOPPED)
-    kind = LOST if job.state is JobState.LOST else NOT_STARTED if job.started_us is None else EXITED
-    return Outcome(kind=kind, error=JobError(message=job.error or "The job has failed", error_class=_CLASS))
 
 
 def _check_kinds(packages: Sequence[JobPackage]) -> None:
@@ -422,10 +330,10 @@ def _dependencies(settings: Mapping[str, Any], config: JobConfig) -> list[str]:
     Raises:
         BadRequestError: They are no list of texts.
     """
-    paths = ["python.paths", "dependent-jar-uris"]
-    if str(pick(settings, "python.virtualenv")).lower() not in ("true", "yes", "on", "1"):
-        paths += ["python.packages", "cp"]
-    names = [name for path in paths for name in text_list(pick(settings, path), path)]
+    wish = contextsettings.python_wish(settings)
+    names = [] if wish.virtualenv else list(wish.packages)
+    for path in ("python.paths", "dependent-jar-uris"):
+        names += text_list(pick(settings, path), path)
     names += text_list(config.head.get("dependent-jar-uris"), "dependent-jar-uris")
     return list(dict.fromkeys(names))
 
