@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["failure_lines", "progress_bar", "progress_words", "waiting_lines"]
 
 _BAR_CELLS = 30
-_WRONG, _NAME = "bold $text-error", "$text-muted"
+_WRONG, _NAME = "bold $text-error", "dim"
 
 
 def progress_bar(fraction: float, cells: int = _BAR_CELLS) -> str:

@@ -174,7 +174,7 @@ class OutcomeScreen(OfJob):
             self._turn()
         elif outcome.result_kind == _STREAM:
             size_text = bytes_text(outcome.result_bytes)
-            self._say([(f"The job has streamed {size_text}.", ""), ("x looks into it, s saves it.", "$text-muted")])
+            self._say([(f"The job has streamed {size_text}.", ""), ("x looks into it, s saves it.", "dim")])
             if not self._looked and self.is_current and not self.on_config:
                 self.action_look()
         else:
