@@ -61,6 +61,7 @@ class DataFiles:
         self._settings = settings
         self._now = now or (lambda: datetime.now(UTC).astimezone())
         self._folder = _Folder(settings.data_dir / FOLDER, sync=settings.sync == "full")
+        self._threads = trio.CapacityLimiter(settings.thread_limit_count)
         self._lock = trio.Lock()  # of what is in the folder
         self._coming_count = 0
         self._coming_bytes = 0
@@ -72,7 +73,7 @@ class DataFiles:
         Raises:
             OSError: It cannot be made.
         """
-        await trio.to_thread.run_sync(self._folder.open)
+        await trio.to_thread.run_sync(self._folder.open, limiter=self._threads)
 
     async def list(self) -> list[str]:
         """The full paths of all files, in order.
@@ -111,14 +112,14 @@ class DataFiles:
             self._check_room(coming, expected_bytes or 0)
             await self._fill(coming, body)
             async with self._lock:
-                name = await _aside(lambda: coming.keep(prefix, self._now()))
+                name = await self._aside(lambda: coming.keep(prefix, self._now()))
                 self._kept_bytes += coming.size_bytes
             return self._folder.shown(name)
         finally:
             self._coming_count -= 1
             self._coming_bytes -= coming.size_bytes
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _LEAVE_LIMIT_S):
-                await trio.to_thread.run_sync(coming.leave)
+                await trio.to_thread.run_sync(coming.leave, limiter=self._threads)
 
     async def delete(self, path: str) -> None:
         """Remove a file.
@@ -134,7 +135,7 @@ class DataFiles:
         if path not in shown:
             raise UnknownDataFileError(path)
         async with self._lock:
-            await _aside(lambda: self._folder.remove([shown[path]]))
+            await self._aside(lambda: self._folder.remove([shown[path]]))
 
     async def reset(self) -> None:
         """Remove all files.
@@ -143,11 +144,11 @@ class DataFiles:
             StoreError: The disk failed.
         """
         async with self._lock:
-            await _aside(lambda: self._folder.remove(self._folder.look()))
+            await self._aside(lambda: self._folder.remove(self._folder.look()))
 
     async def _look(self) -> dict[str, int]:
         async with self._lock:
-            found = await _aside(self._folder.look)
+            found = await self._aside(self._folder.look)
             self._kept_bytes = sum(found.values())
         return found
 
@@ -164,7 +165,16 @@ class DataFiles:
         self._check_room(coming, len(data))
         self._coming_bytes += len(data)
         coming.size_bytes += len(data)
-        await _aside(lambda: coming.write(data, reserve_bytes=self._settings.blob_reserve_bytes))
+        await self._aside(lambda: coming.write(data, reserve_bytes=self._settings.blob_reserve_bytes))
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Do what blocks in a thread, and tell what the disk says in words of the core."""
+        try:
+            return await trio.to_thread.run_sync(work, limiter=self._threads)
+        except OSError as error:
+            if error.errno in _SPACE_ERRORS:
+                raise NoSpaceError from error
+            raise StoreError(f"data files: {error.strerror}") from error
 
     def _check_room(self, coming: _Coming, more_bytes: int) -> None:
         limit_bytes = self._settings.data_limit_bytes
@@ -187,16 +197,6 @@ def name_of(prefix: str, now: datetime) -> str:
     if len(name.encode()) > _NAME_LIMIT_BYTES:
         raise BadRequestError(f"The name is too long: with time and ending it may have {_NAME_LIMIT_BYTES} bytes.")
     return name
-
-
-async def _aside(work: Callable[[], T]) -> T:
-    """Do what blocks in a thread, and tell what the disk says in words of the core."""
-    try:
-        return await trio.to_thread.run_sync(work)
-    except OSError as error:
-        if error.errno in _SPACE_ERRORS:
-            raise NoSpaceError from error
-        raise StoreError(f"data files: {error.strerror}") from error
 
 
 class _Folder:
