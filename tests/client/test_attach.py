@@ -76,6 +76,7 @@ async def test_standard_input_arrives_once_through_a_wire_that_breaks(url: str) 
             await following.send_stdin(b"late")
 
 
+@pytest.mark.slow
 async def test_a_server_killed_and_started_again(tmp_path: Path) -> None:
     """kill -9 in the middle: the job goes on, and so does the attach, at the exact byte."""
     with server(tmp_path / "data") as running:

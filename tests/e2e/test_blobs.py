@@ -123,6 +123,7 @@ def test_the_same_from_fifty_clients_at_once_is_stored_once(deck: Server) -> Non
     assert len(contents(deck.data_dir)) <= before + 1
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path: Path) -> None:
     """128 MiB up, down, and down in a zip; the server never has more than some of it."""
     size = 128 << 20
@@ -278,6 +279,7 @@ def test_collection(tmp_path: Path) -> None:
 # -- limits, full disks, crashes --
 
 
+@pytest.mark.slow
 def test_a_blob_has_a_limit(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[limits]\nblob_limit_bytes = 100000\n")
     with server(tmp_path / "data", "--config", str(tmp_path / "config.toml")) as deck:
@@ -291,6 +293,7 @@ def test_a_blob_has_a_limit(tmp_path: Path) -> None:
         assert len(contents(deck.data_dir)) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_the_server_goes_on(tmp_path: Path) -> None:
     """The kernel itself refuses to write beyond a limit, as it would on a full disk."""
     with server(tmp_path / "data") as deck:
@@ -307,6 +310,7 @@ def test_a_full_disk_is_told_and_the_server_goes_on(tmp_path: Path) -> None:
         assert len(contents(deck.data_dir)) == 1
 
 
+@pytest.mark.slow
 def test_the_reserve_of_the_disk(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(f"[limits]\nblob_reserve_bytes = {1 << 60}\n")
     with server(tmp_path / "data", "--config", str(tmp_path / "config.toml")) as deck:

@@ -86,6 +86,7 @@ async def test_too_old_a_number_gets_a_snapshot(forgetful: Server) -> None:
     assert len(told[1]["jobs"]) == 25
 
 
+@pytest.mark.slow
 async def test_events_with_the_subprotocol_over_a_restart(tmp_path: Path) -> None:
     """The same numbers go on after ``kill -9``: nothing is told twice, nothing is left out."""
     with server(tmp_path / "data") as running:

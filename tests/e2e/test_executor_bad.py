@@ -242,6 +242,7 @@ def test_results_that_are_no_files_of_the_job(rest: Rest, tmp_path: Path) -> Non
     assert (tmp_path / "canary").read_bytes() == CANARY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "harm",
     [

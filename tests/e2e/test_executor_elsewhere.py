@@ -87,6 +87,7 @@ def test_only_its_own_jobs_are_a_workers_business(deck: Server, rest: Rest, tmp_
     assert not blob["uploaded"], "it goes with its job"
 
 
+@pytest.mark.slow
 def test_a_bundle_is_fetched_once_and_what_is_there_is_not_sent(deck: Server, rest: Rest) -> None:
     """The same bytes under two names are one content; long results that the server has are asked for by their hash."""
     line = f"head -c 100000 /dev/zero | tr '\\0' {unique()[:1].decode()} > big; cat u > small"

@@ -296,6 +296,7 @@ def test_a_port_in_use(deck: Server, tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "server.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
 def test_an_open_bind_without_a_token(tmp_path: Path, host: str) -> None:
     """Asked for by a flag or by jobrunner's own variables."""

@@ -32,6 +32,7 @@ def stop_all(data_dir: Path) -> subprocess.CompletedProcess[str]:
 # -- end and start --
 
 
+@pytest.mark.slow
 def test_jobs_of_all_kinds_over_a_restart(tmp_path: Path) -> None:
     """In a data directory of 200 characters: one runs on, one ends meanwhile, one waits in the queue, one had ended."""
     data_dir = tmp_path / ("d" * max(1, 200 - len(str(tmp_path)) - 1))
@@ -205,6 +206,7 @@ def test_output_beyond_the_limit_is_removed_and_said_to_be(narrow: Server) -> No
     assert f"output of job {job_ids[0]} removed: 60000 bytes" in narrow.log.read_text()
 
 
+@pytest.mark.slow
 def test_more_jobs_than_are_to_be_kept(narrow: Server) -> None:
     first = narrow.submit("echo first")
     narrow.wait(first)

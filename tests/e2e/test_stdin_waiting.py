@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 
 from jobdeck_client import Client
@@ -41,6 +42,7 @@ async def _run(running: Server, *, killed: bool) -> tuple[str, bytes]:
     raise AssertionError
 
 
+@pytest.mark.slow
 async def test_its_end_is_kept_while_the_job_waits(tmp_path: Path) -> None:
     with server(tmp_path / "data", "--running-limit", "1") as running:
         for killed in (False, True):

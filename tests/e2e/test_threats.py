@@ -240,6 +240,7 @@ def test_04_a_method_named_in_the_query_needs_the_role_of_that_method(guarded: t
     assert [asked("view", path) for path in ("/?_method=POST", "/v1/jobs?_method=POST")] == [200, 200]
 
 
+@pytest.mark.slow
 def test_04_who_says_so_may_do_without_and_is_warned(tmp_path: Path) -> None:
     with server(tmp_path / "data", "--listen", "0.0.0.0:0", "--insecure-no-auth") as running:
         assert ask(running.port, "GET", "/").status == 200

@@ -432,6 +432,7 @@ async def test_clocks(liar: Liar, hours: int) -> None:
         assert abs(listed["clock_skew_us"] - skew_us) < 5_000_000
 
 
+@pytest.mark.slow
 async def test_one_that_only_beats_holds_up_nobody(liar: Liar) -> None:
     async with liar.dial():
         await liar.say(liar.hello())

@@ -65,6 +65,7 @@ def shim_of(keeper: KeeperProcess, ident: str) -> int:
 CODES = [0, 3, 255, 256 + 9, 256 + 15]
 
 
+@pytest.mark.slow
 def test_killed_shims(client: Client, keeper: KeeperProcess, tmp_path: Path) -> None:
     rnd = random.Random(5)
     jobs = {}

@@ -25,6 +25,7 @@ def test_all_exit_codes_at_once(client: Client) -> None:
     assert {end["signal"] for end in ends} == {None}
 
 
+@pytest.mark.slow
 def test_all_signals_at_once(client: Client) -> None:
     harmless = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
     stopping = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
@@ -311,6 +312,7 @@ def test_linger_ends(client: Client, keeper: KeeperProcess) -> None:
     assert 0.28 < time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 def test_linger_without_limit(client: Client, keeper: KeeperProcess) -> None:
     ident = client.bash("(sleep 0.4; echo late) & echo hi", linger_s=0)
     assert client.exit(ident)["exit"]["lingered"] is False

@@ -177,6 +177,7 @@ def cramped(small_disk: Path) -> Iterator[KeeperProcess]:
     keeper.end()
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(cramped: KeeperProcess, small_disk: Path, tmp_path: Path) -> None:
     client = Client(cramped.data)
     blocker = small_disk / "blocker"

@@ -182,6 +182,7 @@ def test_stop_need_not_wait(server: Server, jobdeck: Jobdeck) -> None:
     assert jobdeck("stop", job_id, "--kill").returncode == 0
 
 
+@pytest.mark.slow
 def test_stop_all_without_a_server(own_server: Server) -> None:
     job_id = submit(own_server, SLEEPER)
     wait_until(lambda: state(own_server, job_id) == "running")

@@ -63,6 +63,7 @@ def test_standard_input_that_nobody_wants_is_no_trouble(server: Server) -> None:
     assert (done.stderr, done.returncode) == (b"", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["closed", "file", "null"])
 def test_other_kinds_of_standard_input(server: Server, tmp_path: Path, how: str) -> None:
     (tmp_path / "in").write_bytes(b"from a file")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import trio
 
 from jobdeck_protocol.errors import CLOSE_VERSION
@@ -94,6 +95,7 @@ async def test_it_is_killed_and_started_again(tmp_path: Path) -> None:
         assert here.host.told[-1] == Bye(text="SIGTERM")
 
 
+@pytest.mark.slow
 async def test_the_first_signal_waits_and_the_second_does_not(tmp_path: Path) -> None:
     async with program(tmp_path) as here:
         here.start()

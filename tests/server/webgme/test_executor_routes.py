@@ -388,6 +388,7 @@ def test_two_workers_never_get_one_job(executor: Executor) -> None:
     assert {jobs[key]["status"] for key in keys} == {"SUCCESS"}
 
 
+@pytest.mark.slow
 def test_a_nonce_is_asked_of_everybody_and_labels_are_told(tmp_path: Path) -> None:
     nonce, labels = tmp_path / "nonce", tmp_path / "labels.json"
     nonce.write_text("geheim\n")
@@ -408,6 +409,7 @@ def test_a_nonce_is_asked_of_everybody_and_labels_are_told(tmp_path: Path) -> No
         assert running.ask("GET", "/rest/blob/metadata/" + HASH)[0] == 404  # the blob store asks for none
 
 
+@pytest.mark.slow
 def test_tokens_have_names_and_roles() -> None:
     folder = Path(tempfile.mkdtemp(prefix="jd-")) / "data"
     folder.mkdir(mode=0o700)

@@ -104,6 +104,7 @@ async def test_one_press_is_one_row_and_all_lines_can_be_reached() -> None:
         await it.until(lambda: view.cursor_line == 3)
 
 
+@pytest.mark.slow
 @ui
 async def test_ten_million_lines_are_a_few_pages() -> None:
     async with stage(EndlessLog(10_000_000)) as it:
