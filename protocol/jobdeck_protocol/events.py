@@ -143,7 +143,8 @@ class Event(Message):
         event: What changed: ``job`` (``data`` is its record), ``job_removed`` (``data`` is ``{"id"}``), ``blob``
             (``data`` as ``blob.to_wire`` makes it), ``blob_removed`` (``{"hash"}``), ``context`` (as
             ``contextinfo.to_wire`` makes it; how many jobs it has is no change), ``context_removed`` (``{"id"}``: it
-            was of one job, or ended long ago), or a word of a newer server.
+            was of one job, or ended long ago), ``callback`` (it is over: ``{"id", "delivery", "state", "tries",
+            "text"}``), or a word of a newer server.
         data: See ``event``.
     """
 

@@ -7,6 +7,7 @@ import hmac
 import json
 import random
 import subprocess
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from jobdeck_client import Callback, Client
 from jobdeck_client.errors import NotFoundError
 from tests.e2e.hooks import ENDS, FAULTS, FLAGS, SECRET, TRIES, Caller, Hooks, hooks, package, told, until
 from tests.e2e.program import JOBDECK, server
+from tests.pki import Pki
+from tests.server.outbound.receivers import receiver
+from tests.server.outbound.test_door import served
 
 
 async def many(caller: Caller, other: Hooks, count: int, seed: int, faults: tuple[str, ...] = FAULTS) -> None:
@@ -272,6 +276,24 @@ def test_what_cannot_be_used_is_refused_at_the_start(
     assert done.returncode == 2
     assert words in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.slow
+async def test_over_tls_with_certificates_of_the_operators_own_ca(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    with server(tmp_path / "data", *FLAGS, "--outbound-ca", str(pki.ca_file)) as each:
+        caller = Caller(each)
+        await caller.upload(package(tmp_path))
+        async with AsyncExitStack() as stack:
+            good = await stack.enter_async_context(receiver(tls=served(pki.issue("good", "127.0.0.1"))))
+            for_another = await stack.enter_async_context(receiver(tls=served(pki.issue("bad", "127.0.0.2"))))
+            told_of = await caller.start("Echo", callback=good.url("/", scheme="https"))
+            silent = await caller.start("Echo", callback=for_another.url("/", scheme="https"))
+            over = await caller.over([told_of, silent])
+            assert over[told_of][:2] == ("delivered", 1)
+            assert over[silent][:2] == ("dropped", TRIES)
+            assert "certificate does not hold" in (over[silent][2] or "")
+            assert ([got.body for got in good.got], for_another.got) == ([told(told_of, "null")], [])
 
 
 @pytest.mark.slow
