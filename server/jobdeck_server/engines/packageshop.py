@@ -166,7 +166,7 @@ class PackageShop:
             with trio.move_on_after(self._settings.package_progress_s):
                 await over.wait()
             was_over = over.is_set()
-            stamp = await self._in_thread(partial(_stamp, folder / "progress.json"))
+            stamp = _stamp(folder / "progress.json")  # one quick question to the kernel
             if stamp is not None and stamp != seen:
                 seen = stamp
                 progress = await self._in_thread(partial(outcomes.read_progress, folder))
