@@ -33,6 +33,7 @@ class ContextActs(FewScreen["ContextInfo"]):
 
     KIND = Kind.CONTEXTS
     NOUN = "context"
+    NAME_CELLS = _NAME_CELLS
     CHANGES = frozenset({"create", "stop"})
     NEEDS = frozenset({"stop", "copy_name"})
     BINDINGS: ClassVar[list[BindingType]] = [
