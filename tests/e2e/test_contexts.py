@@ -161,3 +161,25 @@ def test_a_job_has_the_wheels_of_its_contexts_environment(tmp_path: Path) -> Non
         shown = told(deck, "GET", f"/jobs/{job['id']}")["result"]["message"]
         assert "cannot be made: " in shown
         assert "no" in shown
+
+
+def test_the_operators_file_is_read_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "contexts.conf"
+    path.write_text("spark.context-settings { x = 1, y = 1 }\ncontexts { set { y = 2, max-jobs-per-context = 3 } }\n")
+    flags = ("--context-defaults", str(path), "--max-jobs-per-context", "5")
+    with server(tmp_path / "data", *flags) as deck:
+        until_state(deck, "set", "running")
+        (made,) = told(deck, "GET", "/v1/contexts")["contexts"]
+        assert (made["slots_count"], made["settings"]) == (3, {"x": 1, "y": 2, "max-jobs-per-context": 3})
+        assert told(deck, "POST", "/v1/contexts", {"name": "c1", "settings": "y = 3"})["settings"] == {"x": 1, "y": 3}
+        assert told(deck, "GET", "/v1/contexts/c1")["slots_count"] == 5
+        status, _, body = deck.ask("PUT", "/contexts?reset=reboot")
+        assert (status, json.loads(body)["result"]) == (200, "Context reset")
+        (again,) = told(deck, "GET", "/v1/contexts")["contexts"]
+        assert (again["name"], again["id"] != made["id"]) == ("set", True)
+        assert deck.stop() == 0
+        path.write_text("contexts { set { context-factory = my.Factory } }")
+        deck.launch()
+        assert deck.process is not None
+        assert deck.process.wait(LIMIT_S) == 2
+        assert "context set: There is no context-factory 'my.Factory'" in deck.log.read_text()
