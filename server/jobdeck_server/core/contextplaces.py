@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import trio
@@ -45,6 +44,7 @@ class Place:
         self._waiting: OrderedDict[str, Live] = OrderedDict()
         self._admitted: dict[str, Live] = {}
         self._left = trio.Event()
+        self._filling = False
 
     def become(self, state: ContextState, **changes: object) -> None:
         """It has come further."""
@@ -99,15 +99,26 @@ class Place:
         self._left = trio.Event()
 
     def fill(self, admit: Callable[[Live], None]) -> None:
-        """Give the free slots to those that wait, in their order."""
-        if self.context.state is not ContextState.RUNNING:
+        """Give the free slots to those that wait, in their order.
+
+        Whoever is admitted changes its record, which asks for this again: whoever is at it goes on then.
+        """
+        if self._filling:
             return
-        free_count = max(0, self.context.slots_count - len(self._admitted))
-        ready = (live for live in self._waiting.values() if not live.job.held)
-        for live in list(islice(ready, free_count)):
-            del self._waiting[live.job.id]
-            self._admitted[live.job.id] = live
-            admit(live)
+        self._filling = True
+        try:
+            while (live := self._next()) is not None:
+                del self._waiting[live.job.id]
+                self._admitted[live.job.id] = live
+                admit(live)
+        finally:
+            self._filling = False
+
+    def _next(self) -> Live | None:
+        """The first that waits, if there is a slot for it."""
+        if self.context.state is not ContextState.RUNNING or len(self._admitted) >= self.context.slots_count:
+            return None
+        return next((live for live in self._waiting.values() if not live.job.held), None)
 
     async def emptied(self) -> None:
         """Wait until it has no jobs."""

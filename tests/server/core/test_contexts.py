@@ -196,6 +196,27 @@ async def test_jobs_have_the_slots_of_their_context_in_order(tmp_path: Path) -> 
         await until(lambda: sorted(bench.engine.launched) == sorted(job.id for job in (*jobs[:3], jobs[4], other)))
 
 
+async def test_all_that_waited_for_a_context_have_their_slots_at_once(tmp_path: Path) -> None:
+    """Each that leaves changes its record, which has the slots filled again."""
+    gate = Gate()
+    gate.released.set()
+    async with context_bench(tmp_path, kind=gate, context_slots_count=3, running_limit_count=5000) as bench:
+        chosen = await bench.contexts.create("c1", query={}, body=EMPTY, wait_s=0)
+        jobs = [await bench.job(chosen) for _ in range(5)]
+        assert states(bench, jobs) == [JobState.QUEUED] * 5
+        gate.opened.set()
+        await until(lambda: bench.contexts.choose("c1").state is ContextState.RUNNING)
+        assert states(bench, jobs) == [*[JobState.STARTING] * 3, JobState.QUEUED, JobState.QUEUED]
+        bench.end(jobs[1])
+        assert states(bench, jobs[2:]) == [JobState.STARTING, JobState.STARTING, JobState.QUEUED]
+        gate.opened = trio.Event()
+        many = await bench.contexts.create("c2", query={"max-jobs-per-context": "2000"}, body=EMPTY, wait_s=0)
+        crowd = [await bench.job(many) for _ in range(400)]
+        gate.opened.set()
+        await until(lambda: bench.contexts.choose("c2").state is ContextState.RUNNING)
+        assert states(bench, crowd) == [JobState.STARTING] * len(crowd)
+
+
 async def test_the_machines_own_limit_holds_too(tmp_path: Path) -> None:
     async with context_bench(tmp_path, running_limit_count=1) as bench:
         await bench.create("c1")
