@@ -21,6 +21,7 @@ import re
 import shutil
 import signal
 import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -122,7 +123,7 @@ def look(blobs: Blobs, name: str, content: str, settings: Settings) -> Wheel:
                 file_name=f"{stems[0]}-{_tags(file, f'{stems[0]}.dist-info/WHEEL')}.whl",
                 size_bytes=sum(entry.size_bytes for entry in entries),
             )
-    except (UnpackError, zipfile.BadZipFile, UnicodeDecodeError, ValueError) as error:
+    except (UnpackError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise ContextInitError(f"{name} is no wheel: {error}") from error
 
 
@@ -199,7 +200,7 @@ def _lay_out(folder: Path, wheels: Sequence[Wheel], blobs: Blobs) -> list[str]:
 
 def _copy(fd: int, target: IO[bytes]) -> None:
     offset = 0
-    while count := os.copy_file_range(fd, target.fileno(), 1 << 30, offset_src=offset):
+    while count := os.sendfile(target.fileno(), fd, offset, 1 << 30):
         offset += count
 
 

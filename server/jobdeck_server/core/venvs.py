@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from jobdeck_server.core import contextsettings, venvbuild
-from jobdeck_server.core.errors import ContextInitError, TooLargeError
+from jobdeck_server.core.errors import ContextInitError, NoSpaceError, TooLargeError
 from jobdeck_server.core.venvbuild import PYTHON, READY, Base, Wheel
 
 if TYPE_CHECKING:
@@ -202,6 +202,7 @@ class Venvs:
         started_s = trio.current_time()
         self._making.add(folder)
         try:
+            await self._in_thread(self._check_room, sum(wheel.size_bytes for wheel in wheels))
             await venvbuild.build(folder, base, wheels, self._blobs, limiter=self._threads)
         except Exception:
             await self._in_thread(_remove, folder)
@@ -223,6 +224,15 @@ class Venvs:
             else:
                 _remove(folder)
         return found
+
+    def _check_room(self, size_bytes: int) -> None:
+        """Refuse what would fill the disk.
+
+        Raises:
+            NoSpaceError: It would.
+        """
+        if shutil.disk_usage(self._folder).free - size_bytes < self._settings.blob_reserve_bytes:
+            raise NoSpaceError
 
     def _stale(self, unused: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
         """Those that may go: too old, or too many."""

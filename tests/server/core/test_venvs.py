@@ -9,7 +9,7 @@ import sysconfig
 import zipfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ import pytest
 import trio
 
 from jobdeck_server.core.binaries import Binaries
-from jobdeck_server.core.errors import BadRequestError, ContextInitError, TooLargeError, UnknownBinaryError
+from jobdeck_server.core.errors import (
+    BadRequestError,
+    ContextInitError,
+    NoSpaceError,
+    TooLargeError,
+    UnknownBinaryError,
+)
 from jobdeck_server.core.packagefinder import PackageFinder
 from jobdeck_server.core.venvs import Venvs
 from tests.server.core.blobbench import blobbench
@@ -125,6 +131,15 @@ async def test_what_is_no_wheel_is_refused_before_anything_is_made(tmp_path: Pat
             await b.python("u", "half", "other")
         with pytest.raises(UnknownBinaryError):
             await b.python("u", "nothing")
+        assert b.environments() == []
+
+
+async def test_the_disk_is_not_filled(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.send("a", wheel("a", {}))
+        b.venvs._settings = replace(b.venvs._settings, blob_reserve_bytes=1 << 62)
+        with pytest.raises(NoSpaceError):
+            await b.python("u", "a")
         assert b.environments() == []
 
 
