@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from textual.message import Message
 
 from jobdeck_client import ConfigCheck, PackageDetails
-from jobdeck_client.errors import ClientError, NotFoundError
+from jobdeck_client.errors import ClientError, NotFoundError, UnreachableError
 from jobdeck_protocol.job import Job
 from jobdeck_protocol.packageinfo import PackageInfo
 from jobdeck_tui.console import state as told
@@ -213,4 +213,4 @@ async def stage(
         yield it
 
 
-NO_SERVER: ClientError = ClientError("No server answers.")
+NO_SERVER: ClientError = UnreachableError("http://h", "No server answers.")

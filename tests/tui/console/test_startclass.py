@@ -119,8 +119,9 @@ async def test_a_configuration_is_checked_while_one_types_and_its_fault_marked()
         await it.see("✗ line 2")
         it.app.packages.failure = NO_SERVER
         await it.press("x")
-        await it.see("Not checked: No server answers.")
+        await it.see("Not checked: No server answers")
         it.app.packages.failure = None
+        await it.see("✗ line 2")
         await it.press("f7", "delete")
         await it.unseen("Not checked")
         await it.press("ctrl+s")

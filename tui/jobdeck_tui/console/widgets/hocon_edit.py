@@ -20,9 +20,9 @@ from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.widgets import Static, TextArea
 
-from jobdeck_client import ClientError
+from jobdeck_client import ClientError, UnreachableError
 from jobdeck_tui.console.guest import GuestEndedError
-from jobdeck_tui.console.settings import CONFIG_WAIT_S
+from jobdeck_tui.console.settings import CONFIG_WAIT_S, RETRY_S
 from jobdeck_tui.console.workers import start
 from jobdeck_tui.sanitise import clean_line
 
@@ -168,6 +168,8 @@ class HoconEdit(Vertical):
         except (ClientError, GuestEndedError) as error:
             if text == self.text:
                 self._say(f"Not checked: {error}")
+                if isinstance(error, UnreachableError):
+                    self._waiting = self.set_timer(RETRY_S, self._ask)
             return
         if text == self.text:
             self._found = (text, found)
