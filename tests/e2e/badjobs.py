@@ -61,7 +61,7 @@ class Forks(Good):
             os.setsid()
             for fd in range(3):
                 os.close(fd)
-            time.sleep(60)
+            time.sleep(20)
         return "the job's"
 
 

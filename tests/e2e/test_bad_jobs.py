@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e import badjobs, procs
+from tests.e2e import badjobs, native, procs
 from tests.e2e.badjobs import bad_wheel, outcome, start, told
 from tests.e2e.program import Server, server
 
@@ -113,7 +113,7 @@ def test_a_whole_family_is_stopped(deck: Server) -> None:
         assert deck.wait(job_id)["state"] == "stopped"
         assert outcome(deck, job_id)["kind"] == "stopped"
         assert told(deck, job_id, "result") is None
-    assert not any(procs.alive(pid) for pid in pids)
+    native.until(lambda: not any(procs.alive(pid) for pid in pids), 30)  # they were told, and take their moment
 
 
 def _lines(deck: Server, job_id: str) -> list[int]:
