@@ -93,9 +93,10 @@ async def test_each_kind_of_end(caller: Caller) -> None:
 async def test_where_it_stands_is_told(caller: Caller) -> None:
     async with hooks() as other, Client(caller.server.url) as client:
         other.scripts["/?key=1"] = ["503"]
-        job_id = await caller.start("Echo", callback=other.url("/?key=1"))
-        await caller.over([job_id])
-        found = await client.job_callback(job_id)
+        job = await client.start_class("hooked.jobs.Echo", ["hooked"], callback_url=other.url("/?key=1"))
+        await caller.over([job.id])
+        other.exactly("/?key=1", told(job.id, "null"), 2)
+        found = await client.job_callback(job.id)
         assert found == Callback(
             url=other.url("/"),
             state="delivered",
@@ -276,6 +277,24 @@ def test_what_cannot_be_used_is_refused_at_the_start(
     assert done.returncode == 2
     assert words in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.slow
+async def test_one_who_never_answers_holds_up_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[limits]\ncallback_timeout_s = 3600\ncallback_parallel_count = 5\n")
+    with server(tmp_path / "data", "--config", str(tmp_path / "config.toml")) as each:
+        caller = Caller(each)
+        await caller.upload(package(tmp_path))
+        async with hooks() as dead, hooks() as alive:
+            dead.scripts["/"] = ["silent"] * 10
+            held = [await caller.start("Echo", callback=dead.url("/")) for _ in range(6)]
+            await until(lambda: len(dead.got["/"]) == 4)
+            fine = [await caller.start("Echo", callback=alive.url(f"/{number}")) for number in range(6)]
+            over = await caller.over(fine)
+            assert {row[:2] for row in over.values()} == {("delivered", 1)}
+            assert {row[:2] for job_id, row in caller.callbacks().items() if job_id in held} == {("due", 0)}
+            assert len(dead.got["/"]) == 4
+            assert each.stop() == 0
 
 
 @pytest.mark.slow
