@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -528,3 +530,63 @@ async def test_changes_are_told_and_secrets_are_not(tmp_path: Path) -> None:
         assert contexts[-1]["state"] == "finished"
         assert contexts[-1]["id"] == gone.id
         assert {context["settings"]["api_token"] for context in contexts} == {"(hidden)"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_slots_are_never_exceeded_and_nobody_waits_for_nothing(
+    tmp_path: Path, seed: int
+) -> None:
+    """Jobs come, are held, stopped, end, and contexts with them, in any order; now and then the server, too."""
+    rng = random.Random(seed)
+    engine = FakeEngine(tmp_path / "jobs")
+    slots = {"c0": 1, "c1": 2, "c2": 5}
+    jobs: list[Job] = []
+
+    def check(bench: ContextBench) -> None:
+        for context in bench.contexts.live():
+            found = [bench.core.live(job_id) for job_id in bench.contexts.jobs(context.name)]
+            lives = [live for live in found if live is not None]
+            begun = sum(live.job.state in (JobState.STARTING, JobState.RUNNING) for live in lives)
+            ready = sum(live.job.state is JobState.QUEUED and not live.job.held for live in lives)
+            assert begun == context.running_count <= context.slots_count
+            assert len(lives) == context.running_count + context.queued_count
+            if context.state is ContextState.RUNNING:
+                assert begun == context.slots_count or not ready
+
+    async def act(bench: ContextBench) -> None:
+        choice = rng.random()
+        alive = [live for job in jobs if (live := bench.core.live(job.id)) is not None and not live.job.ended]
+        if choice < 0.5 or not alive:
+            name = rng.choice([*slots, ""])
+            if name and name not in bench.names():
+                await bench.create(name, **{"max-jobs-per-context": str(slots[name])})
+            if not name or bench.contexts.choose(name).state is ContextState.RUNNING:
+                jobs.append(await bench.job(name or None))
+            return
+        live = rng.choice(alive)
+        if live.job.state is JobState.QUEUED and choice < 0.65:
+            await bench.core.hold(live, held=not live.job.held)
+        elif choice < 0.7:
+            await bench.core.stop(live.job.id)
+        elif choice < 0.97 and live.job.state in (JobState.STARTING, JobState.RUNNING):
+            bench.end(live.job, code=rng.choice([0, 1]))
+        elif choice > 0.97:
+            name = rng.choice(bench.names())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(bench.contexts.stop, name, timeout_s=60))
+                await trio.testing.wait_all_tasks_blocked()
+                for job_id in bench.contexts.jobs(name):
+                    stopped = bench.core.live(job_id)
+                    if stopped is not None and stopped.job.state in (JobState.STARTING, JobState.RUNNING):
+                        bench.stopped(stopped.job)
+
+    for _ in range(3):
+        async with context_bench(tmp_path, engine=engine) as bench:
+            await until(lambda: {context.state for context in bench.contexts.live()} <= {ContextState.RUNNING}, 60)
+            for _ in range(60):
+                await act(bench)
+                await trio.testing.wait_all_tasks_blocked()
+                check(bench)
+            running = [job.id for job in bench.core.active() if job.state is not JobState.QUEUED]
+            engine.known = dict.fromkeys(running, Started(started_us=1, step=0))
