@@ -52,6 +52,10 @@ def test_a_job_of_two_steps_that_failed() -> None:
 
 
 def test_jobs_that_have_not_ended() -> None:
+    far = replace(JOB, state=JobState.RUNNING, progress=0.429, progress_text="counting\x1b[2J")
+    assert "progress  42 % counting␛[2J" in sheet(far, now_us=NOW_US)
+    assert "progress  counting" in sheet(replace(far, progress=None, progress_text="counting"), now_us=NOW_US)
+    assert not any("progress" in line for line in sheet(replace(far, state=JobState.FAILED), now_us=NOW_US))
     queued = sheet(JOB, now_us=NOW_US)
     assert "state     queued" in queued
     assert "output    jobdeck attach 12345678" in queued

@@ -50,6 +50,10 @@ class FakeClasses:
             await self.pause.wait()
         return self.result[start:end]
 
+    async def read(self, start: int, end: int) -> bytes:
+        """As a pane asks for it."""
+        return await self.part(JOB_ID, start, end)
+
     async def config(self, job_id: str) -> bytes:
         self._take("config")
         return self.told

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from jobdeck_client.errors import RefusedError
 from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_protocol.job import JobState
@@ -101,6 +103,7 @@ async def test_one_is_made_and_waited_for() -> None:
         await until(it.pilot, lambda: it.screen.table.cursor.name == "mine")
 
 
+@pytest.mark.slow
 @ui
 async def test_who_closes_the_dialog_is_told_later() -> None:
     async with stage(some()) as it:

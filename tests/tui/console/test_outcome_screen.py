@@ -55,6 +55,7 @@ async def test_a_small_result_is_a_tree_that_folds() -> None:
         await until(it.pilot, lambda: it.app.screen is it.app._jobs)
 
 
+@pytest.mark.slow
 @ui
 async def test_a_value_that_is_cut_is_looked_at_whole() -> None:
     async with opened(job(), json_outcome(RESULT), result=RESULT) as it:
@@ -146,6 +147,7 @@ async def test_an_exception_has_message_class_and_stack() -> None:
         assert not {"look", "save"} & {row.action for row in rows_of(it.app.screen)}
 
 
+@pytest.mark.slow
 @ui
 async def test_problems_are_a_list() -> None:
     came = ClassOutcome(kind="validation", message="a; b", error_class="V", problems=("no input.strings", "two\nlines"))
@@ -177,6 +179,7 @@ async def test_what_is_not_there_is_told() -> None:
         await it.see("The job was removed.")
 
 
+@pytest.mark.slow
 @ui
 async def test_what_is_no_json_is_shown_as_far_as_it_is() -> None:
     async with opened(job(), json_outcome(b"[1, oops]"), result=b"[1, oops]") as it:
@@ -184,6 +187,10 @@ async def test_what_is_no_json_is_shown_as_far_as_it_is() -> None:
 
 
 def test_why_there_is_no_result() -> None:
+    refused = ClassOutcome(kind="validation", message="a; b", problems=("no input.strings", "two\nlines\x1b[2J"))
+    assert [line for line, _ in failure_lines(refused, job(JobState.FAILED))] == [
+        *("The job has refused its configuration:", "  ✗ no input.strings", "  ✗ two", "    lines␛[2J"),
+    ]
     for state, kind, words in (
         (JobState.STOPPED, "stopped", "The job was stopped: it left no result."),
         (JobState.LOST, "lost", "Nobody knows how the job ended: it left no result."),
@@ -208,6 +215,44 @@ async def test_failures_are_told_and_mend() -> None:
         await it.press("c")
         await until(it.pilot, lambda: it.app.toasts == ["It cannot be had: It is gone."])
         await it.see("result · ")
+
+
+@pytest.mark.slow
+def test_a_part_that_cannot_be_had_is_not_asked_for_at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_pane, "RETRY_S", 3600.0)
+
+    @ui
+    async def look() -> None:
+        async with opened(job(), json_outcome(WIDE), result=WIDE) as it:
+            await it.see("▸ 0  {2}")
+            pane = it.outcome.pane
+            it.classes.failure = NO_SERVER
+            pane.show(it.classes.read, len(WIDE), title="again")
+            await it.see("No server answers.")
+            asked = len(it.classes.asked)
+            pane.show_rows()
+            await it.press("down")
+            assert len(it.classes.asked) == asked
+            it.classes.failure = None
+            pane.read_on()  # as after a while by itself
+            await it.see("▸ 0  {2}", "/ 501")
+
+    look()
+
+
+@pytest.mark.slow
+@ui
+async def test_what_is_typed_goes_on_while_the_job_does() -> None:
+    running = job(JobState.RUNNING, progress=0.25, started_us=5)
+    async with opened(running, config=b'{"a": "b"}') as it:
+        await it.see("25 %")
+        await it.press("c")
+        await it.see("▾ $", "a  ")
+        await it.press("slash", "b")
+        it.tell(told.JobTold(job=replace(running, progress=0.5)))
+        await it.pilot.pause(0.2)
+        await it.press("enter")
+        await it.see("1 of 1")
 
 
 @pytest.mark.slow

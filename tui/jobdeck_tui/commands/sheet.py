@@ -33,6 +33,9 @@ def facts(job: Job, now_us: int, *, names_limit: int = _NAMES_LIMIT) -> Iterator
         yield "error", job.error
     if job.note:
         yield "note", job.note
+    if not job.ended and (job.progress is not None or job.progress_text):
+        part = "" if job.progress is None else f"{int(job.progress * 100)} %"
+        yield "progress", " ".join(filter(None, (part, job.progress_text)))
     yield from _steps(job, names_limit)
     if job.labels:
         yield "labels", ", ".join(job.labels)

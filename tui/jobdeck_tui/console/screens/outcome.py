@@ -93,6 +93,7 @@ class OutcomeScreen(OfJob):
         self._asking = False
         self._told_lines: list[Line] = []
         self._looked = False
+        self._seen: JsonPane | _Words | None = None
 
     def body(self) -> ComposeResult:
         """What it is, a tree, words in its place."""
@@ -141,7 +142,9 @@ class OutcomeScreen(OfJob):
         seen = self.config if self.on_config else self.pane if json else self.words
         for each in (self.config, self.pane, self.words):
             each.set_class(each is not seen, "-hidden")
-        self.set_focus(seen.table if isinstance(seen, JsonPane) else seen)
+        if seen is not self._seen:  # else keys may go to what is typed there
+            self._seen = seen
+            self.set_focus(seen.table if isinstance(seen, JsonPane) else seen)
         self.refresh_bindings()
 
     def _ask(self) -> None:

@@ -14,7 +14,7 @@ from textual import on
 from textual.containers import Vertical
 from textual.message import Message
 
-from jobdeck_client import ClientError
+from jobdeck_client import ClientError, NotFoundError
 from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.jsonscan import STRING
@@ -98,6 +98,7 @@ class JsonPane(Vertical):
         self._read: Read | None = None
         self._size_bytes = 0
         self._reading = False
+        self._one_reads = asyncio.Lock()
         self._trouble: str | None = None
 
     def compose(self) -> ComposeResult:
@@ -136,14 +137,20 @@ class JsonPane(Vertical):
             start(self, self._read_piece, "read")
 
     async def _read_piece(self) -> None:
+        tree = self.json
         try:
             await self.read_more()
         finally:
-            self._reading = False
+            if tree is self.json:
+                self._reading = False
         self.show_rows()
 
     async def read_more(self) -> bool:
-        """Read and scan a piece; whether anything came."""
+        """Read and scan a piece, when nobody else does; whether anything came."""
+        async with self._one_reads:
+            return not self.over and await self._read_next()
+
+    async def _read_next(self) -> bool:
         tree, scan, read = self.json, self.json.scan, self._read
         assert read is not None
         at = len(scan.data)
@@ -152,12 +159,13 @@ class JsonPane(Vertical):
             data = await read(at, end)
         except ClientError as error:
             self._trouble = clean_line(str(error))
-            self.set_timer(RETRY_S, self.read_on)
+            if not isinstance(error, NotFoundError):
+                self.set_timer(RETRY_S, self.read_on)
             return False
         except GuestEndedError:
             return False
-        if tree is not self.json or at != len(scan.data):
-            return False  # something else is shown meanwhile, or somebody else has read on
+        if tree is not self.json:
+            return False  # something else is shown meanwhile
         self._trouble = None
         scan.feed(data, whole=not data or at + len(data) >= self._size_bytes)
         while scan.scan(JSON_STEPS_COUNT):
@@ -181,7 +189,7 @@ class JsonPane(Vertical):
     def show_rows(self) -> None:
         """The rows as they are now."""
         last, asks = HIGHEST if self.over else _SOMEWHERE, _UNDER_WAY if self._reading else {}
-        self.table.take(JsonList(rows=self.json.rows(), last=last, asks=asks))
+        self.table.take(JsonList(rows=self.json.rows(), last=last, asks=asks, error=self._trouble))
         self.table.words = () if self.json.row_count else ("…",) if not self.over else ("There is nothing in it.",)
         self.tell()
 

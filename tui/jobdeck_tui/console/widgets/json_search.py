@@ -74,7 +74,7 @@ class JsonSearch:
 
     async def _search(self, finder: Finder) -> None:
         """Look through what came, and read on, up to the limits of the tree."""
-        tree, at, gone = self._pane.json, 0, False
+        tree, at, gone, more = self._pane.json, 0, False, True
         while len(self._hits) < PEEK_HITS_LIMIT_COUNT:
             while at < len(tree.scan) and len(self._hits) < PEEK_HITS_LIMIT_COUNT:
                 self._hits += tree.hits(finder, at)
@@ -83,8 +83,9 @@ class JsonSearch:
                     gone = True
                     self._go(bisect_left(self._hits, self._origin))
                 await asyncio.sleep(0)
-            if self._pane.over or not await self._pane.read_more():
+            if not more:
                 break
+            more = await self._pane.read_more()  # somebody else may have read on meanwhile: look through that, too
         del self._hits[PEEK_HITS_LIMIT_COUNT:]
         self._pane.table.mark_hits(frozenset(map(str, self._hits)))
         self._go(self._at if gone else bisect_left(self._hits, self._origin), told_all=True)
