@@ -31,6 +31,7 @@ from jobdeck_server.core.errors import (
     BinaryInUseError,
     BinaryTypeError,
     TooLargeError,
+    UnknownBinaryError,
 )
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.packageclasses import ClassFinder
@@ -110,6 +111,10 @@ class Binaries:
         Raises:
             UnknownBinaryError: There is none of this name.
         """
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:  # nor could there be, and the database is not asked
+            raise UnknownBinaryError(name) from error
         return await self._store.read(lambda connection: binaryrows.find(connection, name))
 
     async def versions(self, name: str) -> Sequence[Binary]:

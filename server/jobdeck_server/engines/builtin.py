@@ -123,7 +123,7 @@ class BuiltinExecutor:
             self._local.submit(self._made[launch.job_id])
         elif launch.job_id in self._making or launch.job_id in self._collecting:
             return
-        elif self._nursery is not None:
+        elif self._nursery is not None and not self._ending:  # else the next server starts it
             self._making[launch.job_id] = _Making()
             self._nursery.start_soon(self._make, shop, launch)
 

@@ -188,6 +188,8 @@ async def test_what_is_no_name_and_no_kind(tmp_path: Path) -> None:
         for name in ("", "a\0b", "\udc80"):
             with pytest.raises(BadRequestError):
                 await b.send(name)
+            with pytest.raises(UnknownBinaryError):
+                await b.binaries.get(name)
         with pytest.raises(TooLargeError):
             await b.send("ü" * 5)
         with pytest.raises(BadRequestError, match="kind"):

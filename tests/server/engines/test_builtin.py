@@ -324,3 +324,10 @@ async def test_a_server_that_ends_waits_for_no_thread_and_tells_nothing(autojump
     assert trio.current_time() - began_s <= 100  # the next look, and not the end of the work
     assert parts.core.ends("a") == []
     assert "clear a" not in parts.bench.done
+
+
+async def test_what_is_accepted_while_the_server_ends_is_the_next_ones(autojump_clock: MockClock) -> None:
+    async with running() as parts:
+        pass
+    parts.submit("a")
+    assert parts.local.submitted == []
