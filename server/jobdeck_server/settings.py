@@ -224,6 +224,7 @@ class Settings:
 
     # contexts, in which they run
     context_defaults: Path | None = None  # HOCON: settings of all contexts, and contexts that are made at the start
+    context_limit_count: int = 1000  # that live, those of one job not counted
     context_slots_count: int = 8  # jobs of one context that run at the same time, where it does not say so itself
     context_full: str = "wait"  # or "refuse": a job that would have to wait for its context is not accepted
     context_start_s: float = 300.0  # to be up, its virtual environment included

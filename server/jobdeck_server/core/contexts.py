@@ -30,6 +30,7 @@ from jobdeck_server.core.contextlife import ContextLife
 from jobdeck_server.core.contextplaces import Place
 from jobdeck_server.core.contextpool import ContextPool
 from jobdeck_server.core.errors import (
+    CapacityError,
     ContextExistsError,
     ContextStoppingError,
     JobdeckError,
@@ -222,6 +223,7 @@ class Contexts:
         Raises:
             BadContextNameError: It cannot be called so.
             ContextExistsError: One that lives is called so.
+            CapacityError: There are too many.
             BadRequestError, TooLargeError: The settings cannot be understood, or are too many.
             ContextInitError: It cannot be made; why is also on its record.
             StoreError: The database would not take it; there is none.
@@ -229,6 +231,8 @@ class Contexts:
         contextsettings.check_name(name)
         if name in self._named:
             raise ContextExistsError(name)
+        if sum(not place.context.adhoc for place in self._places.values()) >= self._settings.context_limit_count:
+            raise CapacityError("There are too many contexts.")
         place = self._make(self._fresh(name, contextsettings.merged(self._defaults.settings, query, body)))
         with trio.move_on_after(wait_s):
             await place.settled.wait()

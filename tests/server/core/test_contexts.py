@@ -18,6 +18,7 @@ from jobdeck_protocol.job import Job, JobState
 from jobdeck_server.core.contextdefaults import Defaults, DefaultsError
 from jobdeck_server.core.errors import (
     BadContextNameError,
+    CapacityError,
     ContextExistsError,
     ContextInitError,
     ContextStoppingError,
@@ -113,6 +114,17 @@ async def test_what_can_be_a_name_and_what_cannot(tmp_path: Path) -> None:
             with pytest.raises(BadContextNameError):
                 await bench.create(name)
         assert (await bench.create("ä b%2F" + "c" * 240)).state is ContextState.RUNNING
+
+
+async def test_contexts_are_bounded_in_number_but_those_of_jobs_by_jobs(tmp_path: Path) -> None:
+    async with context_bench(tmp_path, context_limit_count=1) as bench:
+        await bench.job()
+        await bench.create("c1")
+        with pytest.raises(CapacityError):
+            await bench.create("c2")
+        await bench.job()
+        assert await bench.contexts.stop("c1", timeout_s=60)
+        await bench.create("c2")
 
 
 async def test_a_context_that_cannot_be_made_says_why_and_is_remembered(tmp_path: Path) -> None:
