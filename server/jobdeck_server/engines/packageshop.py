@@ -79,6 +79,7 @@ class PackageShop:
         self._venvs = venvs
         self._folder = folder
         self._limiter = trio.CapacityLimiter(settings.thread_limit_count)
+        self._laying_out = trio.CapacityLimiter(settings.thread_limit_count)  # which may take long, and holds up no end
         self._fresh: set[str] = set()  # made ready here, and so without an outcome until it is noted here
 
     # -- before --
@@ -98,7 +99,7 @@ class PackageShop:
         config = await self._ledger.config(job_id)
         try:
             lay = partial(self._lay_out, job_id, launch.job.main_class or "", package, config, cancelled)
-            folder = await self._in_thread(lay)
+            folder = await trio.to_thread.run_sync(lay, limiter=self._laying_out)
         finally:
             if not isinstance(config, bytes):
                 config.close()
