@@ -254,7 +254,8 @@ def test_a_class_is_told_with_its_packages_its_context_and_how_far_it_has_come()
     job = job_of(steps=(), main_class="jobs.WordCount", packages=("words", "http://h/x.whl"), context="py1")
     assert row(job)["runs"] == "jobs.WordCount · words, http://h/x.whl · py1"
     own = replace(job, packages=("words",), context="b7ea0eb5-jobs.WordCount", progress=0.429, progress_text="at c")
-    assert row(own)["runs"] == "jobs.WordCount · words · ad-hoc  (42 % at c)"
+    assert row(own)["runs"] == "jobs.WordCount · words · ad-hoc  (███░░░░░ 42 % at c)"
+    assert row(own, 90)["runs"].endswith("(42 % at c)")
     assert row(replace(own, state=JobState.SUCCEEDED, finished_us=NOW_US))["runs"] == "jobs.WordCount · words · ad-hoc"
     deep = replace(own, main_class="example_jobs.deep.down.WordCount", progress=None, progress_text=None)
     assert row(replace(deep, context="py1"), 80)["runs"] == "…WordCount · words · py1"

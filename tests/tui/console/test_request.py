@@ -7,6 +7,7 @@ import os
 import shlex
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,18 @@ def body(**fields: str | bool) -> dict[str, object]:
     found = read(Fields(**fields))  # type: ignore[arg-type]  # names of fields, given by hand
     assert isinstance(found, StartRequest), found
     return dict(found.body)
+
+
+def test_a_class_is_started_again_with_its_configuration_said_beside_it() -> None:
+    job = Job(
+        id="a", dialect="v1", main_class="jobs.Count", packages=("words",), context="py1", labels=("x",), linger_s=0
+    )
+    line = curl_of_job("http://h", job, token=False)
+    body = {"main_class": "jobs.Count", "packages": ["words"], "context": "py1", "labels": ["x"]}
+    assert json.loads(shlex.split(line, comments=True)[-1]) == body
+    assert line.endswith("# its configuration, for the field config: http://h/v1/jobs/a/config")
+    own = curl_of_job("http://h", replace(job, context="b7ea0eb5-jobs.Count"), token=False)
+    assert "context" not in json.loads(shlex.split(own, comments=True)[-1])
 
 
 def test_where_it_is_to_run() -> None:

@@ -14,6 +14,7 @@ from rich.cells import cell_len, set_cell_size
 
 from jobdeck_protocol.job import JobState
 from jobdeck_tui.console.marks import cut_off, mark_of
+from jobdeck_tui.console.outcomewords import progress_words
 from jobdeck_tui.console.workerbook import LOCAL, NOBODY
 from jobdeck_tui.sanitise import clean_line
 from jobdeck_tui.words import ending, span
@@ -25,7 +26,19 @@ if TYPE_CHECKING:
     from jobdeck_tui.console.query import Query
     from jobdeck_tui.console.workerbook import Book
 
-__all__ = ["Cell", "Column", "Times", "cells_of", "columns_for", "filled", "fit", "fitted", "head_of", "times_of"]
+__all__ = [
+    "Cell",
+    "Column",
+    "Times",
+    "cells_of",
+    "columns_for",
+    "filled",
+    "fit",
+    "fitted",
+    "head_of",
+    "in_own_context",
+    "times_of",
+]
 
 MARKED = "◆"
 _GAP = 2
@@ -35,6 +48,7 @@ _LABELS_WIDE_FROM = 150
 _ID_CELLS = 8
 _COMMAND_LIMIT_COUNT = 1000
 """Characters of a command that are looked at; no terminal is as wide."""
+_BAR_CELLS, _BAR_FROM_CELLS = 8, 56
 _TENTHS_BELOW_S = 10
 _MILLISECONDS_BELOW_S = 0.1
 
@@ -232,7 +246,7 @@ def _standing(job: Job) -> str:
 
 def _runs(job: Job, width: int) -> str:
     """What runs, and what is the matter with it: of a long command so much that there is room for that."""
-    matter = "; ".join(filter(None, ("unreachable" if cut_off(job) else "", _progress(job), job.note)))
+    matter = "; ".join(filter(None, ("unreachable" if cut_off(job) else "", _progress(job, width), job.note)))
     note = f"  ({clean_line(matter)})" if matter else ""
     command = _command(job, width - cell_len(note))
     if not note:
@@ -258,16 +272,18 @@ def _origin(job: Job) -> Iterator[str]:
     if job.packages:
         yield ", ".join(job.packages)[:_COMMAND_LIMIT_COUNT]
     if job.context:
-        own = _OWN_CONTEXT.match(job.context) is not None and job.context.endswith(job.main_class)
-        yield "ad-hoc" if own else job.context[:_COMMAND_LIMIT_COUNT]
+        yield "ad-hoc" if in_own_context(job) else job.context[:_COMMAND_LIMIT_COUNT]
 
 
-def _progress(job: Job) -> str:
-    """How far a job that runs says it has come: ``42 % counting words``."""
-    if job.ended:
-        return ""
-    part = "" if job.progress is None else f"{int(job.progress * 100)} %"
-    return " ".join(filter(None, (part, (job.progress_text or "")[:_COMMAND_LIMIT_COUNT])))
+def in_own_context(job: Job) -> bool:
+    """Whether the context of a class is one of its own, as its name tells."""
+    name, main_class = job.context or "", job.main_class or ""
+    return _OWN_CONTEXT.match(name) is not None and name.endswith(main_class)
+
+
+def _progress(job: Job, width: int) -> str:
+    """How far a job that runs says it has come: ``42 % counting words``, with a bar before it where there is room."""
+    return progress_words(job, _BAR_CELLS if width >= _BAR_FROM_CELLS else 0)
 
 
 def _exit(job: Job) -> str:

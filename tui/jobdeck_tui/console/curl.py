@@ -10,6 +10,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from jobdeck_tui.console.columns import in_own_context
 from jobdeck_tui.names import safe_name
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def curl_of(url: str, body: Mapping[str, Any], *, token: bool) -> str:
 
 def curl_of_job(url: str, job: Job, *, token: bool) -> str:
     """A job of the same kind. The values of its environment are the server's secret: only their names are told."""
+    if job.main_class is not None:
+        return _curl_of_class(url, job, token=token)
     body: dict[str, Any] = {}
     if len(job.steps) == 1:
         body |= _step(job.steps[0])
@@ -49,6 +52,19 @@ def curl_of_job(url: str, job: Job, *, token: bool) -> str:
     names = sorted({name for step in job.steps for name in step.env_names})
     # As JSON, since a newline in a name would end the comment.
     return f"{line}  # its environment had values for {json.dumps(names)}" if names else line
+
+
+def _curl_of_class(url: str, job: Job, *, token: bool) -> str:
+    """The same class in the same context; what it is told is fetched first."""
+    config = f"{url}/v1/jobs/{quote(job.id, safe='')}/config"
+    body: dict[str, Any] = {"main_class": job.main_class, "packages": list(job.packages)}
+    if job.context is not None and not in_own_context(job):
+        body["context"] = job.context
+    if job.labels:
+        body["labels"] = list(job.labels)
+    if job.time_limit_s is not None:
+        body["time_limit_s"] = job.time_limit_s
+    return f"{curl_of(url, body, token=token)}  # its configuration, for the field config: {config}"
 
 
 def _json(body: Mapping[str, Any]) -> str:

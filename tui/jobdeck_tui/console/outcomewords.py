@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["failure_lines", "progress_bar", "progress_words", "waiting_lines"]
 
 _BAR_CELLS = 30
+_TEXT_LIMIT_COUNT = 1000
+"""Characters that are looked at; no terminal is as wide."""
 _WRONG, _NAME = "bold $text-error", "dim"
 
 
@@ -30,11 +32,18 @@ def progress_bar(fraction: float, cells: int = _BAR_CELLS) -> str:
 
 
 def progress_words(job: Job, cells: int) -> str:
-    """How far a job that runs says it has come, with a bar of so many cells; safe for a terminal, '' if it does not."""
+    """How far a job that runs says it has come; safe for a terminal, '' if it says nothing.
+
+    Args:
+        job: Its record.
+        cells: Of a bar before it; 0 for none.
+    """
     if job.ended:
         return ""
-    part = "" if job.progress is None else f"{progress_bar(job.progress, cells)} {int(job.progress * 100)} %"
-    return " ".join(filter(None, (part, clean_line(job.progress_text or ""))))
+    known = job.progress is not None
+    bar = progress_bar(job.progress or 0.0, cells) if known and cells else ""
+    part = f"{int((job.progress or 0.0) * 100)} %" if known else ""
+    return " ".join(filter(None, (bar, part, clean_line((job.progress_text or "")[:_TEXT_LIMIT_COUNT]))))
 
 
 def waiting_lines(job: Job | None) -> list[Line]:
