@@ -80,6 +80,7 @@ class FakePackages:
         failure: Raised instead of an answer.
         classes: What is found in each package.
         pause: Uploads, checks and starts wait for it.
+        slow: So does a look into a package.
     """
 
     watch: FakeWatch
@@ -88,12 +89,13 @@ class FakePackages:
     refused: list[tuple[str, str]] = field(default_factory=list)
     classes: tuple[str, ...] = ("jobs.WordCount", "jobs.LongRunning", "jobs.deep.Failing")
     pause: asyncio.Event | None = None
+    slow: bool = False
 
     async def _take(self, *asked: Any) -> None:
         self.asked.append(asked)
         if self.failure is not None:
             raise self.failure
-        if self.pause is not None and asked[0] != "show":
+        if self.pause is not None and (self.slow or asked[0] != "show"):
             await self.pause.wait()
 
     async def show(self, name: str) -> PackageDetails:

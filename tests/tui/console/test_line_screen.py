@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobdeck_client import ClientError
 from jobdeck_tui.console.chunks import OVERLAP_BYTES, chunks_of, count_of
 from jobdeck_tui.console.screens.line import LineScreen
 from tests.tui.console.harness import screen_text, ui
@@ -47,6 +48,16 @@ async def test_all_of_a_line_is_shown_that_was_overwritten() -> None:
         await it.until(lambda: it.app.clipboard == "100 %")
         await it.press("escape")
         await it.until(lambda: it.app.screen is it.app.first)
+
+
+@ui
+async def test_why_a_line_cannot_be_had_is_told_whatever_the_words_look_like() -> None:
+    async with stage(Log(b"one line")) as it:
+        await it.see("one line")
+        it.api.failing = ClientError("no [b]such[/oops] line")
+        await it.press("enter")
+        await it.until(lambda: isinstance(it.app.screen, LineScreen))
+        await it.see("no [b]such[/oops] line")
 
 
 @given(

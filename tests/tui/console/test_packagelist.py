@@ -161,13 +161,18 @@ def test_faults_are_told_by_field() -> None:
     assert "main_class" in read(ClassFields(main_class="a" * 1001), "w")  # type: ignore[operator]  # a map, then
 
 
-def test_what_was_started_is_remembered_by_class_and_by_package() -> None:
+def test_what_was_typed_is_remembered_by_class_and_by_package() -> None:
     memory = ClassMemory()
-    assert memory.first("words", ("jobs.A", "jobs.B")) == ClassFields()
-    assert memory.first("words", ("jobs.A",)) == ClassFields(main_class="jobs.A")
+    assert memory.first("words") == ClassFields()
     started = ClassFields(main_class="jobs.B", config="x = 1", context="py1")
+    draft = ClassFields(config="y = 2")
+    memory.leave("words", draft)
+    assert memory.first("words") == draft
     memory.keep("words", started)
-    assert memory.first("words", ("jobs.A", "jobs.B")) == started
-    assert memory.first("other", ()) == ClassFields()
+    assert memory.first("words") == started
+    assert memory.first("other") == ClassFields()
     assert memory.config_of("jobs.B") == "x = 1"
     assert memory.config_of("jobs.A") == ""
+    memory.leave("words", draft)
+    memory.leave("words", ClassFields())
+    assert memory.first("words") == started

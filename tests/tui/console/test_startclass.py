@@ -167,6 +167,32 @@ async def test_faults_and_refusals_are_told_and_nothing_typed_is_lost() -> None:
 
 
 @ui
+async def test_a_name_that_looks_like_markup_is_a_name() -> None:
+    name = "[b]x[/b] [@click=app.quit]q[/] [/oops]"
+    async with stage([package(name)], size=(150, 24)) as it:
+        it.app.packages.classes = ("[/b].A", "[b].B")
+        await it.see(f"Package {name}"[:40])
+        screen = await opened(it)
+        await it.see(f"Start a class out of {name}", "2 found: [/b].A · [b].B")
+        assert screen.class_line.value == ""
+
+
+@ui
+async def test_what_is_typed_before_the_classes_are_known_stays() -> None:
+    async with stage([package("words")]) as it:
+        it.app.packages.pause, it.app.packages.slow = asyncio.Event(), True
+        it.app.packages.classes = ("jobs.Only",)
+        await it.press("enter")
+        await it.on(StartClassScreen)
+        screen = it.app.screen
+        assert isinstance(screen, StartClassScreen)
+        await it.press("tab", "tab", *"http://h", "tab", *"a = 1")
+        it.app.packages.pause.set()
+        await until(it.pilot, lambda: screen.class_line.value == "jobs.Only")
+        assert (screen.callback_line.value, screen.config.text) == ("http://h", "a = 1")
+
+
+@ui
 async def test_a_package_without_classes_is_started_by_name_and_its_only_class_at_once() -> None:
     async with stage([package("words")], size=(60, 16)) as it:
         it.app.packages.classes = ()

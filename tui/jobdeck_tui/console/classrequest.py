@@ -52,21 +52,23 @@ class ClassMemory:
         self.drafts.pop(package, None)
 
     def leave(self, package: str, typed: ClassFields) -> None:
-        """This was typed, and left."""
-        self.drafts[package] = typed
+        """This was typed, and left; nothing at all is no draft."""
+        if typed == ClassFields():
+            self.drafts.pop(package, None)
+        else:
+            self.drafts[package] = typed
 
     def config_of(self, main_class: str) -> str:
         """What the class was given last; empty if it was not started."""
         kept = self.fields.get(main_class.strip())
         return "" if kept is None else kept.config
 
-    def first(self, package: str, classes: tuple[str, ...]) -> ClassFields:
-        """What stands in the dialog at first: a draft, what was started last out of this package, or its only class."""
+    def first(self, package: str) -> ClassFields:
+        """What stands in the dialog at first: a draft, or what was started last out of this package."""
         draft = self.drafts.get(package)
-        if draft is not None and draft.main_class:
+        if draft is not None:
             return draft
-        name = self.last.get(package, "") or (classes[0] if len(classes) == 1 else "")
-        return self.fields.get(name) or ClassFields(main_class=name)
+        return self.fields.get(self.last.get(package, "")) or ClassFields()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -119,7 +120,7 @@ class LineScreen(ModalScreen[None]):
         try:
             return await self._read(offset + start, offset + end)
         except ClientError as error:
-            self._box.border_subtitle = clean_line(str(error))
+            self._box.border_subtitle = Content(clean_line(str(error)))
         except GuestEndedError:
             pass
         return None

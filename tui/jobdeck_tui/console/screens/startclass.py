@@ -91,7 +91,7 @@ class StartClassScreen(ModalScreen[Job | None]):
         self.config = HoconEdit(self._check, placeholder="no configuration; HOCON: input.string = a b c")
         self._found_words = Static(id="classes", classes="below", markup=False)
         with Vertical(id="box") as box:
-            box.border_title = clean_line(f"Start a class out of {self._package}")
+            box.border_title = Content(clean_line(f"Start a class out of {self._package}"))
             yield from self._row("main_class", self.class_line)
             yield self._found_words
             yield from self._row("context", self.context_line)
@@ -117,7 +117,7 @@ class StartClassScreen(ModalScreen[Job | None]):
         contexts = self._contexts()
         if contexts:
             self.context_line.choices = ("", *choosable(contexts))
-        self._put(self._memory.first(self._package, ()))
+        self._put(self._memory.first(self._package))
         self._tell_classes("… looks for classes")
         self.class_line.focus()
         start(self, self._look, "look")
@@ -145,8 +145,8 @@ class StartClassScreen(ModalScreen[Job | None]):
             return
         classes = choosable(details.classes)
         self.class_line.choices = classes
-        if not self.class_line.value:
-            self._put(self._memory.first(self._package, classes))
+        if len(classes) == 1 and not self.class_line.value:
+            self.class_line.value = classes[0]
         if not classes:
             self._tell_classes("no class was found in it: type the name of one")
             return

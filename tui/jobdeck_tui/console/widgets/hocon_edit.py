@@ -15,7 +15,6 @@ from textual import on
 from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Offset
-from textual.message import Message
 from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.widgets import Static, TextArea
@@ -95,12 +94,6 @@ class HoconEdit(Vertical):
     }
     """
 
-    class Changed(Message):
-        """The text is another one."""
-
-    class Checked(Message):
-        """The server has said what it makes of the text as it stands."""
-
     def __init__(self, check: Check, *, placeholder: str = "") -> None:
         super().__init__()
         self._check = check
@@ -149,7 +142,6 @@ class HoconEdit(Vertical):
     def _changed(self, event: TextArea.Changed) -> None:
         event.stop()
         self.area.wrong_line = None
-        self.post_message(self.Changed())
         if self._waiting is not None:
             self._waiting.stop()
         if not self.text.strip():
@@ -174,7 +166,6 @@ class HoconEdit(Vertical):
         if text == self.text:
             self._found = (text, found)
             self._tell(found)
-            self.post_message(self.Checked())
 
     def _tell(self, found: ConfigCheck) -> None:
         if found.ok:
