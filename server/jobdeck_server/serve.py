@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,25 +21,15 @@ import trio
 
 from jobdeck_server.core import errors, leaving, recovery, retention
 from jobdeck_server.core.admission import RESTORED
-from jobdeck_server.core.binaries import Binaries
-from jobdeck_server.core.blobs import Blobs
-from jobdeck_server.core.callbacks import Callbacks
-from jobdeck_server.core.contextdefaults import Defaults, DefaultsError
-from jobdeck_server.core.contexts import Contexts
+from jobdeck_server.core.contextdefaults import DefaultsError
 from jobdeck_server.core.datadir import DataDir, DataDirError
-from jobdeck_server.core.datafiles import DataFiles
-from jobdeck_server.core.doors import Doors
-from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.executor import Executor
 from jobdeck_server.core.executorfiles import Nonce
-from jobdeck_server.core.fetching import Fetcher
 from jobdeck_server.core.growth import Growth, hears_splice
 from jobdeck_server.core.hocon import ConfigReader, HoconLimits
 from jobdeck_server.core.jobs import JobCore
 from jobdeck_server.core.localworker import LocalWorker, load_id
 from jobdeck_server.core.outbound.rules import PatternError
-from jobdeck_server.core.packagefinder import PackageFinder
-from jobdeck_server.core.packagejobs import PackageJobs
 from jobdeck_server.core.packageledger import PackageLedger
 from jobdeck_server.core.patience import Patience
 from jobdeck_server.core.placement import Placement
@@ -58,6 +48,7 @@ from jobdeck_server.engines.several import Engines
 from jobdeck_server.engines.shelf import StoreShelf
 from jobdeck_server.engines.workshop import Workshop
 from jobdeck_server.front import Front
+from jobdeck_server.ground import Ground, lay_ground, load_classes
 from jobdeck_server.guard.errors import GuardError
 from jobdeck_server.guard.guard import Guard
 from jobdeck_server.guard.limits import check_bind, check_scripts
@@ -162,6 +153,48 @@ def _listen(settings: Settings) -> list[socket.socket]:
     return listeners
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """The engines, and of what stands behind them that which others need."""
+
+    all: Engines
+    outside: OutsideEngine
+    workshop: Workshop
+    remote: RemoteEngine
+    ledger: PackageLedger
+    venvs: Venvs
+
+
+async def _engines(settings: Settings, store: Store, ground: Ground, *, url: str) -> _Made:
+    touch = not await trio.to_thread.run_sync(hears_splice, settings.data_dir)
+    blobs = ground.blobs
+    outside = OutsideEngine(settings.data_dir / "jobs")
+    workshop = Workshop(
+        settings,
+        shelf=StoreShelf(blobs),
+        folder=settings.data_dir / "work",
+        jobs_dir=settings.data_dir / "jobs",
+        origin=url,
+    )
+    local = LocalEngine(settings, touch=touch)
+    ledger = PackageLedger(settings, store=store, events=ground.log, blobs=blobs)
+    venvs = Venvs(settings, blobs=blobs)
+    await venvs.load()
+    shop = PackageShop(settings, blobs=blobs, ledger=ledger, venvs=venvs, folder=settings.data_dir / "work")
+    shops: dict[str, Shop] = {BUNDLES: workshop, PACKAGES: shop}
+    builtin = BuiltinExecutor(local, shops, patience_s=settings.executor_patience_s)
+    remote = RemoteEngine(settings, store)
+    await remote.load()
+    return _Made(
+        all=Engines(builtin, outside, remote),
+        outside=outside,
+        workshop=workshop,
+        remote=remote,
+        ledger=ledger,
+        venvs=venvs,
+    )
+
+
 async def _start_parts(
     settings: Settings,
     store: Store,
@@ -171,46 +204,13 @@ async def _start_parts(
     nursery: trio.Nursery,
 ) -> Parts:
     """The core with its engines, every job found in its place, and what is built upon it."""
-    touch = not await trio.to_thread.run_sync(hears_splice, settings.data_dir)
     boot_id = await trio.to_thread.run_sync(Path("/proc/sys/kernel/random/boot_id").read_text)
-    doors = Doors.of(settings, bound, loopback_only=_on_loopback(bound))
-    log = EventLog(store)
-    await log.load()
-    callbacks = Callbacks(settings, store=store, events=log, door=doors.callbacks)
-    blobs = Blobs(settings, store=store, events=log, folder=settings.data_dir / "blobs")
-    await nursery.start(blobs.run)
-    fetcher = Fetcher(settings, blobs=blobs, door=doors.fetching)
-    await nursery.start(fetcher.run)
-    data_files = DataFiles(settings)
-    await data_files.open()
-    outside = OutsideEngine(settings.data_dir / "jobs")
-    workshop = Workshop(
-        settings,
-        shelf=StoreShelf(blobs),
-        folder=settings.data_dir / "work",
-        jobs_dir=settings.data_dir / "jobs",
-        origin=_url(settings, *bound[0]),
-    )
-    local = LocalEngine(settings, touch=touch)
-    ledger = PackageLedger(settings, store=store, events=log, blobs=blobs)
-    venvs = Venvs(settings, blobs=blobs)
-    await venvs.load()
-    shop = PackageShop(settings, blobs=blobs, ledger=ledger, venvs=venvs, folder=settings.data_dir / "work")
-    shops: dict[str, Shop] = {BUNDLES: workshop, PACKAGES: shop}
-    builtin = BuiltinExecutor(local, shops, patience_s=settings.executor_patience_s)
-    remote = RemoteEngine(settings, store)
-    await remote.load()
-    engine = Engines(builtin, outside, remote)
+    ground = await lay_ground(settings, store, bound, nursery, loopback_only=_on_loopback(bound))
+    log, blobs = ground.log, ground.blobs
+    engines = await _engines(settings, store, ground, url=_url(settings, *bound[0]))
+    outside, workshop, remote, engine = engines.outside, engines.workshop, engines.remote, engines.all
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
-    binaries = Binaries(settings, store=store, events=log, blobs=blobs, core=core)
-    await binaries.load(settings.preload_packages)
-    finder = venvs.finder = PackageFinder(settings, binaries=binaries, fetcher=fetcher, blobs=blobs)
-    contexts = Contexts(core, settings, venvs=venvs, defaults=await Defaults.read(settings.context_defaults))
-    await contexts.load()
-    package_jobs = PackageJobs(
-        core, settings, finder=finder, contexts=contexts, callbacks=callbacks, blobs=blobs, ledger=ledger
-    )
-    callbacks.source = package_jobs.callback_body
+    classes = await load_classes(core, settings, ground, engines.venvs, engines.ledger)
     executor = Executor(core)
     outside.ends = executor.ends
     workshop.ledger = workshop.segments = executor.segments
@@ -219,11 +219,7 @@ async def _start_parts(
     core.observers.append(bundles.changed)
     remote.hold = lambda on: core.admission.pause(RESTORED, on=on)
     await executor.load()
-    worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
-    name = settings.worker_name or socket.gethostname()
-    machine = LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*bound[0]))
-    await machine.load()
-    workers = Workers(core, machine)
+    workers = Workers(core, await _own_worker(core, settings, bound))
     workers.restoration = remote
     placement = Placement(core, workers)
     executor.offer(placement.take)
@@ -232,31 +228,39 @@ async def _start_parts(
     await nursery.start(placement.run)
     nursery.start_soon(growth.run)
     await nursery.start(core.run)
-    await nursery.start(contexts.run)
+    await nursery.start(classes.contexts.run)
     await nursery.start(engine.run, core)
     remote.open(workers, partial(_place, core))
-    await nursery.start(callbacks.run)
+    await nursery.start(ground.callbacks.run)
     await recovery.recover(core)
     placement.open()
-    contexts.open()
+    classes.contexts.open()
     await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
     return Parts(
         core=core,
         blobs=blobs,
-        binaries=binaries,
-        contexts=contexts,
-        package_jobs=package_jobs,
+        binaries=classes.binaries,
+        contexts=classes.contexts,
+        package_jobs=classes.jobs,
         executor=executor,
         nonce=nonce,
         workers=workers,
         remote=remote,
-        callbacks=callbacks,
-        fetcher=fetcher,
-        data_files=data_files,
+        callbacks=ground.callbacks,
+        fetcher=ground.fetcher,
+        data_files=ground.data_files,
         configs=ConfigReader(HoconLimits.of(settings)),
         patience=Patience(),
     )
+
+
+async def _own_worker(core: JobCore, settings: Settings, bound: Sequence[tuple[str, int]]) -> LocalWorker:
+    worker_id = await trio.to_thread.run_sync(load_id, settings.data_dir)
+    name = settings.worker_name or socket.gethostname()
+    machine = LocalWorker(core, worker_id=worker_id, name=name, address=_authority(*bound[0]))
+    await machine.load()
+    return machine
 
 
 async def _place(core: JobCore, job_id: str, worker_id: str) -> None:
