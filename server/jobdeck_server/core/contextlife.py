@@ -6,6 +6,7 @@ Each has one task that makes it and, later, one that ends it, both here: whoever
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from jobdeck_protocol.contextinfo import ContextInfo
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.contextkinds import Facts, Kind
     from jobdeck_server.core.contextplaces import Place
@@ -81,8 +83,7 @@ class ContextLife:
         except StoreError as error:
             if not place.stopping:
                 place.failure = error
-                self._become_final(place, (ContextState.ERROR, "it could not be written down"))
-                self._over(place)
+                self._over(place, _ended_as(place, ContextState.ERROR, "it could not be written down"))
             return
         self._changed(place)
         await self.bring_up(place)
@@ -153,16 +154,15 @@ class ContextLife:
         await self.stop_jobs(place.jobs(), text=None if place.settled.is_set() else place.final[1])
         await place.emptied()
         await self._let_go(place)
-        self._become_final(place, place.final)
-        if not place.context.adhoc:
-            await self._until_written(partial(contextrows.save, row=_row(place)))
-        self._over(place)
+        ended = _ended_as(place, *place.final)
+        if not ended.adhoc:
+            await self._until_written(partial(contextrows.save, row=ContextRow(ended, place.configured)))
+        self._over(place, ended)
 
     def retire(self, place: Place) -> None:
         """The job of an ad-hoc context has ended, and the context with it."""
         place.scope.cancel()
-        self._become_final(place, place.final)
-        self._over(place)
+        self._over(place, _ended_as(place, *place.final))
         self.soon(self._let_go, place)
 
     async def _let_go(self, place: Place) -> None:
@@ -174,12 +174,9 @@ class ContextLife:
         except Exception:  # noqa: BLE001  # the context has ended all the same
             _log.exception("context %s", place.context.name)
 
-    def _become_final(self, place: Place, final: tuple[ContextState, str | None]) -> None:
-        state, error = final
-        place.become(state, ended_us=now_us(), error=error)
-
-    def _over(self, place: Place) -> None:
+    def _over(self, place: Place, ended: ContextInfo) -> None:
         """Tell the end of a context, which is written down."""
+        place.context = ended
         if not place.settled.is_set():
             place.failure = place.failure or ContextInitError(place.context.error or "It was stopped before it was up.")
             place.settled.set()
@@ -227,6 +224,10 @@ class ContextLife:
             except StoreError as error:
                 _log.error("what becomes of a context could not be written down yet: %s", error)
                 await trio.sleep(_RETRY_S)
+
+
+def _ended_as(place: Place, state: ContextState, error: str | None) -> ContextInfo:
+    return replace(place.context, state=state, ended_us=now_us(), error=error)
 
 
 def _ended(job: Job) -> str:

@@ -149,7 +149,7 @@ class Contexts:
 
     def live(self) -> list[Context]:
         """All that have not ended, in the order of their coming."""
-        return [place.told() for place in self._places.values() if not place.context.ended]
+        return [place.told() for place in self._places.values()]
 
     async def find(self, name: str) -> Context:
         """The context with a name: one that lives, or the last that ended. Those of one job alone are not kept.
