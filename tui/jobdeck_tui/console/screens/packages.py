@@ -69,6 +69,11 @@ class PackagesScreen(PackageActs):
 
     # -- what is shown --
 
+    def draw(self, state: State) -> None:
+        """The list, and what may be done to it."""
+        super().draw(state)
+        self.table.startable = self.changeable
+
     def known(self, state: State) -> Few[PackageInfo]:
         """The packages."""
         return state.packages
@@ -122,5 +127,5 @@ class PackagesScreen(PackageActs):
 
     @on(PackageTable.Opened)
     def _opened(self, event: PackageTable.Opened) -> None:
-        if self.changeable:
+        if self.changeable:  # a click asks for it, too
             self.start_out_of(event.row)

@@ -56,10 +56,10 @@ class PackageUploadScreen(UploadScreen[PackageInfo]):
         return found
 
     async def send(self, errand: Errand, tell: Told) -> tuple[PackageInfo, str]:
-        """The name is told of what was stored, and which version of it that is."""
+        """The name is told of what was stored, and how many versions of it there are now."""
         app = cast("ConsoleApp", self.app)
         name, kind = errand.what
         package = await app.api.packages.upload(name, errand.path, kind, tell)
         count = package.versions_count
-        version = "" if count == 1 else f", version {count:,} of those kept"
-        return package, f"{package.kind} {package.name}{version}  {bytes_text(package.size_bytes)}"
+        versions = "" if count == 1 else f", {count:,} versions kept"
+        return package, f"{package.kind} {package.name}{versions}  {bytes_text(package.size_bytes)}"

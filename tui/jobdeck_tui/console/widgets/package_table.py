@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding
+from textual.reactive import Reactive
 
 from jobdeck_tui.console.packagecolumns import age_text, cells_of, columns_for, head_of
 from jobdeck_tui.console.packagelist import PackageList
@@ -36,6 +37,13 @@ class PackageTable(RowTable):
     SORTS: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"name": "name", "size": "size", "versions": "versions", "age": "uploaded"}
     )
+
+    startable: Reactive[bool] = Reactive(True, repaint=False, bindings=True)
+    """Whether classes may be started from here."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Who may only look starts nothing."""
+        return (self.startable or action != "open") and super().check_action(action, parameters)
 
     @property
     def shown(self) -> PackageList:
