@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jobdeck_server.core.errors import BadContextNameError, BadRequestError, ContextInitError, TooLargeError
 from jobdeck_server.core.hocon import JobConfig
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jobdeck_protocol.contextinfo import ContextInfo
 
 Tree = dict[str, Any]
+Json: TypeAlias = Any
 
 PLAIN = "plain"
 _BLOCK = "spark.context-settings"
@@ -36,7 +37,9 @@ _PATH_LIMIT_COUNT = 32  # keys in one another that a query may name
 _SLOTS_LIMIT_COUNT = 10_000
 _SHOWN_COUNT = 200
 _HIDDEN = "(hidden)"
-_SECRET = re.compile(r"secret|passw|token|credential|access[-_.]?key|private[-_.]?key", re.IGNORECASE)
+_SECRET = re.compile(r"secret|passw|token|credential", re.IGNORECASE)
+_KEY = re.compile(r"(access|api|private|secret)[-_.]?key", re.IGNORECASE)  # of a key and the one above it
+_USER, _QUERY = re.compile(r"(://)[^/\s?#]*@"), re.compile(r"(://[^\s,?]*)\?[^\s,]*")  # of URIs
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _PYTHON = "spark.jobserver.python."
 _PYTHON_FACTORIES = frozenset(
@@ -195,15 +198,27 @@ def job_spec(context: ContextInfo) -> Tree:
 
 
 def shown(settings: Mapping[str, Any]) -> Tree:
-    """Settings as they are told to people: what is called like a secret is left out."""
+    """Settings as they are told to people: what is called like a secret is left out, and what of a URI may be one."""
+    return _shown_tree(settings, "")
+
+
+def _shown_tree(tree: Mapping[str, Any], above: str) -> Tree:
     return {
-        key: _HIDDEN
-        if _SECRET.search(key) and not isinstance(value, Mapping)
-        else shown(value)
-        if isinstance(value, Mapping)
-        else value
-        for key, value in settings.items()
+        key: _shown(value, key) if isinstance(value, Mapping) or not _is_secret(above, key) else _HIDDEN
+        for key, value in tree.items()
     }
+
+
+def _is_secret(above: str, key: str) -> bool:
+    return _SECRET.search(key) is not None or _KEY.search(f"{above}.{key}") is not None
+
+
+def _shown(value: Json, key: str) -> Json:
+    if isinstance(value, Mapping):
+        return _shown_tree(value, key)
+    if isinstance(value, list):
+        return [_shown(each, key) for each in value]
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", value)) if isinstance(value, str) else value
 
 
 def _flag(settings: Mapping[str, Any], path: str) -> bool:

@@ -124,6 +124,18 @@ def test_secrets_are_not_shown() -> None:
         "fs.s3a.access.key": "(hidden)",
         "keys": [1],
     }
+    assert shown(
+        merged({}, {"fs.s3a.access.key": "k", "fs.s3a.secret.key": "k", "apikey": "k", "a.key": "k"}, EMPTY)
+    ) == {
+        "fs": {"s3a": {"access": {"key": "(hidden)"}, "secret": {"key": "(hidden)"}}},
+        "apikey": "(hidden)",
+        "a": {"key": "k"},
+    }
+    uris = ["http://u:p@h/a.whl", "https://h/a.whl?token=t", "a,b", 1, [{"password": "p", "user": "u"}]]
+    assert shown({"cp": uris, "dependent-jar-uris": "http://u@h:1/a.whl?x=y,ftp://u:p@h/b.whl, c@d?"}) == {
+        "cp": ["http://h/a.whl", "https://h/a.whl", "a,b", 1, [{"password": "(hidden)", "user": "u"}]],
+        "dependent-jar-uris": "http://h:1/a.whl,ftp://h/b.whl, c@d?",
+    }
 
 
 async def test_the_operators_file(tmp_path: Path) -> None:
