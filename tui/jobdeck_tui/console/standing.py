@@ -194,14 +194,15 @@ def package_words(state: State, query: PackageQuery) -> tuple[str, ...]:
         return ("The list cannot be had:", clean_line(packages.error)) if packages.error is not None else ("Loading…",)
     if packages.items:
         return () if any(query.matches(each) for each in packages.items.values()) else _NOTHING_MATCHES
-    words = ["No packages yet: wheels, eggs and jars whose classes run as jobs.", ""]
+    words = ["No packages yet.", "Classes out of wheels, eggs and jars run as jobs.", ""]
     if state.may_change:
         words.append("u uploads one; so does")
     url = clean_line(state.url)
     words += [
         "  jobdeck packages put jobs.whl",
         "  curl -H 'Content-Type: application/python-wheel' \\",
-        f"    --data-binary @jobs.whl {url}/binaries/jobs",
+        "    --data-binary @jobs.whl \\",
+        f"    {url}/binaries/jobs",
     ]
     return tuple(words)
 
