@@ -123,7 +123,13 @@ async def test_stopping_says_what_runs_there() -> None:
     async with stage(some()) as it:
         await it.press("G", "x")
         await it.on(ConfirmScreen)
-        await it.see("Stop this context?", "reports", "(8 jobs in it, 5 waiting)", "8 jobs in it", "5 jobs that wait")
+        await it.see(
+            "Stop this context?",
+            "reports",
+            "(8 jobs in it, 5 waiting)",
+            "8 jobs in it will be ended.",
+            "5 jobs that wait",
+        )
         await it.press("n")
         await until(it.pilot, lambda: it.app.screen is it.screen)
         assert not it.asked("stop")
@@ -132,7 +138,7 @@ async def test_stopping_says_what_runs_there() -> None:
         it.app.acts.refused = [("main", "It is needed.")]
         await it.press("ctrl+a", "x")
         await it.on(ConfirmScreen)
-        await it.see("Stop these 5 contexts?")
+        await it.see("Stop these 5 contexts?", "13 jobs in them will be ended.")
         await it.press("y")
         await until(it.pilot, lambda: len(it.asked("stop")) == 1)
         assert sorted(it.asked("stop")[0][1:]) == ["3c1f09aa-jobs.WordCount", "fresh", "main", "old", "reports"]

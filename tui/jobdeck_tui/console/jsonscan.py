@@ -84,11 +84,6 @@ class JsonScan:
         """No value will be added."""
         return self.complete or self.full or self.error is not None
 
-    @property
-    def inside(self) -> list[int]:
-        """What is not over, the outermost first."""
-        return self._inside
-
     def feed(self, data: bytes, *, whole: bool) -> None:
         """The next piece came; ``whole`` if it is the last one."""
         self.data += data

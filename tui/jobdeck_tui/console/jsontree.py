@@ -192,7 +192,7 @@ class JsonTree:
         scan = self.scan
         kind, up = scan.kinds[value], scan.ups[value]
         inner = kind in (OBJECT, ARRAY)
-        text, cut = self._brief(value) if inner else text_of(self._bytes(value), string=kind == STRING)
+        text, cut = (self._brief(value), False) if inner else text_of(self._bytes(value), string=kind == STRING)
         named = up != NONE and scan.kinds[up] == OBJECT
         return JsonRow(
             id=str(value),
@@ -228,10 +228,9 @@ class JsonTree:
         begin, end = self.scan.begins[value], self.scan.values[value]
         return bytes(self.scan.data[begin : min(end, begin + JSON_TEXT_LIMIT_BYTES + 2)]).rstrip(b" \t\r\n:")
 
-    def _brief(self, value: int) -> tuple[str, bool]:
+    def _brief(self, value: int) -> str:
         """The beginning of what is in an object or array, on one line."""
-        text = self._bytes(value)[: JSON_TEXT_LIMIT_BYTES // 4].decode(errors="replace")
-        return _BLANKS.sub(" ", text), False
+        return _BLANKS.sub(" ", self._bytes(value)[: JSON_TEXT_LIMIT_BYTES // 4].decode(errors="replace"))
 
     # -- for copies --
 

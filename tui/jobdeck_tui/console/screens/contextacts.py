@@ -92,11 +92,9 @@ def _line(context: ContextInfo) -> str:
 def _note(contexts: Sequence[ContextInfo]) -> str:
     running = sum(context.running_count for context in contexts)
     waiting = sum(context.queued_count for context in contexts)
-    notes = []
+    them, notes = "it" if len(contexts) == 1 else "them", []
     if running:
-        notes.append(f"{count_of(running, 'job')} in it will be ended.")
+        notes.append(f"{count_of(running, 'job')} in {them} will be ended.")
     if waiting:
-        notes.append(f"{count_of(waiting, 'job')} that {'waits' if waiting == 1 else 'wait'} for it will not be run.")
-    if any(context.adhoc for context in contexts):
-        notes.append("One that is ad-hoc is of its job alone.")
-    return " ".join(notes) or "Nothing runs in it."
+        notes.append(f"{count_of(waiting, 'job')} that {'waits' if waiting == 1 else 'wait'} will not be run.")
+    return " ".join(notes) or f"Nothing runs in {them}."

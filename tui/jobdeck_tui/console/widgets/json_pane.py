@@ -88,12 +88,8 @@ class JsonPane(Vertical):
             self.name = name
             self.data = data
 
-    class Broken(Message):
-        """It is no JSON."""
-
-    def __init__(self, title: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._title = title
         self.json = JsonTree()
         self._read: Read | None = None
         self._size_bytes = 0
@@ -103,7 +99,7 @@ class JsonPane(Vertical):
 
     def compose(self) -> ComposeResult:
         """The rows, the search, where one is."""
-        self.table = JsonTable(self._title)
+        self.table = JsonTable()
         self.bar = SearchBar()
         self._foot = ListFoot()
         self.search = JsonSearch(self, self.bar)
@@ -175,8 +171,6 @@ class JsonPane(Vertical):
                 return False
         tree.take()
         self._unfold_small()
-        if scan.error is not None:
-            self.post_message(self.Broken())
         return True
 
     def _unfold_small(self) -> None:

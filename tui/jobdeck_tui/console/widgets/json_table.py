@@ -43,9 +43,9 @@ class JsonTable(FoldTable):
     }
     """
 
-    def __init__(self, title: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.title = title
+        self.title = ""
         self.hits: frozenset[str] = frozenset()
 
     def empty(self) -> JsonList:
