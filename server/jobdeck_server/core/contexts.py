@@ -290,7 +290,7 @@ class Contexts:
         """
         kind = self.kinds[contextsettings.kind_of(settings)]
         kind.check(settings)
-        contextsettings.ends_with_failure(settings)
+        contextsettings.ends_with_failure(settings)  # refused now, not when a job has failed
         return Context(
             id=str(uuid.uuid4()),
             name=name,
