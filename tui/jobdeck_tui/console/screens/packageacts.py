@@ -97,7 +97,7 @@ class PackageActs(FewScreen["PackageInfo"]):
 
         one = len(packages) == 1
         title = "Remove this package?" if one else f"Remove these {len(packages):,} packages?"
-        note = "One that a job which has not ended names refuses, and says which job that is."
+        note = "One that a job still needs stays, and that job is named."
         versions = sum(package.versions_count for package in packages) - len(packages)
         if versions:
             note = f"{count_of(versions, 'older version')} {'goes' if versions == 1 else 'go'}, too. {note}"
