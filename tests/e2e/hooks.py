@@ -21,7 +21,7 @@ from tests.e2e.program import Server
 from tests.server.outbound.receivers import Got, Receiver, receiver
 from tests.server.packages.kit import wheel
 
-LIMIT_S = 50.0
+LIMIT_S = 100.0
 SECRET = b"a secret of two"
 TRIES = 6
 FLAGS = ("--callback-delays", ",".join(["0.05"] * (TRIES - 1)))

@@ -21,6 +21,8 @@ from tests.pki import Pki
 from tests.server.outbound.receivers import receiver
 from tests.server.outbound.test_door import served
 
+pytestmark = pytest.mark.timeout(200)  # on a machine that does much else
+
 
 async def many(caller: Caller, other: Hooks, count: int, seed: int, faults: tuple[str, ...] = FAULTS) -> None:
     """So many jobs, to a receiver that fails as chance will have it: counts and bodies are exact."""

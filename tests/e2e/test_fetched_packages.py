@@ -15,6 +15,8 @@ from tests.e2e.program import Server, server
 from tests.server.outbound.receivers import Got, receiver, saying, talking
 from tests.server.outbound.test_ftp import Ftp
 
+pytestmark = pytest.mark.timeout(200)  # on a machine that does much else
+
 
 @pytest.fixture
 def folder(hooked: Server) -> Path:
