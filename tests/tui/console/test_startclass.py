@@ -129,6 +129,7 @@ async def test_a_configuration_is_checked_while_one_types_and_its_fault_marked()
         assert it.asked("start") == [("start", {"main_class": "jobs.WordCount", "packages": ["words"]})]
 
 
+@pytest.mark.slow
 @ui
 async def test_a_text_is_not_checked_before_it_has_stood_for_a_moment() -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -177,6 +178,7 @@ async def test_a_name_that_looks_like_markup_is_a_name() -> None:
         assert screen.class_line.value == ""
 
 
+@pytest.mark.slow
 @ui
 async def test_what_is_typed_before_the_classes_are_known_stays() -> None:
     async with stage([package("words")]) as it:
@@ -192,6 +194,7 @@ async def test_what_is_typed_before_the_classes_are_known_stays() -> None:
         assert (screen.callback_line.value, screen.config.text) == ("http://h", "a = 1")
 
 
+@pytest.mark.slow
 @ui
 async def test_a_package_without_classes_is_started_by_name_and_its_only_class_at_once() -> None:
     async with stage([package("words")], size=(60, 16)) as it:

@@ -32,6 +32,7 @@ class TreeTable(FoldTable):
         & > .row-list--artifact { color: $text-primary; text-style: bold; }
     }
     """
+
     def empty(self) -> TreeList:
         """No rows."""
         return TreeList()
