@@ -44,6 +44,7 @@ async def test_rows_are_live_filtered_and_sorted() -> None:
         await until(it.pilot, lambda: it.names[0] == "fresh")
         await it.press("slash", *"is:made state:run e", "enter")
         await until(it.pilot, lambda: it.names == ["a new one", "reports"])
+        await it.unseen("No context matches.")
         await it.press("escape")
         await it.press("slash", *"is:x")
         await it.see("is:adhoc or is:made")

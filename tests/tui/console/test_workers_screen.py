@@ -74,6 +74,7 @@ async def test_a_filter_and_each_order() -> None:
         await until(it.pilot, lambda: it.names[0] == "arm-builder")
         await it.press("slash", *"state:online linux", "enter")
         await until(it.pilot, lambda: it.names == ["arm-builder", "gpu-a"])
+        await it.unseen("No worker matches.")
         await until(it.pilot, lambda: it.screen.table.has_focus)
         await it.press("N")
         await until(it.pilot, lambda: it.names == ["gpu-a", "arm-builder"])

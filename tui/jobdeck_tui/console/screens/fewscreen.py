@@ -117,7 +117,8 @@ class FewScreen(ListActs[T]):
         if self._drawn != now:
             self._drawn = now
             self.table.take(self.listed(now[0]))
-        self.table.words = self.words(state)
+        # With a filter, words say that nothing matches.
+        self.table.words = () if self.wanted.narrow and self.table.rows else self.words(state)
         self._tell_standing()
         self._show_details()
 
