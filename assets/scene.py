@@ -193,7 +193,7 @@ class _Deck:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.workers = self
+        self.few = dict.fromkeys(Kind, self)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # every request is taken, and nothing comes of it
         return lambda *_, **__: None
