@@ -30,6 +30,7 @@ class Place:
         failure: Why it could not be made.
         forced: It is to end at once, whatever its jobs do.
         final: What it will be once it has been stopped, and why.
+        coming_count: Jobs that are about to be accepted for it.
     """
 
     def __init__(self, context: ContextInfo, *, configured: bool = False) -> None:
@@ -41,6 +42,7 @@ class Place:
         self.failure: Exception | None = None
         self.forced = False
         self.final: tuple[ContextState, str | None] = (ContextState.FINISHED, None)
+        self.coming_count = 0
         self._waiting: OrderedDict[str, Live] = OrderedDict()
         self._admitted: dict[str, Live] = {}
         self._left = trio.Event()
@@ -58,7 +60,7 @@ class Place:
     @property
     def full(self) -> bool:
         """A job that came now would have to wait."""
-        return len(self._waiting) + len(self._admitted) >= self.context.slots_count
+        return len(self._waiting) + len(self._admitted) + self.coming_count >= self.context.slots_count
 
     def jobs(self) -> list[Live]:
         """All of its jobs that have not ended."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import math
 import uuid
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ from jobdeck_server.core.store import StoreError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from jobdeck_server.core.contextkinds import Kind
     from jobdeck_server.core.hocon import JobConfig
@@ -195,6 +196,21 @@ class Contexts:
         if self._settings.context_full == "refuse" and place.full:
             raise NoSlotsError(name, place.context.slots_count)
         return place.context
+
+    @contextmanager
+    def coming(self, context: Context) -> Iterator[None]:
+        """For as long as a job is about to be accepted for a context that was chosen: it counts as there.
+
+        So of jobs that come together to one that refuses what would have to wait, no more are taken than it has room.
+        """
+        place = self._places.get(context.id)
+        if place is not None:
+            place.coming_count += 1
+        try:
+            yield
+        finally:
+            if place is not None:
+                place.coming_count -= 1
 
     def adhoc(self, main_class: str, *, query: Mapping[str, str], config: JobConfig) -> Context:
         """A context for one new job.

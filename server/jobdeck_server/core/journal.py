@@ -44,6 +44,22 @@ class Row:
 # -- writing --
 
 
+def find_repeated(connection: sqlite3.Connection, idempotency: Idempotency) -> str | None:
+    """The id of the job that was stored with a key.
+
+    Raises:
+        IdempotencyError: It was used with another body.
+    """
+    found = connection.execute(
+        "select digest, job_id from idempotency where token_id = ? and key = ?", (idempotency.token_id, idempotency.key)
+    ).fetchone()
+    if found is None:
+        return None
+    if bytes(found[0]) != idempotency.digest:
+        raise IdempotencyError
+    return str(found[1])
+
+
 def insert_job(
     connection: sqlite3.Connection,
     job: Job,
@@ -61,14 +77,9 @@ def insert_job(
         IdempotencyError: The key was used with another body.
     """
     if idempotency is not None:
-        found = connection.execute(
-            "select digest, job_id from idempotency where token_id = ? and key = ?",
-            (idempotency.token_id, idempotency.key),
-        ).fetchone()
-        if found is not None:
-            if bytes(found[0]) != idempotency.digest:
-                raise IdempotencyError
-            return str(found[1])
+        earlier = find_repeated(connection, idempotency)
+        if earlier is not None:
+            return earlier
         connection.execute(
             "insert into idempotency values (?, ?, ?, ?, ?)",
             (idempotency.token_id, idempotency.key, idempotency.digest, job.id, job.created_us),

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.events import Event
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.outbound.urls import Url
-    from jobdeck_server.core.packagefinder import PackageFinder
+    from jobdeck_server.core.packagefinder import Named, PackageFinder
     from jobdeck_server.core.packageledger import NewJob, PackageLedger
     from jobdeck_server.core.packagerows import Row
     from jobdeck_server.core.requests import Idempotency
@@ -108,6 +108,9 @@ class PackageJobs:
             PackageError, WrongKindError: Its packages are not what such a job needs.
             BadRequestError, TooLargeError, CapacityError, NoSpaceError, StoreError: See ``JobCore.submit``.
         """
+        earlier = await self._earlier(idempotency)
+        if earlier is not None:
+            return earlier
         url = None
         if order.callback_url is not None:
             if self._callbacks is None:
@@ -115,24 +118,41 @@ class PackageJobs:
             url = self._callbacks.check(order.callback_url)
         named = await self._finder.named(order.packages)
         context = self._context(order)
+        with self._contexts.coming(context):
+            packages = await self._packages(order, named, context)
+            request = JobRequest(
+                dialect=order.dialect,
+                main_class=order.main_class,
+                packages=tuple(each.shown for each in named),
+                context=context.name,
+                package=_spec(packages, context),
+                engine=PACKAGES,
+                pool=CONTEXTS_POOL,
+                labels=order.labels,
+                time_limit_s=order.time_limit_s,
+            )
+            new = await self._ledger.ready(context.id, order.config.text)
+            return await self._accept(request, new, url, idempotency)
+
+    async def _earlier(self, idempotency: Idempotency | None) -> Job | None:
+        """The job that was accepted with a key: whatever has become since of what it needed.
+
+        Raises:
+            IdempotencyError: The key was used with another body.
+        """
+        if idempotency is None:
+            return None
+        job_id = await self._core.store.read(partial(journal.find_repeated, idempotency=idempotency))
+        return None if job_id is None else await self._core.find(job_id)
+
+    async def _packages(self, order: PackageOrder, named: Sequence[Named], context: Context) -> list[JobPackage]:
+        """A job's own package, and those that it stands on, all of them here and of their kinds."""
         depends = await self._finder.named(_dependencies(context.settings, order.config))
         packages = await self._finder.had(named)
         _check_kinds(packages)
         wheels = await self._finder.had(depends)
         _check_wheels(wheels)
-        request = JobRequest(
-            dialect=order.dialect,
-            main_class=order.main_class,
-            packages=tuple(each.shown for each in named),
-            context=context.name,
-            package=_spec([*packages, *wheels], context),
-            engine=PACKAGES,
-            pool=CONTEXTS_POOL,
-            labels=order.labels,
-            time_limit_s=order.time_limit_s,
-        )
-        new = await self._ledger.ready(context.id, order.config.text)
-        return await self._accept(request, new, url, idempotency)
+        return [*packages, *wheels]
 
     def _context(self, order: PackageOrder) -> Context:
         if order.context is not None:
@@ -154,6 +174,9 @@ class PackageJobs:
             ConflictError, MissingContentError: What it ran, or was told, is not here any more.
             UnknownContextError, ContextStoppingError, NoSlotsError: Its context takes no job (any more).
         """
+        earlier = await self._earlier(idempotency)
+        if earlier is not None:
+            return earlier
         live = self._core.live(job.id)
         spec = live.spec if live is not None else await self._core.store.read(partial(journal.find_spec, job_id=job.id))
         package = spec.get("package")
@@ -179,7 +202,8 @@ class PackageJobs:
             time_limit_s=job.time_limit_s,
             rerun_of=job.id,
         )
-        return await self._accept(request, await self._ledger.again(context.id, job.id), None, idempotency)
+        with self._contexts.coming(context):
+            return await self._accept(request, await self._ledger.again(context.id, job.id), None, idempotency)
 
     # -- looking --
 

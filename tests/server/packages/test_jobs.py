@@ -15,8 +15,10 @@ from jobdeck_protocol.job import JobState
 from jobdeck_server.core.errors import (
     BadRequestError,
     ConflictError,
+    IdempotencyError,
     MissingContentError,
     NoResultError,
+    NoSlotsError,
     PackageError,
     TooLargeError,
     UnknownBinaryError,
@@ -25,6 +27,7 @@ from jobdeck_server.core.errors import (
     WrongKindError,
 )
 from jobdeck_server.core.events import Snapshot
+from jobdeck_server.core.hocon import EMPTY
 from jobdeck_server.core.outbound.errors import RefusedError
 from jobdeck_server.core.packagejobs import STATUS, PackageOrder
 from jobdeck_server.core.packageledger import result_hash
@@ -348,3 +351,44 @@ async def _spec(own: JobsBench, job_id: str) -> Any:
     sql = "select spec from job where id = ?"
     found = await own.store.read(lambda c: c.execute(sql, (job_id,)).fetchone()[0])
     return json.loads(found)["package"]
+
+
+async def test_of_jobs_that_come_together_no_more_are_taken_than_a_context_has_room(tmp_path: Path) -> None:
+    async with jobsbench(tmp_path, context_full="refuse", context_slots_count=2) as own:
+        await own.contexts.create("c1", query={}, body=EMPTY)
+        order = PackageOrder(main_class="jobs.job.Job", packages=("jobs",), context="c1")
+        taken, refused = [], []
+
+        async def one() -> None:
+            try:
+                taken.append(await own.jobs.submit(order))
+            except NoSlotsError as error:
+                refused.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(one)
+        assert (len(taken), len(refused)) == (2, 6)
+        await own.finish(taken[0].id)
+        again = await own.jobs.submit(order)
+        with pytest.raises(NoSlotsError):
+            await own.core.rerun(again.id)
+
+
+async def test_what_was_accepted_is_told_again_whatever_became_of_what_it_needed(tmp_path: Path) -> None:
+    async with jobsbench(tmp_path) as own:
+        await own.contexts.create("c1", query={}, body=EMPTY)
+        order = PackageOrder(main_class="jobs.job.Job", packages=("jobs",), context="c1")
+        key, other, third = (Idempotency(token_id="t", key=key, digest=b"1") for key in ("k", "o", "p"))
+        job = await own.jobs.submit(order, idempotency=key)
+        rerun = await own.core.rerun(job.id, idempotency=other)
+        for each in (job, rerun):
+            await own.finish(each.id)
+        assert await own.contexts.stop("c1", timeout_s=60)
+        await own.binaries.delete("jobs")
+        assert (await own.jobs.submit(order, idempotency=key)).id == job.id
+        assert (await own.core.rerun(job.id, idempotency=other)).id == rerun.id
+        with pytest.raises(UnknownBinaryError):
+            await own.jobs.submit(order, idempotency=third)
+        with pytest.raises(IdempotencyError):
+            await own.jobs.submit(order, idempotency=replace(key, digest=b"2"))
