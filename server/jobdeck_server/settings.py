@@ -242,6 +242,7 @@ class Settings:
 
     # configurations of package jobs (HOCON), which cost more to read than their size tells
     config_limit_bytes: int = 30 * MIB  # as it was sent
+    config_coming_limit_bytes: int = 512 * MIB  # of all that come at the same time, small ones left out
     config_depth_limit_count: int = 100  # of objects and lists in one another
     config_output_limit_bytes: int = 100 * MIB  # as JSON: substitutions make much of little
     config_memory_limit_bytes: int = GIB  # of the process that reads a large one

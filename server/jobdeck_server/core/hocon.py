@@ -11,6 +11,7 @@ import json
 import logging
 import signal
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -20,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import trio
 
 from jobdeck_server.core import hoconparse
-from jobdeck_server.core.errors import BadRequestError, TooLargeError
+from jobdeck_server.core.errors import BadRequestError, CapacityError, TooLargeError
 from jobdeck_server.core.hoconparse import HoconError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from jobdeck_server.settings import Settings
 
@@ -32,6 +33,7 @@ Json: TypeAlias = Any
 
 _log = logging.getLogger("jobdeck.packages")
 _SHOWN_BYTES = 2000
+_SMALL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class HoconLimits:
 
     Attributes:
         body_bytes: As it was sent.
+        coming_bytes: Of all bodies that are here at the same time, to be read.
         depth_count: Of objects and lists in one another.
         output_bytes: As JSON; substitutions make much of little.
         memory_bytes: Of the process that reads a large one, all in all.
@@ -49,6 +52,7 @@ class HoconLimits:
     """
 
     body_bytes: int = 30 * 1024 * 1024
+    coming_bytes: int = 512 * 1024 * 1024
     depth_count: int = 100
     output_bytes: int = 100 * 1024 * 1024
     memory_bytes: int = 1024 * 1024 * 1024
@@ -61,6 +65,7 @@ class HoconLimits:
         """As the server is set: what begins with ``config_``."""
         return cls(
             body_bytes=settings.config_limit_bytes,
+            coming_bytes=settings.config_coming_limit_bytes,
             depth_count=settings.config_depth_limit_count,
             output_bytes=settings.config_output_limit_bytes,
             memory_bytes=settings.config_memory_limit_bytes,
@@ -98,11 +103,34 @@ class ConfigReader:
         self._limits = limits or HoconLimits()
         self._threads = trio.CapacityLimiter(self._limits.process_count)
         self._processes = trio.CapacityLimiter(self._limits.process_count)
+        self._coming_bytes = 0
 
     @property
     def limit_bytes(self) -> int:
         """How large a body may be."""
         return self._limits.body_bytes
+
+    @contextmanager
+    def room(self, size_bytes: int | None) -> Iterator[None]:
+        """Memory for a body, from before it comes until it has been read; small ones need not ask.
+
+        Args:
+            size_bytes: How long it will be, if that is known.
+
+        Raises:
+            CapacityError: There is none now.
+        """
+        limits = self._limits
+        need_bytes = limits.body_bytes if size_bytes is None else min(size_bytes, limits.body_bytes)
+        if need_bytes <= _SMALL_BYTES:
+            need_bytes = 0
+        elif self._coming_bytes + need_bytes > limits.coming_bytes:
+            raise CapacityError("Too many large configurations come at the same time; try again later.")
+        self._coming_bytes += need_bytes
+        try:
+            yield
+        finally:
+            self._coming_bytes -= need_bytes
 
     async def read(self, body: bytes) -> JobConfig:
         """Read a body, whatever its Content-Type says. Cancelling ends the work on it.

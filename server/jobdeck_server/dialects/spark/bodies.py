@@ -35,12 +35,15 @@ class Bodies:
 
         Raises:
             BodyTooLargeError: It is over the limit.
+            CapacityError: Too many large ones come at the same time.
             BadRequestError, TooLargeError: See ``ConfigReader.read``.
             UnavailableError: The client has gone, or the server ends.
         """
-        body = await request.body.read(self._limit_bytes)
-        reading = partial(self._configs.read, body)
-        config = await self._patience.wait(reading, limit_s=math.inf, gone=request.gone)
+        length = request.header("content-length")
+        with self._configs.room(None if length is None else int(length)):
+            body = await request.body.read(self._limit_bytes)
+            reading = partial(self._configs.read, body)
+            config = await self._patience.wait(reading, limit_s=math.inf, gone=request.gone)
         if config is None:
             raise UnavailableError("The server is about to end.")
         return config

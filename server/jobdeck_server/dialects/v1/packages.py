@@ -140,9 +140,10 @@ class PackageRoutes:
 
     async def config(self, request: Request) -> Response:
         """Read it as the body of a job would be."""
-        data = await request.body.read(self._reader.limit_bytes)
+        length = request.header("content-length")
         try:
-            config = await self._reader.read(data)
+            with self._reader.room(None if length is None else int(length)):
+                config = await self._reader.read(await request.body.read(self._reader.limit_bytes))
         except BadRequestError as error:
             return answer({"ok": False, **_told(str(error))})
         return Response(headers=_JSON, body=b"".join((b'{"ok":true,"config":', config.text, b"}\n")))

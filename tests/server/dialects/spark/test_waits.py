@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 import trio
 import trio.testing
 
-from jobdeck_server.core.errors import NoSpaceError, UnavailableError
+from jobdeck_server.core.errors import CapacityError, NoSpaceError, UnavailableError
+from jobdeck_server.core.hocon import ConfigReader, HoconLimits
 from jobdeck_server.core.patience import Patience
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.dialects.spark.binaries import BinaryRoutes
@@ -30,8 +32,8 @@ def request(method: str, path: str, query: str = "", **more: Any) -> Request:
         assert limit_bytes == 30 << 20
         return b"a = 1"
 
-    body: Any = SimpleNamespace(read=read)
-    return Request(method=method, path=path, query=query, body=body, **more)
+    more.setdefault("body", SimpleNamespace(read=read))
+    return Request(method=method, path=path, query=query, **more)
 
 
 def contexts(made: Any) -> ContextRoutes:
@@ -82,13 +84,42 @@ async def test_a_configuration_is_read_no_longer_than_its_client_is_there(
     async def gone() -> None:
         await trio.sleep(3)
 
-    configs: Any = SimpleNamespace(read=read)
+    configs: Any = SimpleNamespace(read=read, room=lambda size_bytes: nullcontext(size_bytes))
     bodies = Bodies(SETTINGS, configs, Patience())
     assert await bodies.read(request("POST", "/jobs")) == "read"  # type: ignore[comparison-overlap]  # stands for one
     assert trio.current_time() == 10
     with pytest.raises(UnavailableError):
         await bodies.read(request("POST", "/jobs", gone=gone))
     assert trio.current_time() == 13
+
+
+async def test_memory_for_large_configurations_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
+    """What is asked for stays taken until the body has come and was read, or was given up."""
+    settings = replace(SETTINGS, config_limit_bytes=200_000, config_coming_limit_bytes=300_000)
+    reader = ConfigReader(HoconLimits.of(settings))
+    bodies = Bodies(settings, reader, Patience())
+    here = trio.Event()
+
+    async def slow(limit_bytes: int) -> bytes:
+        await here.wait()
+        return b"a = 1"
+
+    def comes(size: int | None) -> Request:
+        headers = () if size is None else (("content-length", str(size)),)
+        return request("POST", "/jobs", body=SimpleNamespace(read=slow), headers=headers)
+
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(1):
+            await bodies.read(comes(150_000))
+        nursery.start_soon(bodies.read, comes(None))
+        await trio.sleep(1)
+        with pytest.raises(CapacityError, match="large configurations"):
+            await bodies.read(comes(150_000))
+        nursery.start_soon(bodies.read, comes(100_000))
+        nursery.start_soon(bodies.read, comes(60_000))  # small ones always find room
+        await trio.sleep(1)
+        here.set()
+    assert (await bodies.read(comes(200_000))).text == b'{"a":1}'
 
 
 @pytest.mark.parametrize("error", [NoSpaceError(), StoreError("the disk is gone")])
