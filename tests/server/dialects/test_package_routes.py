@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +35,10 @@ class Reader:
 
     def __init__(self, why: str) -> None:
         self._why = why
+
+    def room(self, size_bytes: int | None) -> AbstractContextManager[None]:
+        assert size_bytes is None
+        return nullcontext()
 
     async def read(self, body: bytes) -> Any:
         raise BadRequestError(self._why)
