@@ -12,7 +12,7 @@ All errors are in ``errors``.
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
@@ -23,8 +23,8 @@ from jobdeck_client.classes import Classes
 from jobdeck_client.contexts import Contexts
 from jobdeck_client.errors import ServerFaultError
 from jobdeck_client.events import Events
-from jobdeck_client.lines import CBOR, Found, LinePage, find_arguments, found_in, leave, page_arguments, page_of
 from jobdeck_client.link import Target
+from jobdeck_client.logs import Logs
 from jobdeck_client.nursery import helpers
 from jobdeck_client.packages import Packages
 from jobdeck_client.pages import Page, every
@@ -75,7 +75,10 @@ class Client:
         self._requests = Requests(self.base_url, token, timeout_s=timeout_s, trust=self._trust)
         self.blobs = Blobs(self._requests)
         self.workers = Workers(self._requests)
-        classes = Classes(self._requests)  # where its verbs are explained
+        logs = Logs(self._requests)  # where its verbs are explained
+        self.lines = logs.lines
+        self.find = logs.find
+        classes = Classes(self._requests)  # the same
         self.start_class = classes.start
         self.result = classes.result
         self.job_outcome = classes.outcome
@@ -270,73 +273,6 @@ class Client:
         async with self._requests.streamed(_path(job_id, "/output"), query=query, headers=headers) as pieces:
             async for piece in pieces:
                 yield piece
-
-    async def lines(
-        self,
-        job_id: str,
-        start: int | None = None,
-        *,
-        offset: int | None = None,
-        count: int = 256,
-        cap_bytes: int = 8192,
-        stream: str | None = None,
-    ) -> LinePage:
-        """Lines of a log, whatever its length.
-
-        Args:
-            job_id: See ``job``.
-            start: Number of the first; negative from the present end.
-            offset: A byte of the first, instead of ``start``; negative from the present end.
-            count: The most lines.
-            cap_bytes: The most bytes of each.
-            stream: ``stdout`` or ``stderr``, with numbers and offsets of its own; None for both in their order.
-
-        Raises:
-            OffsetError: The offset is beyond the end of an ended job's output.
-        """
-        query = page_arguments(start, offset, count, cap_bytes, stream)
-        return page_of(await self._requests.get(_path(job_id, "/lines"), query=query, headers={"Accept": CBOR}))
-
-    async def find(
-        self,
-        job_id: str,
-        pattern: str,
-        *,
-        regex: bool = False,
-        case: bool = True,
-        start: int | None = None,
-        backward: bool = False,
-        limit: int = 100,
-        stream: str | None = None,
-    ) -> AsyncGenerator[Found, None]:
-        """Search a log: each ``Hit``, now and then a ``Progress``, and ``Done`` at the end.
-
-        Leaving it early ends the search on the server; use ``aclosing``.
-
-        Args:
-            job_id: See ``job``.
-            pattern: Words, or a regular expression of RE2; a match lies within one line.
-            regex: It is a regular expression.
-            case: Upper and lower case are told apart.
-            start: Number of the line to begin with; negative from the end; None for all of the log.
-            backward: Go from there to smaller numbers.
-            limit: The most hits.
-            stream: See ``lines``.
-
-        Raises:
-            RefusedError: The pattern is none.
-            ServerFaultError: The search was broken off.
-        """
-        query = find_arguments(
-            pattern, regex=regex, case=case, start=start, backward=backward, limit=limit, stream=stream
-        )
-        async with self._requests.streamed(_path(job_id, "/find"), query=query) as pieces:
-            try:
-                async with aclosing(found_in(pieces)) as found:
-                    async for each in found:
-                        yield each
-            finally:
-                await leave(pieces)
 
     # -- channels --
 
