@@ -56,11 +56,11 @@ async def test_the_server_ends(autojump_clock: trio.testing.MockClock) -> None:
 
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
-        assert not patience.closed
+        before = patience.closed
         patience.close()
         await trio.sleep(100)
     assert trio.current_time() == 0
-    assert patience.closed
+    assert (before, patience.closed) == (False, True)
     assert await patience.wait(never, limit_s=1000) is None
 
 
