@@ -231,6 +231,7 @@ def test_delete_kills_everything_that_the_job_started(jobrunner: Server, tmp_pat
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.slow
 def test_delete_right_after_post_never_hangs(jobrunner: Server) -> None:
     """Section 2.2: 4 of 60 hung in the original. Each job has ended one way or the other, and says which."""
     job_ids = []

@@ -433,6 +433,7 @@ def test_a_killed_job_calls_nobody(spark: Sparks) -> None:
     assert [line for line, _ in asked] == ["POST /after application/json"]
 
 
+@pytest.mark.slow
 def test_large_results_are_sent_as_they_are(spark: Sparks) -> None:
     """By the head of a report alone no more than its head; to a client of HTTP/1.0 without chunks."""
     text = "x" * 300_000

@@ -260,6 +260,7 @@ def _items(running: Server, query: str) -> list[dict[str, Any]]:
     return items
 
 
+@pytest.mark.slow
 def test_collection(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[limits]\nblob_grace_s = 0\n")
     with server(tmp_path / "data", "--config", str(tmp_path / "config.toml")) as deck:

@@ -128,6 +128,7 @@ def test_a_job_sees_its_own_and_no_more(deck: Server) -> None:
     assert not [word for word in seen["names"] if "TOKEN" in word or "SECRET" in word]
 
 
+@pytest.mark.slow
 def test_the_server_is_killed_and_the_jobs_go_on(tmp_path: Path) -> None:
     wheel, _ = examplejobs.build(tmp_path / "project")
     flag = tmp_path / "go on"

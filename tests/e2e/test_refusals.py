@@ -290,6 +290,7 @@ def test_a_second_server_on_the_same_directory(deck: Server) -> None:
     assert json.loads((deck.data_dir / "server.json").read_text())["pid"] == deck.process.pid
 
 
+@pytest.mark.slow
 def test_a_port_in_use(deck: Server, tmp_path: Path) -> None:
     said = refused("--data-dir", str(tmp_path / "data"), "--listen", f"127.0.0.1:{deck.port}")
     assert said == f"jobdeck: cannot listen on 127.0.0.1:{deck.port}: Address already in use\n"

@@ -115,6 +115,7 @@ def test_stop_jobs_ends_what_runs_and_what_waits(tmp_path: Path) -> None:
         assert not Path("never").exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """No zombie and no open file for each of fifty jobs; no process but server and keeper (and its spare shims)."""
     with server(tmp_path / "data") as running:

@@ -93,6 +93,7 @@ def no_children(keeper: KeeperProcess) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_shims_killed_at_birth(client: Client, keeper: KeeperProcess, tmp_path: Path) -> None:
     """Killed by whoever is a child of the keeper at that moment, often before the start record."""
     rnd = random.Random(6)

@@ -148,6 +148,7 @@ def test_attach_to_a_job_of_another_api(server: Server, jobdeck: Jobdeck) -> Non
     assert (done.stdout, done.returncode) == (b"from jobrunner\n", 137)
 
 
+@pytest.mark.slow
 def test_attach_live_in_a_terminal_and_ctrl_c_leaves_the_job_alone(server: Server, jobdeck: Jobdeck) -> None:
     job_id = submit(server, "printf '\\033]52;c;AA\\007'; " + SLEEPER)
     terminal = Terminal(server, "attach", job_id)

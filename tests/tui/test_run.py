@@ -197,6 +197,7 @@ def test_a_terminal_is_not_controlled_by_a_job(server: Server) -> None:
     assert terminal.got.count(b"\x1b") == terminal.got.count(b"\x1b[31m") + terminal.got.count(b"\x1b[0m") == 2
 
 
+@pytest.mark.slow
 def test_a_terminal_is_no_standard_input_unless_asked(server: Server) -> None:
     terminal = Terminal(server, "run", "cat")
     assert terminal.end() == 0

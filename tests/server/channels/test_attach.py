@@ -76,6 +76,7 @@ async def test_a_job_stopped_before_its_start_has_an_exit_too(tmp_path: Path) ->
         assert (end.code, end.signal, end.state) == (None, None, JobState.STOPPED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_chunks_cuts_filters_and_credits(tmp_path: Path, seed: int) -> None:
     """Clients that come, leave and come back while the job writes: each gets every byte it asked for, once."""

@@ -85,6 +85,7 @@ class Pieces:
         return count
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PIECES, st.integers(1, 4096), st.sampled_from(("write", "fill", "fill, length known")))
 async def test_any_pieces_are_hashed_and_written_in_order(

@@ -174,6 +174,7 @@ JOBS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sort", ORDERS)
 @pytest.mark.parametrize(
     "filters",

@@ -105,6 +105,7 @@ async def drive(app: ConsoleApp, pilot: Pilot[int], guest: Guest, client: Client
     await see("No blob matches.")
 
 
+@pytest.mark.slow
 @ui
 async def test_blobs_are_uploaded_looked_into_saved_and_removed(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from jobdeck_protocol.blob import ARTIFACT
 from jobdeck_tui.console import state as told
 from jobdeck_tui.console.bloblist import BlobQuery
@@ -167,6 +169,7 @@ async def test_an_empty_store_says_how_to_fill_it() -> None:
             assert it.app.blobs.asked == []
 
 
+@pytest.mark.slow
 @ui
 async def test_each_width_has_whole_columns() -> None:
     store = Store()

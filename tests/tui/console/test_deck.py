@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 
 from jobdeck_client import Client
@@ -78,6 +79,7 @@ async def test_the_size_of_a_watched_log_is_told_until_it_is_watched_no_more(ser
         assert set(state.logs) == {(job.id, "stderr")}
 
 
+@pytest.mark.slow
 async def test_a_dead_server_is_told_and_nothing_is_missed_when_it_is_back(own_server: Server) -> None:
     async with running(own_server) as (deck, seen):
         await seen.until(lambda state: state.live)

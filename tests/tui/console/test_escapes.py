@@ -57,6 +57,7 @@ def judge(got: bytes) -> None:
     assert counts == {"\x1b[?1049h": 1, "\x1b[?1049l": 1, "\x1b[?2004l": 1, "\x1b[?1000h": 2}
 
 
+@pytest.mark.slow
 def test_the_output_pane(server: Server, attacked: str) -> None:
     terminal = Terminal(server, "console", attacked, "--server", server.url, TEXTUAL_ANIMATIONS="none")
     terminal.wait_for("✓ end")

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from types import MappingProxyType
 
+import pytest
 from PIL import Image
 
 from jobdeck_protocol.job import Job, JobState, Step
@@ -172,6 +173,7 @@ async def test_a_file_that_cannot_be_read_is_asked_for_again() -> None:
         await it.see("There is no not/there.")
 
 
+@pytest.mark.slow
 @ui
 async def test_rows_of_a_dump_follow_the_width() -> None:
     for size, first in (((60, 16), "00000008"), ((80, 24), "00000010"), ((200, 60), "00000020")):

@@ -188,6 +188,7 @@ class Story:
             check_run(self.jobs, self.server)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=500, deadline=None)
 def test_the_window_comes_to_be_a_true_run_of_neighbouring_rows(seed: int) -> None:

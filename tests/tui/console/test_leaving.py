@@ -15,6 +15,7 @@ def test_a_closed_window_ends_it(server: Server) -> None:
     assert terminal.hang_up() == 128 + signal.SIGHUP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_key", [True, False])
 def test_a_window_closed_while_it_is_stopped_ends_it(server: Server, by_key: bool) -> None:
     terminal = Terminal(server, "console", "--server", server.url)
@@ -28,6 +29,7 @@ def test_a_window_closed_while_it_is_stopped_ends_it(server: Server, by_key: boo
     assert terminal.hang_up() == 128 + signal.SIGHUP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_gives_the_terminal_back(server: Server, number: signal.Signals) -> None:
     terminal = Terminal(server, "console", "--server", server.url)

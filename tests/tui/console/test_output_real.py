@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from jobdeck_client import Client
 from jobdeck_tui.console.api import Api
@@ -56,6 +57,7 @@ def submit(server: Server, command: str) -> str:
     return str(answer.raise_for_status().json()["id"])
 
 
+@pytest.mark.slow
 @ui
 async def test_a_job_is_followed_searched_and_saved(server: Server, tmp_path: Path) -> None:
     go = tmp_path / "go"

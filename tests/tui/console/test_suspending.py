@@ -75,6 +75,7 @@ def test_stopped_by_ctrl_z(console: Console) -> None:
     assert console.threads() == ["textual-input", "textual-output"]
 
 
+@pytest.mark.slow
 def test_stopped_by_another(console: Console) -> None:
     console.terminal.send_signal(signal.SIGSTOP)
     assert console.terminal.stopped() is signal.SIGSTOP
@@ -82,6 +83,7 @@ def test_stopped_by_another(console: Console) -> None:
     assert console.threads() == ["textual-input", "textual-output"]
 
 
+@pytest.mark.slow
 def test_asked_to_stop_by_another(console: Console) -> None:
     console.terminal.send_signal(signal.SIGTSTP)
     console.terminal.wait_left()
@@ -90,6 +92,7 @@ def test_asked_to_stop_by_another(console: Console) -> None:
     assert console.threads() == ["textual-input", "textual-output"]
 
 
+@pytest.mark.slow
 def test_told_to_go_on_though_it_was_not_stopped(console: Console) -> None:
     for _ in range(4):
         console.go_on()
