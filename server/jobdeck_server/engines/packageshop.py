@@ -279,7 +279,11 @@ class _Left:
 
 
 def _judged(folder: Path, ended: Ended, limit_bytes: int) -> _Left:
-    """Look at what a job has left. Blocks."""
+    """Look at what a job has left. Blocks.
+
+    The files among which it ran go first: they may have filled the disk, and nothing could be kept then.
+    """
+    remove(working_folder(folder))
     outcome = outcomes.conclude(folder, ended)
     if outcome.result_kind == NONE:
         return _Left(outcome=outcome)

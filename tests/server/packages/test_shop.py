@@ -275,8 +275,10 @@ async def test_a_result_is_left_when_the_server_ends(tmp_path: Path) -> None:
     async with jobsbench(tmp_path) as own:
         job = await own.submit()
         put(tmp_path / "work" / job.id, outcome=FINISHED_STREAM, result=b"x" * (3 << 20))
+        put(tmp_path / "work" / job.id / "files", result=b"all that the disk can take")
         with pytest.raises(StoppedError):
             await own.shop.collect(job.id, EXIT, cancelled=lambda: True)
+        assert not (tmp_path / "work" / job.id / "files").exists(), "there is room before anything is to be kept"
         row = await own.ledger.find(job.id)
         assert row is not None
         assert row.outcome is None
