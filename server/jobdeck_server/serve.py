@@ -292,11 +292,11 @@ async def _serve_http(
         log=logging.getLogger("jobdeck.http"),
         certificates=certificates,
     )
-    await trio.to_thread.run_sync(_tell, data_dir, urls, certificates)
-    for url in urls:
-        _log.info("serving %s", url)
-    _say_who_may(settings, addresses(listeners))
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:  # before anybody knows whom to signal
+        await trio.to_thread.run_sync(_tell, data_dir, urls, certificates)
+        for url in urls:
+            _log.info("serving %s", url)
+        _say_who_may(settings, addresses(listeners))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(_shut_down_at, signals, until, server, parts, stop_jobs=stop_jobs))
             await nursery.start(server.run, listeners)

@@ -80,6 +80,29 @@ def test_signals_end_it_as_ever(tmp_path: Path) -> None:
         assert process.wait(START_LIMIT_S) == 0
 
 
+HASTY = """
+import os, signal, sys
+from jobdeck_server.core.datadir import DataDir
+from jobdeck_tui.main import main
+
+tell = DataDir.tell
+
+def told_and_signalled(self, *words):
+    tell(self, *words)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+DataDir.tell = told_and_signalled
+sys.argv = ["jobdeck", "serve", "--listen", "127.0.0.1:0", "--data-dir", sys.argv[1]]
+main()
+"""
+
+
+def test_who_reads_where_it_is_may_end_it_at_once(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", HASTY, str(tmp_path / "data")], capture_output=True, timeout=50)
+    assert (done.returncode, b"ending" in done.stderr) == (0, True), done.stderr
+    end_keeper(tmp_path / "data")
+
+
 OWNER = """
 import subprocess, sys, time
 subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)
