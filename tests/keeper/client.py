@@ -226,7 +226,7 @@ def busy_children(pid: int) -> list[int]:
     return found
 
 
-def wait_until(condition: Any, timeout: float = 10.0) -> None:
+def wait_until(condition: Any, timeout: float = 30.0) -> None:
     until = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < until, "it did not happen"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from jobdeck_client import (
     find_token,
     find_trust,
 )
+from jobdeck_client.nursery import helpers
 from jobdeck_tui.terminal import note
 from jobdeck_tui.words import FAILED_ITSELF
 
@@ -157,12 +159,33 @@ def call(where: Where, task: Callable[[Client], Awaitable[int]], failures: Failu
 
     code = 0
     try:
-        code = trio.run(with_client)
+        code = trio.run(_interruptible, with_client)
     except* ClientError as group:
         code = _tell(_first(group), failures)
     except* KeyboardInterrupt:
         code = _INTERRUPTED
     sys.exit(code)
+
+
+async def _interruptible(task: Callable[[], Awaitable[int]]) -> int:
+    """Run ``task`` until it ends or the first Ctrl-C cancels it; what it returns, or the code of an interruption.
+
+    Python's own way is to raise KeyboardInterrupt wherever the program happens to be, where somebody's clean-up may
+    swallow it. It is back for the second one.
+    """
+    codes: list[int] = []
+    async with helpers() as nursery:
+        await nursery.start(_hear_interrupt, nursery.cancel_scope)
+        codes.append(await task())
+    return codes[0] if codes else _INTERRUPTED
+
+
+async def _hear_interrupt(scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            break
+    scope.cancel()
 
 
 def _first(group: BaseExceptionGroup[ClientError]) -> ClientError:
