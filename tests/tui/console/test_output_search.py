@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from jobdeck_client.errors import RefusedError
+from jobdeck_tui.console.ansi import Tag
 from jobdeck_tui.console.finder import Finder
 from jobdeck_tui.console.logtext import NOW
 from tests.tui.console.harness import screen_text, ui
@@ -226,3 +227,15 @@ def test_marks_are_where_the_server_finds(
     pattern: str, how: dict[str, bool], data: bytes, wanted: list[tuple[int, int]]
 ) -> None:
     assert [(tag.start, tag.end) for tag in Finder(pattern, **how).tags(data)] == wanted
+
+
+@ui
+async def test_a_hit_is_gone_to_before_the_log_is_known_to_be_so_long() -> None:
+    """As when its other stream was asked for a moment ago."""
+    async with stage(mixed()) as it:
+        await it.see("line 100")
+        it.pane.view.go_to(0)
+        it.pane.view.text.pages.clear()
+        it.pane.view.go_to(54, hit=Tag(0, 4, NOW))
+        assert it.pane.view.cursor_line == 54
+        await it.until(lambda: hit_of(it) == (54, "line"))

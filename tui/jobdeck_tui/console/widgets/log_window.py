@@ -190,6 +190,8 @@ class LogWindow(ScrollView, can_focus=True, inherit_bindings=False):
     def go_to(self, line: int, *, hit: Tag | None = None) -> None:
         """Show a line, a third from the top if it is not on the screen; ``hit`` is marked, in its bytes."""
         self.follow = False
+        if hit is not None:  # then there is such a line, though the log was not told yet to be so long
+            self.text.pages.grow(line + 1, 0)
         line = max(0, min(line, self.line_count - 1))
         self.text.point_out(line, hit)
         first, last = self.lines_seen
