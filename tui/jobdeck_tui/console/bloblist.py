@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobdeck_protocol.blob import Blob
 from jobdeck_tui.console.filterline import split
+from jobdeck_tui.console.pages import Sorted
 from jobdeck_tui.console.query import Words
 from jobdeck_tui.console.rowlist import RowList
 from jobdeck_tui.words import KINDS
@@ -26,7 +27,7 @@ _PINNED = {"pinned": True, "unpinned": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlobQuery:
+class BlobQuery(Sorted):
     """Which blobs, in which order; as ``Client.blobs.page`` takes it."""
 
     name: str | None = None
@@ -35,16 +36,6 @@ class BlobQuery:
     kind: str | None = None
     pinned: bool | None = None
     sort: str = "-created"
-
-    @property
-    def by(self) -> str:
-        """What it is sorted by, without the direction."""
-        return self.sort.removeprefix("-")
-
-    @property
-    def descending(self) -> bool:
-        """Whether the greatest comes first."""
-        return self.sort.startswith("-")
 
     @property
     def narrow(self) -> bool:

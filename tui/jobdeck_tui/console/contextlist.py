@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 
 from jobdeck_protocol.contextinfo import ContextInfo, ContextState
 from jobdeck_tui.console import fewlist
+from jobdeck_tui.console.fewlist import FewQuery
 from jobdeck_tui.console.filterline import meant, split
 from jobdeck_tui.console.query import Words
 from jobdeck_tui.console.rowlist import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     from jobdeck_tui.console.few import Few
-    from jobdeck_tui.console.pages import Key
 
 __all__ = ["CONTEXT_SORTS", "ContextList", "ContextQuery", "listed", "parse"]
 
@@ -36,7 +33,7 @@ _RANKS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContextQuery:
+class ContextQuery(FewQuery):
     """Which contexts, in which order.
 
     Attributes:
@@ -48,16 +45,6 @@ class ContextQuery:
     adhoc: bool | None = None
     text: str | None = None
     sort: str = "name"
-
-    @property
-    def by(self) -> str:
-        """What it is sorted by, without the direction."""
-        return self.sort.removeprefix("-")
-
-    @property
-    def descending(self) -> bool:
-        """Whether the greatest comes first."""
-        return self.sort.startswith("-")
 
     @property
     def narrow(self) -> bool:
@@ -73,13 +60,16 @@ class ContextQuery:
             and (self.text is None or self.text.casefold() in f"{context.id}\n{context.name}".casefold())
         )
 
-    def still_matches(self, context: ContextInfo) -> bool:
-        """The same for one that did before."""
-        return self.matches(context)
-
-    def key_of(self) -> Callable[[ContextInfo], Key]:
-        """Where a context stands, as far as numbers tell; see ``listed`` for the rest."""
-        return lambda context: (_number(self.by, context), 0)
+    def number(self, context: ContextInfo) -> float:
+        """What it is sorted by, as far as that is a number."""
+        match self.by:
+            case "state":
+                return _RANKS[context.state]
+            case "used":
+                return (context.running_count + context.queued_count) / max(1, context.slots_count)
+            case "created":
+                return context.created_us
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,22 +82,7 @@ class ContextList(RowList):
 
 def listed(contexts: Few[ContextInfo], query: ContextQuery) -> ContextList:
     """The list that a query makes of what is known."""
-
-    def order(context: ContextInfo) -> tuple[Any, ...]:
-        return _number(query.by, context), context.name.casefold(), context.id
-
-    return fewlist.listed(ContextList, contexts, query, order)
-
-
-def _number(by: str, context: ContextInfo) -> float:
-    match by:
-        case "state":
-            return _RANKS[context.state]
-        case "used":
-            return (context.running_count + context.queued_count) / max(1, context.slots_count)
-        case "created":
-            return context.created_us
-    return 0.0
+    return fewlist.listed(ContextList, contexts, query)
 
 
 def parse(line: str, sort: str) -> Words[ContextQuery]:

@@ -10,37 +10,25 @@ from typing import TYPE_CHECKING
 
 from jobdeck_protocol.packageinfo import KINDS, PackageInfo
 from jobdeck_tui.console import fewlist
+from jobdeck_tui.console.fewlist import FewQuery
 from jobdeck_tui.console.filterline import meant, split
 from jobdeck_tui.console.query import Words
 from jobdeck_tui.console.rowlist import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobdeck_tui.console.few import Few
-    from jobdeck_tui.console.pages import Key
 
 __all__ = ["PackageList", "PackageQuery", "listed", "parse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackageQuery:
+class PackageQuery(FewQuery):
     """Which packages, in which order: by ``name``, ``size``, ``uploaded`` or ``versions``."""
 
     kinds: frozenset[str] = frozenset()
     name: str | None = None
     text: str | None = None
     sort: str = "name"
-
-    @property
-    def by(self) -> str:
-        """What it is sorted by, without the direction."""
-        return self.sort.removeprefix("-")
-
-    @property
-    def descending(self) -> bool:
-        """Whether the greatest comes first."""
-        return self.sort.startswith("-")
 
     @property
     def narrow(self) -> bool:
@@ -55,13 +43,16 @@ class PackageQuery:
             and (self.text is None or self.text.casefold() in _searched(package))
         )
 
-    def still_matches(self, package: PackageInfo) -> bool:
-        """The same for one that did before."""
-        return self.matches(package)
-
-    def key_of(self) -> Callable[[PackageInfo], Key]:
-        """Where a package stands, as far as numbers tell; see ``listed`` for the rest."""
-        return lambda package: (_number(self.by, package), 0)
+    def number(self, package: PackageInfo) -> float:
+        """What it is sorted by, as far as that is a number."""
+        match self.by:
+            case "size":
+                return package.size_bytes
+            case "uploaded":
+                return package.uploaded_us
+            case "versions":
+                return package.versions_count
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,22 +65,7 @@ class PackageList(RowList):
 
 def listed(known: Few[PackageInfo], query: PackageQuery) -> PackageList:
     """The list that a query makes of what is known."""
-
-    def key(package: PackageInfo) -> tuple[float, str, str]:
-        return _number(query.by, package), package.name.casefold(), package.name
-
-    return fewlist.listed(PackageList, known, query, key)
-
-
-def _number(by: str, package: PackageInfo) -> float:
-    match by:
-        case "size":
-            return package.size_bytes
-        case "uploaded":
-            return package.uploaded_us
-        case "versions":
-            return package.versions_count
-    return 0.0
+    return fewlist.listed(PackageList, known, query)
 
 
 def _searched(package: PackageInfo) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HIGHEST", "LOWEST", "Ask", "Asked", "Key", "Page", "Place", "Row", "flipped"]
+__all__ = ["HIGHEST", "LOWEST", "Ask", "Asked", "Key", "Page", "Place", "Row", "Sorted", "flipped"]
 
 Key = tuple[float, float]
 """Where a row stands: a list is in ascending order of its rows' keys, whatever it is sorted by."""
@@ -25,6 +25,23 @@ class Row(Protocol):
     @property
     def id(self) -> str:
         """By which it is known; no two rows have the same."""
+
+
+class Sorted:
+    """What every query knows by its ``sort``."""
+
+    __slots__ = ()
+    sort: str
+
+    @property
+    def by(self) -> str:
+        """What it is sorted by, without the direction."""
+        return self.sort.removeprefix("-")
+
+    @property
+    def descending(self) -> bool:
+        """Whether the greatest comes first."""
+        return self.sort.startswith("-")
 
 
 class Asked(Protocol):

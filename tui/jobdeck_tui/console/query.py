@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from jobdeck_protocol.job import ENDED, JobState
 from jobdeck_tui.console.filterline import split
+from jobdeck_tui.console.pages import Sorted
 from jobdeck_tui.console.workerbook import NOBODY
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _RANKS: Mapping[JobState, int] = MappingProxyType({state: n for n, state in enum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(Sorted):
     """Which jobs, in which order; as ``Client.jobs`` takes it.
 
     Attributes:
@@ -49,16 +50,6 @@ class Query:
     context: str | None = None
     text: str | None = None
     sort: str = "-created"
-
-    @property
-    def by(self) -> str:
-        """What it is sorted by, without the direction."""
-        return self.sort.removeprefix("-")
-
-    @property
-    def descending(self) -> bool:
-        """Whether the greatest comes first."""
-        return self.sort.startswith("-")
 
     @property
     def narrow(self) -> bool:

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_tui.console import fewlist
+from jobdeck_tui.console.fewlist import FewQuery
 from jobdeck_tui.console.filterline import meant, split
 from jobdeck_tui.console.query import Words
 from jobdeck_tui.console.rowlist import RowList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     from jobdeck_tui.console.few import Few
-    from jobdeck_tui.console.pages import Key
 
 __all__ = ["WORKER_SORTS", "WorkerList", "WorkerQuery", "listed", "parse"]
 
@@ -34,7 +31,7 @@ _RANKS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerQuery:
+class WorkerQuery(FewQuery):
     """Which workers, in which order."""
 
     states: frozenset[WorkerState] = frozenset()
@@ -42,16 +39,6 @@ class WorkerQuery:
     name: str | None = None
     text: str | None = None
     sort: str = "name"
-
-    @property
-    def by(self) -> str:
-        """What it is sorted by, without the direction."""
-        return self.sort.removeprefix("-")
-
-    @property
-    def descending(self) -> bool:
-        """Whether the greatest comes first."""
-        return self.sort.startswith("-")
 
     @property
     def narrow(self) -> bool:
@@ -67,13 +54,18 @@ class WorkerQuery:
             and (self.text is None or self.text.casefold() in _searched(worker))
         )
 
-    def still_matches(self, worker: WorkerInfo) -> bool:
-        """The same for one that did before."""
-        return self.matches(worker)
-
-    def key_of(self) -> Callable[[WorkerInfo], Key]:
-        """Where a worker stands, as far as numbers tell; see ``listed`` for the rest."""
-        return lambda worker: (_number(self.by, worker), 0)
+    def number(self, worker: WorkerInfo) -> float:
+        """What it is sorted by, as far as that is a number."""
+        match self.by:
+            case "state":
+                return _RANKS[worker.state]
+            case "used":
+                return worker.running_count / max(1, worker.slots_count)
+            case "load":
+                return -1.0 if worker.load is None else worker.load
+            case "seen":
+                return worker.seen_us
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,24 +78,7 @@ class WorkerList(RowList):
 
 def listed(known: Few[WorkerInfo], query: WorkerQuery) -> WorkerList:
     """The list that a query makes of what is known."""
-
-    def key(worker: WorkerInfo) -> tuple[Any, ...]:
-        return _number(query.by, worker), worker.name.casefold(), worker.id
-
-    return fewlist.listed(WorkerList, known, query, key)
-
-
-def _number(by: str, worker: WorkerInfo) -> float:
-    match by:
-        case "state":
-            return _RANKS[worker.state]
-        case "used":
-            return worker.running_count / max(1, worker.slots_count)
-        case "load":
-            return -1.0 if worker.load is None else worker.load
-        case "seen":
-            return worker.seen_us
-    return 0.0
+    return fewlist.listed(WorkerList, known, query)
 
 
 def _searched(worker: WorkerInfo) -> str:
