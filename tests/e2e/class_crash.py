@@ -17,7 +17,6 @@ import http.client
 import json
 import os
 import random
-import signal
 import sys
 import tempfile
 import threading
@@ -29,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.class_crash_kit import KINDS, Receiver, Sent, package, result_of
-from tests.e2e.crash import quiet_port, reap, subreaper
-from tests.e2e.crash_killers import keeper_pid
+from tests.e2e.crash import quiet_port, subreaper
+from tests.e2e.crash_killers import reap, strike
 from tests.e2e.program import Server, end_keeper
 
 TARGETS = ("server", "keeper", "server and keeper")
@@ -208,22 +207,9 @@ class Campaign:
             self._report.counts["kills"] += 1
 
     def _strike(self) -> None:
-        server, target = self._server, self._config.target
-        assert server.process is not None
-        if server.process.poll() is not None:
-            self._report.faults.append(f"the server ended by itself with {server.process.returncode}")
-        if target != "server":
-            pid = keeper_pid(server.data_dir)
-            if pid is not None:
-                os.kill(pid, signal.SIGKILL)
-        if target != "keeper":
-            server.kill()
-            if self._rnd.random() < 0.2:  # and once more while it finds its jobs again
-                server.launch()
-                time.sleep(self._rnd.random())
-                server.kill()
-            server.start()
-        reap(server.process.pid)
+        fault = strike(self._server, self._config.target, self._rnd)
+        if fault is not None:
+            self._report.faults.append(fault)
 
     # -- afterwards --
 

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import trio
 
-from jobdeck_keeper import cgroup, procs
+from jobdeck_keeper import cgroup
 from jobdeck_keeper.pool import SPARES_COUNT
 from jobdeck_server.commands.keeperlink import KeeperLink, NoKeeperError
 from tests.e2e.crash_clients import Attach, Events, Link
@@ -42,7 +42,7 @@ from tests.e2e.crash_judge import (
     unfinished,
     zombies,
 )
-from tests.e2e.crash_killers import Killer, keeper_pid
+from tests.e2e.crash_killers import Killer, keeper_pid, reap
 from tests.e2e.crash_kinds import Desk, make_plan
 from tests.e2e.crash_traffic import Load, Traffic
 from tests.e2e.program import JOBDECK, Server, end_keeper, keeper_pids
@@ -266,14 +266,6 @@ def subreaper() -> Iterator[None]:
         yield
     finally:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-
-
-def reap(*but: int) -> None:
-    """Reap dead orphans; ``but`` are children that somebody else waits for."""
-    for pid in procs.children(os.getpid()):
-        if pid not in but:
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
 
 
 def retire(data: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import trio
@@ -18,6 +19,7 @@ from tests.e2e.program import Server
 
 _UP_LIMIT_S = 30.0
 _LOOK_S = 0.005
+_AGAIN_SHARE = 0.2
 _BUSY_SHARE = 0.95  # of the looks for a shim leave out those that have no job yet
 TARGETS = ("server", "keeper", "shim", "server and keeper")
 
@@ -29,6 +31,44 @@ def keeper_pid(data: Path) -> int | None:
             return link.peer_pid()
     except (NoKeeperError, OSError):
         return None
+
+
+def reap(*but: int) -> None:
+    """Reap dead orphans; ``but`` are children that somebody else waits for."""
+    for pid in procs.children(os.getpid()):
+        if pid not in but:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+
+
+def strike(server: Server, target: str, rnd: random.Random) -> str | None:
+    """Kill a server, its keeper or both, have it serve again, and let go of what died.
+
+    Args:
+        server: It; its process is reaped by whoever started it.
+        target: One of ``TARGETS`` without ``shim``.
+        rnd: Says how often it is killed once more while it finds its jobs again.
+
+    Returns:
+        A fault of its own that was seen before: it had ended by itself.
+    """
+    assert server.process is not None
+    fault = None
+    if server.process.poll() is not None:
+        fault = f"the server ended by itself with {server.process.returncode}"
+    if target != "server":
+        pid = keeper_pid(server.data_dir)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+    if target != "keeper":
+        server.kill()
+        if rnd.random() < _AGAIN_SHARE:
+            server.launch()
+            time.sleep(rnd.random())
+            server.kill()
+        server.start()
+    reap(server.process.pid)
+    return fault
 
 
 def is_shim(keeper: int, pid: int, *, cgroups: bool) -> bool:

@@ -22,7 +22,6 @@ import http.client
 import json
 import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -32,7 +31,7 @@ from pathlib import Path
 
 from tests.e2e.bundles import Rest, bundle, sha1
 from tests.e2e.crash import quiet_port, subreaper
-from tests.e2e.crash_killers import keeper_pid
+from tests.e2e.crash_killers import reap, strike
 from tests.e2e.program import Server, end_keeper
 
 STAGES = ("uploading", "preparing", "running", "collecting")
@@ -98,7 +97,7 @@ def campaign(config: Config) -> Report:
             if server.process is not None and server.process.poll() is None:
                 server.kill()
             end_keeper(server.data_dir)
-            _reap()
+            reap()
     report.wall_s = time.monotonic() - began_s
     return report
 
@@ -212,22 +211,9 @@ class Campaign:
             self._report.kills_count += 1
 
     def _strike(self) -> None:
-        server, target = self._server, self._config.target
-        assert server.process is not None
-        if server.process.poll() is not None:
-            self._report.faults.append(f"the server ended by itself with {server.process.returncode}")
-        if target != "server":
-            pid = keeper_pid(server.data_dir)
-            if pid is not None:
-                os.kill(pid, signal.SIGKILL)
-        if target != "keeper":
-            server.kill()
-            if self._rnd.random() < 0.2:  # and once more while it finds its jobs again
-                server.launch()
-                time.sleep(self._rnd.random())
-                server.kill()
-            server.start()
-        _reap(server.process.pid)
+        fault = strike(self._server, self._config.target, self._rnd)
+        if fault is not None:
+            self._report.faults.append(fault)
 
     def _wait_for(self, stage: str) -> bool:
         limit_s = time.monotonic() + _STAGE_LIMIT_S
@@ -308,16 +294,3 @@ class Campaign:
     def _lines(self, sent: Sent, kind: str) -> int:
         path = self._ledger / f"{sent.name}.{kind}"
         return path.read_text().count("\n") if path.exists() else 0
-
-
-def _reap(but: int = 0) -> None:
-    """Let go of orphans that have ended; the server's process belongs to whoever started it."""
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if found is None or found.si_pid == but:
-            return
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(found.si_pid, os.WNOHANG)

@@ -26,9 +26,10 @@ import trio
 from jobdeck_client import Client
 from jobdeck_client.trust import Trust
 from tests.e2e import worker_aftermath
-from tests.e2e.crash import quiet_port, reap, subreaper
+from tests.e2e.crash import quiet_port, subreaper
 from tests.e2e.crash_clients import Attach, Events, Follower, Link
 from tests.e2e.crash_judge import NAME, Judge, Row, Verdict
+from tests.e2e.crash_killers import reap
 from tests.e2e.crash_kinds import Desk
 from tests.e2e.crash_traffic import Load, Traffic
 from tests.e2e.worker_clients import ClientFollower, feed
