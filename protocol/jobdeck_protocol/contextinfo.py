@@ -21,6 +21,7 @@ class ContextState(StrEnum):
 
     STARTING = "starting"
     RUNNING = "running"
+    RESTARTING = "restarting"  # what its jobs run in has died, or is made anew because somebody asked for it
     STOPPING = "stopping"  # its jobs are being ended, and it takes no new ones
     FINISHED = "finished"  # it was stopped
     ERROR = "error"  # it could not be made, or one of its jobs failed and it was to end with that
@@ -38,7 +39,7 @@ class ContextInfo:
     Attributes:
         id: UUID4 in lower case.
         name: What people call it. Of those that live no two have the same.
-        kind: What its jobs are given: ``plain`` is an object with the name and the settings.
+        kind: What its jobs are given: ``plain`` is an object with the name and the settings, ``spark`` is Spark's.
         adhoc: It is of one job alone.
         state: See there.
         settings: How it was set up; what looks like a secret is left out.
@@ -49,6 +50,13 @@ class ContextInfo:
         ended_us: When it ended, None while it lives.
         error: Why it ended, where that was not asked for.
         python: The interpreter of its jobs; None for one of its own for each, or before that is known.
+        process: The id of the job that is its own process, whose output can be attached to; None where it has none.
+        master: Of a Spark context: where it computes, such as ``local[2]`` or ``spark://host:7077``.
+        application: Of a Spark context that is up: the id by which Spark knows it.
+        ui: Of a Spark context that has one: the address of its web pages.
+        memory_bytes: What its process and all that this has started hold in memory; None if it is not known.
+        restarts_count: How often it was made anew.
+        note: What it waits for just now, in words; None if for nothing.
     """
 
     id: str
@@ -64,6 +72,13 @@ class ContextInfo:
     ended_us: int | None = None
     error: str | None = None
     python: str | None = None
+    process: str | None = None
+    master: str | None = None
+    application: str | None = None
+    ui: str | None = None
+    memory_bytes: int | None = None
+    restarts_count: int = 0
+    note: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -73,7 +88,7 @@ class ContextInfo:
 
 _PLAIN = (
     *("id", "name", "kind", "adhoc", "settings", "slots_count", "running_count", "queued_count"),
-    *("error", "python"),
+    *("error", "python", "process", "master", "application", "ui", "memory_bytes", "restarts_count", "note"),
 )
 
 

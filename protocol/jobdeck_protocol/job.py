@@ -107,7 +107,7 @@ class Job:
         time_limit_s: Seconds from start after which it is stopped as FAILED; None for no limit.
         linger_s: Seconds that holders of its output may outlive its main process; 0 for no limit.
         grace_s: Seconds between SIGTERM and SIGKILL when it is stopped.
-        engine: What runs it: ``local``, ...
+        engine: What runs it: ``local``, ... That of the process of a context is ``context``.
         worker: The worker on which it runs, None until one is chosen.
         worker_labels: Labels that its worker must have, all of them.
         attempt: 1 for the first run of this work.
@@ -193,6 +193,8 @@ class Job:
             return self.main_class
         if not self.steps and self.bundle is not None:
             return f"bundle {self.bundle}"
+        if self.engine == "context":
+            return f"context {self.context}" if self.context else "context, ready for whoever comes first"
         return " && ".join(
             step.command_line if step.command_line is not None else shlex.join(step.argv or ()) for step in self.steps
         )

@@ -24,12 +24,16 @@ LOCAL = "local"
 BUNDLES = "executor"  # the local engine with what a bundle needs before and after
 PACKAGES = "package"  # the local engine with what a class out of a package needs
 OUTSIDE = "webgme-worker"  # the workers of the WebGME API, which come and ask
+CONTEXT = "context"  # the local engine with what the process of a context needs, which takes no slot
 WORKER = "worker"  # machines elsewhere, by the worker channel
 
 
 def takes_slot(engine: str) -> bool:
-    """Whether an engine's jobs run on this machine, and so count among those that may run here at once."""
-    return engine not in (OUTSIDE, WORKER)
+    """Whether an engine's jobs run on this machine and count among those that may run here at once.
+
+    The process of a context does not: its jobs could never run if all slots were taken by contexts.
+    """
+    return engine not in (OUTSIDE, WORKER, CONTEXT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ CONTEXT_MARKS: Mapping[ContextState, Mark] = MappingProxyType(
     {
         ContextState.STARTING: Mark("◔", "text-accent"),
         ContextState.RUNNING: Mark("●", "text-success"),
+        ContextState.RESTARTING: Mark("◑", "text-warning"),
         ContextState.STOPPING: Mark("◐", "text-warning"),
         ContextState.FINISHED: Mark("○", "text-muted"),
         ContextState.ERROR: Mark("✗", "text-error"),

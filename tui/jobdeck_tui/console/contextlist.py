@@ -24,11 +24,12 @@ CONTEXT_SORTS = ("name", "state", "used", "created")
 
 _RANKS = {
     ContextState.ERROR: 0,  # what needs care comes first
-    ContextState.STARTING: 1,
-    ContextState.STOPPING: 2,
-    ContextState.RUNNING: 3,
-    ContextState.KILLED: 4,
-    ContextState.FINISHED: 5,
+    ContextState.RESTARTING: 1,
+    ContextState.STARTING: 2,
+    ContextState.STOPPING: 3,
+    ContextState.RUNNING: 4,
+    ContextState.KILLED: 5,
+    ContextState.FINISHED: 6,
 }
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _STATES: Mapping[ContextState, str] = {
     ContextState.STARTING: "STARTED",
     ContextState.RUNNING: "RUNNING",
+    ContextState.RESTARTING: "RESTARTING",
     ContextState.STOPPING: "STOPPING",
     ContextState.FINISHED: "FINISHED",
     ContextState.ERROR: "ERROR",

@@ -24,7 +24,7 @@ _TIME: Piece = {"type": ["string", "null"], "format": "date-time"}
 _FIELDS: Piece = {
     "id": STRING,
     "name": STRING,
-    "kind": {"type": "string", "description": "What its jobs are given; plain is its name and its settings"},
+    "kind": {"type": "string", "description": "What its jobs are given: plain is its name and settings; or spark"},
     "adhoc": {"type": "boolean", "description": "It is of one job alone"},
     "state": {"enum": [state.value for state in ContextState]},
     "settings": {"type": "object", "description": "What is called like a secret is left out"},
@@ -35,6 +35,13 @@ _FIELDS: Piece = {
     "ended": _TIME,
     "error": {"type": ["string", "null"], "description": "Why it ended, where that was not asked for"},
     "python": {"type": ["string", "null"], "description": "The interpreter of its jobs, once that is known"},
+    "process": {"type": ["string", "null"], "description": "The job that is its own process, with its output"},
+    "master": {"type": ["string", "null"], "description": "Where a Spark context computes"},
+    "application": {"type": ["string", "null"], "description": "The id by which Spark knows it"},
+    "ui": {"type": ["string", "null"], "description": "The address of Spark's own pages about it"},
+    "memory_bytes": {"type": ["integer", "null"], "description": "What its process and those below it hold"},
+    "restarts_count": INTEGER,
+    "note": {"type": ["string", "null"], "description": "What it waits for just now"},
 }
 _CONTEXT: Piece = {"type": "object", "properties": _FIELDS}
 _LIST: Piece = {
