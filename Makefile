@@ -1,13 +1,14 @@
 # jobdeck: everything is run from here. `make demo` and `make test` need python3, pip and make only.
 PY := .venv/bin/python
 
-.PHONY: help install demo test test-slow test-terminal test-clients lint format bench soak soak-executor soak-workers pictures lock clean
+.PHONY: help install demo test test-slow test-terminal test-clients test-spark lint format bench soak soak-executor soak-workers pictures lock clean
 help:
 	@echo "make demo           set up, start a server, run real jobs, kill and restart it, and tell what happened"
 	@echo "make test           the tests (less than five minutes)"
 	@echo "make test-slow      crash campaigns, floods, bombs and large models"
 	@echo "make test-terminal  the console in a real terminal (tmux)"
 	@echo "make test-clients   the published WebGME clients against jobdeck (node; brought where it can be)"
+	@echo "make test-spark     jobs on Spark, local and on a cluster (Java 17, pyspark; brought where they can be)"
 	@echo "make lint           ruff, mypy --strict, import contracts"
 	@echo "make soak           the long crash test: hundreds of kill -9 at random moments"
 	@echo "make soak-executor  the same for bundles and blobs: kill -9 in every stage of a job"
@@ -28,7 +29,7 @@ demo: install
 	.venv/bin/jobdeck demo
 
 # Tests mostly wait for real processes, so more of them run at once than there are processors.
-PYTEST := $(PY) -m pytest -q -n 4 --dist loadfile --ignore=tests/terminal --ignore=tests/clients
+PYTEST := $(PY) -m pytest -q -n 4 --dist loadfile --ignore=tests/terminal --ignore=tests/clients --ignore=tests/spark
 test: install
 	$(PYTEST) -m "not slow"
 
@@ -43,6 +44,9 @@ test-terminal: install
 
 test-clients: install
 	@if reason=$$(tests/clients/prepare); then $(PY) -m pytest -q -n 2 --dist loadfile tests/clients; else echo "NOT RUN: clients, $$reason"; fi
+
+test-spark: install
+	@if reason=$$(tests/spark/prepare); then $(PY) -m pytest -q -n 2 --dist loadfile tests/spark; else echo "NOT RUN: spark, $$reason"; fi
 
 lint: install
 	$(PY) -m ruff check .
