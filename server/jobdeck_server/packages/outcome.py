@@ -35,6 +35,7 @@ EXIT_CODES = {
     "class_missing": 1,
     "load_error": 1,
     "context_error": 2,
+    "context_lost": 2,
     "validate_raised": 3,
     "run_raised": 4,
     "result_error": 4,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.bundles.limits import UnpackLimits
 
 PLAIN = "plain"
+PYTHON, JVM = LANGUAGES = ("python", "jvm")
 
 _JOBPATH = Path(__file__).parent / "jobpath"
 _RUNNER = _JOBPATH / "jobdeck_package_runner.py"
@@ -41,22 +42,29 @@ class RunnerPlan:
     Attributes:
         job_id: Its id.
         main_class: ``package.module.Class``.
-        package: The job's own wheel or egg, or the folder that it was unpacked into; first on the path.
+        language: What its class is written in: one of ``LANGUAGES``.
+        package: The job's own wheel or egg, or the folder that it was unpacked into; first on the path. Of jobs in
+            Python alone.
         wheels: What it depends on, behind it.
+        jars: Of a job on the JVM: its own first, then what it depends on.
         config: Its configuration, as JSON text; None for one that stands in ``config.json`` already.
-        context_kind: What makes its context; ``plain`` is the only one so far.
+        context_kind: What makes its context: ``plain`` or ``spark``.
         context_name: The context's name.
+        link: The socket of the context's process; None for a context that has none.
         settings: How the context was set up.
         result_limit_bytes: More than that is no result.
     """
 
     job_id: str
     main_class: str
-    package: Path
+    language: str = PYTHON
+    package: Path | None = None
     wheels: Sequence[Path] = ()
+    jars: Sequence[Path] = ()
     config: bytes | None = b"{}"
     context_kind: str = PLAIN
     context_name: str
+    link: Path | None = None
     settings: Mapping[str, Any]
     result_limit_bytes: int
 
@@ -75,10 +83,17 @@ def write_plan(folder: Path, plan: RunnerPlan) -> None:
         "job_id": plan.job_id,
         "main_class": plan.main_class,
         "folder": str(folder),
-        "package": str(plan.package.absolute()),
+        "language": plan.language,
+        "package": None if plan.package is None else str(plan.package.absolute()),
         "wheels": [str(wheel.absolute()) for wheel in plan.wheels],
+        "jars": [str(jar.absolute()) for jar in plan.jars],
         "config": str(folder / "config.json"),
-        "context": {"kind": plan.context_kind, "name": plan.context_name, "settings": dict(plan.settings)},
+        "context": {
+            "kind": plan.context_kind,
+            "name": plan.context_name,
+            "settings": dict(plan.settings),
+            "link": None if plan.link is None else {"control": str(plan.link.absolute())},
+        },
         "result_bytes": plan.result_limit_bytes,
     }
     _put(folder / "plan.json", json.dumps(told).encode())

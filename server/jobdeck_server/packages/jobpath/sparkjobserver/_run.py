@@ -15,27 +15,27 @@ The job is code of its owner in this very process and may do what it likes: chan
 nothing is kept open, paths are absolute, and a child that a job has forked and let run into this writes nothing.
 """
 
-# Values of any kind go through here; whatever a job's code raises is its end; contextlib would be for this alone.
-# ruff: noqa: ANN401, BLE001, SIM105
+# Whatever a job raises is its end.
+# ruff: noqa: BLE001
 from __future__ import annotations
 
 import os
 import sys
 from time import monotonic
 
-from . import api
 from ._folder import DiskError, Folder
 from ._jsontext import dumps, loads
-from ._results import NONE, ResultError, result_pieces
-from ._telling import MESSAGE_CHARS, class_of, repr_of, stack_of, text_of
+from ._results import NONE, ResultError
+from ._task import JobError, Task, Work
+from ._telling import CLASS_CHARS, MESSAGE_CHARS, STACK_CHARS, class_of, stack_of, text_of
 from .config import ConfigTree
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-__all__ = ["EXIT_CODES", "main"]
+__all__ = ["EXIT_CODES", "LANGUAGES", "main"]
 
 # What may come of a job, and the exit code of each: the original's, as far as it told them apart.
 EXIT_CODES = {
@@ -44,25 +44,15 @@ EXIT_CODES = {
     "class_missing": 1,  # there is no such module or class
     "load_error": 1,  # importing the module or making the object raised
     "context_error": 2,  # the context is of a kind that is not known, or could not be made
+    "context_lost": 2,  # the process of the context has ended under the job
     "validate_raised": 3,
     "run_raised": 4,
     "result_error": 4,  # the result cannot be told as JSON, or not be kept
     "package_error": 5,  # a package cannot be put on the path
 }
 _NO_PLAN = 70
-_PROBLEM_COUNT, _PROBLEM_CHARS = 100, 4 * 1024
 _PROGRESS_S = 0.1
 _PROGRESS_CHARS = 1024
-
-
-class _JobError(Exception):
-    """The job ends here, as one of ``EXIT_CODES``; ``cause`` is what was raised, if something was."""
-
-    def __init__(self, kind: str, message: str, cause: BaseException | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.cause = cause
-        self.problems: list[str] = []  # of a refusal
 
 
 def main(plan_path: str) -> int:
@@ -81,7 +71,7 @@ def main(plan_path: str) -> int:
         sys.stderr.write(f"The job's plan cannot be read: {error!r}\n")
         return _NO_PLAN
     _set_streams()
-    sys.argv = [run.main_class]
+    sys.argv = [run.task.main_class]
     code = run.go()
     _flush_streams()
     return code
@@ -91,16 +81,10 @@ class _Run:
     """A job and its plan."""
 
     def __init__(self, plan: dict[str, Any], config: ConfigTree) -> None:
-        self.main_class: str = plan["main_class"]
-        self._job_id: str = plan["job_id"]
+        self.task = Task(plan, config, ConfigTree(plan["context"]["settings"]))
+        self.task.tell = self._tell_progress
         self._folder = Folder(plan["folder"])
-        self._package: str = plan["package"]
-        self._wheels: list[str] = plan["wheels"]
-        self._context_kind: str = plan["context"]["kind"]
-        self._context_name: str = plan["context"]["name"]
-        self._settings = ConfigTree(plan["context"]["settings"])
         self._result_bytes: int = plan["result_bytes"]
-        self._config = config
         self._told_s = float("-inf")
         self._untold: bytes | None = None
 
@@ -109,12 +93,12 @@ class _Run:
         outcome: dict[str, Any] = {}
         try:
             outcome = {"kind": "finished", "result": self._run()}
-        except _JobError as error:
+        except JobError as error:
             outcome = {"kind": error.kind, "error": _told(error)}
             if error.problems:
                 outcome["problems"] = error.problems
         except BaseException as error:  # a signal, a full disk, or a text of the job's that is none
-            outcome = {"kind": "run_raised", "error": _told(_raised("run_job", error))}
+            outcome = {"kind": "run_raised", "error": _told(JobError("run_raised", text_of(error), error))}
         if not self._folder.is_ours:  # a child that the job has forked and let run into this
             os._exit(_NO_PLAN)
         try:
@@ -133,87 +117,54 @@ class _Run:
             What the result is.
 
         Raises:
-            _JobError: It came to another end.
+            JobError: It came to another end.
         """
-        self._add_packages()
-        job = _make_job(self.main_class)
-        context, finish = self._make_context()
+        language = self.task.plan.get("language", "python")
+        if language not in LANGUAGES:
+            raise JobError("load_error", f"Jobs in {language} are not known here.")
+        work = LANGUAGES[language]()(self.task)
         try:
-            data = self._validated(job, context)
-            runtime = api.JobEnvironment(self._job_id, self._settings, self._tell_progress)
-            return self._keep(_call("run_job", job, context, runtime, data))
+            work.make()
+            self._tell_validated(work.validate())
+            return self._keep(work, *_result_of(work))
         finally:
-            finish()
+            work.end()
 
-    def _validated(self, job: Any, context: Any) -> Any:
-        """What ``validate`` has made of the configuration, if it has found no problems."""
-        data = _call("validate", job, context, None, self._config)
-        problems = _problems(data)
+    def _tell_validated(self, problems: list[str] | None) -> None:
+        """What ``validate`` has found; with problems, the job ends here."""
         if problems is None:
             self._put("validated.json", [b'{"ok": true}'], durable=False)
-            return data
+            return
         self._put("validated.json", [dumps({"problems": problems})], durable=False)
-        refused = _JobError("validation", "; ".join(problems)[:MESSAGE_CHARS])
+        refused = JobError("validation", "; ".join(problems)[:MESSAGE_CHARS])
         refused.problems = problems
         raise refused
 
-    def _add_packages(self) -> None:
-        """Put the packages on the path, the job's own first."""
-        from zipimport import ZipImportError, zipimporter
-
-        packages = [self._package, *self._wheels]
-        for package in packages:
-            try:
-                if not os.path.isdir(package):
-                    zipimporter(package)
-            except (ZipImportError, OSError) as error:
-                name = os.path.basename(package)
-                raise _JobError("package_error", f"{name} is no package that can be loaded: {error}", error) from None
-        sys.path[0:0] = packages
-        # The contract is loaded and stays what it is; but a package may have its own modules in a folder of that name.
-        places = sys.modules[api.__package__].__path__
-        places.extend(os.path.join(package, "sparkjobserver") for package in packages)
-
-    def _make_context(self) -> tuple[Any, Callable[[], None]]:
-        maker = CONTEXTS.get(self._context_kind)
-        if maker is None:
-            raise _JobError("context_error", f"Contexts of the kind {self._context_kind} are not known here.")
-        try:
-            return maker(self._context_name, self._settings, self._job_id)
-        except Exception as error:
-            raise _JobError("context_error", f"The context could not be made: {error}", error) from None
-
-    def _keep(self, result: Any) -> dict[str, Any]:
+    def _keep(self, work: Work, kind: str, pieces: Iterator[bytes]) -> dict[str, Any]:
         """Write the result down."""
         size_bytes = 0
         try:
-            kind, pieces = result_pieces(result)
             if kind != NONE:
-                size_bytes = self._put("result", self._limited(pieces))
-        except _JobError:
-            raise
+                size_bytes = self._put("result", self._limited(work, pieces))
         except ResultError as error:
-            raise _JobError("result_error", str(error), error) from None
+            raise JobError("result_error", str(error), error) from None
         except DiskError as error:
-            raise _JobError("result_error", f"The result cannot be kept: {error}", error) from None
-        except BaseException as error:  # the first item of the job's own iterator
-            raise _raised("run_job", error) from None
+            raise JobError("result_error", f"The result cannot be kept: {error}", error) from None
         if size_bytes == 0:  # a stream of nothing is no result
             kind = NONE
             self._folder.remove("result")
         return {"kind": kind, "bytes": size_bytes}
 
-    def _limited(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
+    def _limited(self, work: Work, pieces: Iterator[bytes]) -> Iterable[bytes]:
         """The same pieces, as far as there may be."""
         left = self._result_bytes
-        several = iter(pieces)
         while True:
             try:
-                piece = next(several, None)
-            except ResultError:
+                piece = next(pieces, None)
+            except (JobError, ResultError):
                 raise
             except BaseException as error:  # the job's own iterators and values may raise whatever they like
-                raise _raised("run_job", error) from None
+                raise work.raised(error) from None
             if piece is None:
                 return
             left -= len(piece)
@@ -245,95 +196,45 @@ class _Run:
         return self._folder.put(name, pieces, durable=durable)
 
 
-# -- the context: a table of makers, so that other kinds come in here --
+# -- the languages: a table of what makes each, loaded when it is asked for --
 
 
-def _plain_context(name: str, settings: ConfigTree, job_id: str) -> tuple[Any, Callable[[], None]]:
-    del job_id
-    return api.PlainContext(name, settings), _nothing
+def _python() -> Callable[[Task], Work]:
+    from ._python import PythonWork
+
+    return PythonWork
 
 
-def _nothing() -> None:
-    pass
+LANGUAGES: dict[str, Callable[[], Callable[[Task], Work]]] = {"python": _python}
 
 
-# The kind of a context, and what makes it: from its name, its settings and the job's id the context for the job, and
-# what is to be done once the result is kept.
-CONTEXTS: dict[str, Callable[[str, ConfigTree, str], tuple[Any, Callable[[], None]]]] = {"plain": _plain_context}
-
-
-# -- the job's class --
-
-
-def _make_job(main_class: str) -> Any:
-    """Import the class and make the object."""
-    found = _find_class(main_class)
-    if not callable(found):
-        raise _JobError("class_missing", f"{main_class} is no class.")
+def _result_of(work: Work) -> tuple[str, Iterator[bytes]]:
     try:
-        return found()
-    except BaseException as error:
-        raise _JobError("load_error", f"{main_class} could not be made: {text_of(error)}", error) from None
+        return work.run()
+    except JobError:
+        raise
+    except ResultError as error:
+        raise JobError("result_error", str(error), error) from None
+    except BaseException as error:  # the first item of the job's own iterator
+        raise work.raised(error) from None
 
 
-def _find_class(main_class: str) -> Any:
-    """What the dotted name stands for; the part before its last dot is a module, or a class in a module."""
-    parts = main_class.split(".")
-    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise _JobError("class_missing", f"{main_class} is no name of a class: package.module.Class is wanted.")
-    for count in range(len(parts) - 1, 0, -1):
-        name = ".".join(parts[:count])
-        try:
-            __import__(name)
-        except ModuleNotFoundError as error:
-            if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-                continue
-            raise _JobError("load_error", f"{name} could not be imported: {error}", error) from None
-        except BaseException as error:
-            raise _JobError("load_error", f"{name} could not be imported: {text_of(error)}", error) from None
-        found = sys.modules[name]
-        for part in parts[count:]:
-            if not hasattr(found, part):
-                raise _JobError("class_missing", f"There is no class {main_class}: {name} has no {part}.")
-            found = getattr(found, part)
-        return found
-    raise _JobError("class_missing", f"There is no class {main_class}: there is no module {parts[0]}.")
+# -- what is told of an error --
 
 
-def _call(method: str, job: Any, *arguments: Any) -> Any:
-    try:
-        return getattr(job, method)(*arguments)
-    except BaseException as error:  # sys.exit, too, is no result
-        raise _raised(method, error) from None
-
-
-def _raised(method: str, error: BaseException) -> _JobError:
-    kind = "validate_raised" if method == "validate" else "run_raised"
-    _say(f"Error while calling '{method}': {repr_of(error)}\n{stack_of(error)}")
-    return _JobError(kind, text_of(error), error)
-
-
-def _problems(data: Any) -> list[str] | None:
-    """The texts of the problems, if that is what ``validate`` has returned; else it is data."""
-    if not isinstance(data, list) or not data or not all(map(_is_problem, data)):
-        return None
-    return [str(each.problem)[:_PROBLEM_CHARS] for each in data[:_PROBLEM_COUNT]]
-
-
-def _is_problem(value: Any) -> bool:
-    """A package may bring its own copy of the contract."""
-    named = type(value).__name__ == "ValidationProblem" and hasattr(value, "problem")
-    return isinstance(value, api.ValidationProblem) or named
-
-
-def _told(error: _JobError) -> dict[str, str]:
+def _told(error: JobError) -> dict[str, str]:
     """The exception object."""
     cause = error.cause
     error_class, stack = (_ERRORS[error.kind], "") if cause is None else (class_of(cause), stack_of(cause))
-    return {"message": str(error.args[0])[:MESSAGE_CHARS], "errorClass": error_class, "stack": stack}
+    return {
+        "message": str(error.args[0])[:MESSAGE_CHARS],
+        "errorClass": (error.error_class or error_class)[:CLASS_CHARS],
+        "stack": (stack if error.stack is None else error.stack)[-STACK_CHARS:],
+    }
 
 
 _ERRORS = {"validation": "sparkjobserver.api.ValidationProblem", "class_missing": "ModuleNotFoundError"}
+_ERRORS["context_lost"] = "java.lang.RuntimeException"
 _ERRORS.update(dict.fromkeys(("context_error", "load_error", "package_error"), "ImportError"))
 
 
@@ -345,13 +246,6 @@ def _set_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]  # is no other at a start
-
-
-def _say(text: str) -> None:
-    try:
-        sys.stderr.write(text)
-    except Exception:  # it is the job's to close or to replace
-        pass
 
 
 def _flush_streams() -> None:

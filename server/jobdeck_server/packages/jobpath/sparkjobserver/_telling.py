@@ -11,11 +11,11 @@ TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["CLASS_CHARS", "MESSAGE_CHARS", "class_of", "repr_of", "stack_of", "text_of"]
+__all__ = ["CLASS_CHARS", "MESSAGE_CHARS", "STACK_CHARS", "class_of", "repr_of", "stack_of", "text_of"]
 
 MESSAGE_CHARS = 16 * 1024
 CLASS_CHARS = 4 * 1024
-_STACK_CHARS = 64 * 1024
+STACK_CHARS = 64 * 1024
 _OURS = os.path.dirname(__file__) + os.sep
 _PATH = list(sys.path)
 
@@ -50,7 +50,7 @@ def stack_of(error: BaseException) -> str:
     while begin is not None and begin.tb_next is not None and _is_ours(begin.tb_frame.f_code.co_filename):
         begin = begin.tb_next
     try:
-        return _formatted(error, begin)[-_STACK_CHARS:]
+        return _formatted(error, begin)[-STACK_CHARS:]
     except Exception:
         return f"{type(error).__name__}\n"
 
