@@ -95,6 +95,7 @@ class Client:
         self.contexts = contexts.all
         self.context = contexts.show
         self.create_context = contexts.create
+        self.restart_context = contexts.restart
         self.stop_context = contexts.stop
 
     async def __aenter__(self) -> Self:

@@ -76,6 +76,21 @@ class Contexts:
             raise RefusedError(_FAILED, "Unprocessable Entity", made.error or "It was stopped before it was up.")
         return made
 
+    async def restart(self, name: str) -> ContextInfo:
+        """Make a context anew, with the settings that it has; what runs in it ends, and is not run again.
+
+        Args:
+            name: Of one that lives, or of the last that ended.
+
+        Returns:
+            Its record: ``running`` if it is up again; if not, that takes long, and goes on.
+
+        Raises:
+            NotFoundError: There is none.
+            RefusedError: It cannot be made anew.
+        """
+        return _context(await self._requests.ask("POST", f"{_path(name)}/restart"))
+
     async def stop(self, name: str, *, force: bool = False) -> bool:
         """Stop a context and its jobs.
 
