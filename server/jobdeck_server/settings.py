@@ -233,12 +233,30 @@ class Settings:
     context_retention_s: float = 72 * 3600.0  # ended ones are kept so long
     context_retention_count: int = 1000
     context_pythons: tuple[str, ...] = ()  # interpreters that a context may ask for, as it may write them
+    context_lost_s: float = 10.0  # for its jobs to end by themselves, when what they run in has died
+    context_restart: str = "never"  # or "always": one that has died is made anew, where it does not say so itself
+    context_restart_limit_count: int = 3  # of one context, by the server, within the next
+    context_restart_window_s: float = 600.0
     venv_time_s: float = 240.0  # to make a virtual environment
     venv_build_limit_count: int = 2  # made at the same time
     venv_wheel_limit_count: int = 64  # in one
     venv_limit_bytes: int = 4 * GIB  # of what is unpacked into one
     venv_unused_count: int = 8  # kept of those that no context uses
     venv_unused_s: float = 7 * 86400.0  # and so long
+
+    # contexts on Spark
+    spark_home: Path | None = None  # with jars/ and python/; None: pyspark beside this interpreter, if it is there
+    spark_java: Path | None = None  # of a JDK or JRE; None: JAVA_HOME, PATH, what /usr/lib/jvm has
+    spark_master: str | None = None  # where contexts compute that do not say it; with it all are Spark's
+    spark_ready_count: int = 0  # processes that wait for a context
+    spark_driver_memory_bytes: int = GIB  # heap of a context's JVM
+    spark_api_jars: tuple[str, ...] = ()  # that jobs out of jars are built for and do not bring
+    spark_archive: bool = True  # keep the loaded classes of a JVM in a file, so that the next one starts quicker
+    spark_sample_s: float = 5.0  # between two looks at what a context holds in memory
+    spark_answer_s: float = 30.0  # for the process of a context to say how it is
+    spark_stop_s: float = 20.0  # for it to stop Spark before it is killed
+    spark_ready_pause_s: float = 2.0  # after a ready process has died; doubled with each that follows
+    spark_ready_pause_limit_s: float = 300.0
 
     # configurations of package jobs (HOCON), which cost more to read than their size tells
     config_limit_bytes: int = 30 * MIB  # as it was sent

@@ -35,6 +35,8 @@ _FILES = frozenset(
         "executor_label_jobs_file",
         "executor_nonce_file",
         "outbound_ca",
+        "spark_home",
+        "spark_java",
         "tls_cert",
         "tls_client_ca",
         "tls_key",
@@ -87,6 +89,8 @@ def configure(
         merged["scripts_dir"] = _folder(start_dir, merged["scripts_dir"])
     if "fetch_folders" in merged:
         merged["fetch_folders"] = tuple(_folder(start_dir, path) for path in merged["fetch_folders"])
+    if "spark_api_jars" in merged:
+        merged["spark_api_jars"] = tuple(_folder(start_dir, path) for path in merged["spark_api_jars"])
     if "preload_packages" in merged:
         merged["preload_packages"] = tuple(
             (name, Path(_folder(start_dir, path))) for name, path in merged["preload_packages"]

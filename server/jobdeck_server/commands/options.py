@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from jobdeck_server.commands.option import Option
 from jobdeck_server.commands.packageoptions import PACKAGE_OPTIONS
-from jobdeck_server.commands.values import a_flag, a_list, a_word, address, amount, count, seconds, text
+from jobdeck_server.commands.sparkoptions import SPARK_OPTIONS
+from jobdeck_server.commands.values import a_flag, a_list, a_word, address, amount, count, not_a_flag, seconds, text
 
 __all__ = ["OPTIONS", "Option"]
-
-
-def _not_a_flag(value: object) -> bool:
-    """The opposite of a flag that says no."""
-    return not a_flag(value)
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -165,7 +161,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="no_builtin_executor",
         field="executor_builtin",
-        parse=_not_a_flag,
+        parse=not_a_flag,
         metavar=None,
         help="Leave all jobs of the executor (/rest/executor) to workers: jobdeck worker, and programs that ask. "
         "Without it this server runs them as long as it has free slots.",
@@ -241,6 +237,7 @@ OPTIONS: tuple[Option, ...] = (
         "admin agrees. A server that was restored mostly finds that out by itself.",
     ),
     *PACKAGE_OPTIONS,
+    *SPARK_OPTIONS,
     Option(
         name="stop_jobs",
         field="stop_jobs",

@@ -52,6 +52,11 @@ def a_flag(value: object) -> bool:
     return found[word]
 
 
+def not_a_flag(value: object) -> bool:
+    """The opposite of a flag that says no."""
+    return not a_flag(value)
+
+
 def a_word(*words: str) -> Callable[[object], str]:
     """One of ``words``."""
 

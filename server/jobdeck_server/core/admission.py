@@ -1,13 +1,19 @@
-"""Admission: a bounded number of jobs at once, the rest in order. Nobody is refused for being early."""
+"""Admission: a bounded number of jobs at once, the rest in order. Nobody is refused for being early.
+
+Jobs that take no slot (``engines.base.takes_slot``) begin at once, whoever waits.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from jobdeck_server.engines.base import takes_slot
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobdeck_protocol.job import Job
     from jobdeck_server.core.live import Live
     from jobdeck_server.engines.base import Engine
     from jobdeck_server.settings import Settings
@@ -27,6 +33,7 @@ class Admission:
         self._limit_count = min(settings.running_limit_count, engine.capacity_count)
         self._start: Callable[[Live], None] | None = None
         self._queue: OrderedDict[str, Live] = OrderedDict()  # whoever is first may leave often, and anybody at any time
+        self._slotless: OrderedDict[str, Live] = OrderedDict()  # those wait only while nothing may leave
         self._held: set[str] = set()
         self.pauses: set[str] = set()
 
@@ -60,17 +67,21 @@ class Admission:
 
     def enqueue(self, live: Live) -> None:
         """Put a job at the end of the queue, if it is not there; ``fill_slots`` lets it leave."""
-        self._queue.setdefault(live.job.id, live)
+        queue = self._queue if takes_slot(live.job.engine) else self._slotless
+        queue.setdefault(live.job.id, live)
 
     def leave(self, live: Live) -> None:
         """Take a job out of the queue, if it is there."""
         self._queue.pop(live.job.id, None)
+        self._slotless.pop(live.job.id, None)
 
-    def take_free_slot(self, job_id: str) -> bool:
-        """Take a slot if there is a free one and nobody waits before; whether it was so."""
+    def begin(self, job: Job) -> bool:
+        """Whether a new job may begin at once: it has a slot then, if it needs one, and nobody waits before it."""
+        if not takes_slot(job.engine):
+            return not self.pauses
         if not self.free_count:
             return False
-        self._held.add(job_id)
+        self._held.add(job.id)
         return True
 
     def hold_slot(self, job_id: str) -> None:
@@ -85,8 +96,11 @@ class Admission:
 
     def fill_slots(self) -> None:
         """Let jobs leave the queue while there are free slots."""
+        assert self._start is not None
+        while self._slotless and not self.pauses:
+            _, live = self._slotless.popitem(last=False)
+            self._start(live)
         while self._queue and self._room_count:
             _, live = self._queue.popitem(last=False)
             self._held.add(live.job.id)
-            assert self._start is not None
             self._start(live)

@@ -90,10 +90,11 @@ class Intake:
         job, spec = requests.plan(request, self._settings, job_id=str(uuid.uuid4()), now_us=now_us())
         if any(step.cwd is not None for step in request.steps) and not requests.elsewhere(request):
             await trio.to_thread.run_sync(requests.check_folders, request, self._settings, limiter=self._thread_limiter)
-        if self._register.counts[JobState.QUEUED] >= self._settings.queued_limit_count:
+        waits = takes_slot(request.engine)
+        if waits and self._register.counts[JobState.QUEUED] >= self._settings.queued_limit_count:
             raise CapacityError("The queue of jobs is full; try again later.")
         live = Live(job, spec)
-        if spec["pool"] is None and self._admission.take_free_slot(job.id):
+        if spec["pool"] is None and self._admission.begin(job):
             live.job, live.boot_id = move(job, JobState.STARTING), self._boot_id
         earlier = await self._insert(live, idempotency, also)
         if earlier is None:

@@ -35,7 +35,7 @@ from jobdeck_server.core.saver import Saver
 from jobdeck_server.core.stdin import Stdin
 from jobdeck_server.core.stopper import Stopper
 from jobdeck_server.core.verdict import verdict
-from jobdeck_server.engines.base import PACKAGES, WORKER, Ended, Noted, Planned, Progressed, Report, Started, Stop
+from jobdeck_server.engines.base import WORKER, Ended, Noted, Planned, Progressed, Report, Started, Stop, leaves_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -331,8 +331,8 @@ class JobCore:
                 changed = verdict(job, recovery.counted(report, self.engine.follow(job_id)))
         if changed != job:
             self._register.set(live, changed)
-            if changed.ended:  # durably where files are removed after that, here or at a worker
-                self._saver.save(live, durable=changed.bundle is not None or changed.engine in (WORKER, PACKAGES))
+            if changed.ended:
+                self._saver.save(live, durable=leaves_files(changed))
             else:
                 self._saver.save_later(live)
         if changed.ended:

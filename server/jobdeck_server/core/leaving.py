@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from jobdeck_server.core.store import StoreError
-from jobdeck_server.engines.base import WORKER, takes_slot
+from jobdeck_server.engines.base import WORKER, runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ async def stop_jobs(core: JobCore, *, linked: bool) -> None:
         core: Whose they are.
         linked: All, workers elsewhere are connected still; else those of this machine.
     """
-    jobs = [job for job in core.active() if linked or takes_slot(job.engine)]
+    jobs = [job for job in core.active() if linked or runs_here(job.engine)]
     if jobs:
         _log.info("stopping %s", _count(jobs))
     with trio.move_on_after(_LIMIT_S):
@@ -46,7 +46,7 @@ async def _end(core: JobCore, job_id: str) -> None:
         await core.stop(job_id)
     async with aclosing(core.watch(job_id)) as changes:
         async for job in changes:
-            is_heard = takes_slot(job.engine) or (job.engine == WORKER and not job.unreachable)
+            is_heard = runs_here(job.engine) or (job.engine == WORKER and not job.unreachable)
             if job.ended or not is_heard:
                 return
 
@@ -54,11 +54,11 @@ async def _end(core: JobCore, job_id: str) -> None:
 def say_goodbye(core: JobCore) -> None:
     """Say how many jobs run on, and where."""
     jobs = core.active()
-    here = [job for job in jobs if takes_slot(job.engine)]
+    here = [job for job in jobs if runs_here(job.engine)]
     if here:
         run, them = ("1 job runs", "it") if len(here) == 1 else (f"{len(here)} jobs run", "them")
         _log.info("%s on; the next server finds %s; end %s with: jobdeck stop --all", run, them, them)
-    elsewhere = [job for job in jobs if not takes_slot(job.engine)]
+    elsewhere = [job for job in jobs if not runs_here(job.engine)]
     if elsewhere:
         _log.info("%s elsewhere; the next server hears what becomes of that", _count(elsewhere))
 

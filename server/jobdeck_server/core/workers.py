@@ -18,7 +18,7 @@ from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_server.core.errors import BadRequestError, ConflictError, UnknownWorkerError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.workernews import WorkerNews
-from jobdeck_server.engines.base import Ended, takes_slot
+from jobdeck_server.engines.base import Ended, runs_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,7 +192,7 @@ class Workers:
 
     def _runs(self, job: Job) -> str | None:
         """Which worker has a job: most jobs of this machine do not say so."""
-        return job.worker or (self.local_id if takes_slot(job.engine) else None)
+        return job.worker or (self.local_id if runs_here(job.engine) else None)
 
     def placed(self, request: JobRequest) -> JobRequest:
         """A request whose worker stands there as a client wrote it (see ``resolve``), with that worker's id.

@@ -28,12 +28,22 @@ CONTEXT = "context"  # the local engine with what the process of a context needs
 WORKER = "worker"  # machines elsewhere, by the worker channel
 
 
+def runs_here(engine: str) -> bool:
+    """Whether an engine's jobs run on this machine."""
+    return engine not in (OUTSIDE, WORKER)
+
+
 def takes_slot(engine: str) -> bool:
     """Whether an engine's jobs run on this machine and count among those that may run here at once.
 
     The process of a context does not: its jobs could never run if all slots were taken by contexts.
     """
-    return engine not in (OUTSIDE, WORKER, CONTEXT)
+    return runs_here(engine) and engine != CONTEXT
+
+
+def leaves_files(job: Job) -> bool:
+    """Whether files of a job are removed as soon as its end is committed, here or at a worker."""
+    return job.bundle is not None or job.engine in (WORKER, PACKAGES, CONTEXT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

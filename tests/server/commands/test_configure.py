@@ -131,6 +131,18 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "context_full": ("refuse", '"refuse"', "refuse"),
         "context_timeout": ("90s", "90", 90.0),
         "context_pythons": ("python3.12,/opt/py", '["python3.12", "/opt/py"]', ("python3.12", "/opt/py")),
+        "context_restart": ("always", '"always"', "always"),
+        "spark_home": ("spark", '"spark"', Path("/srv/spark")),
+        "spark_java": ("/usr/lib/jvm/17", '"/usr/lib/jvm/17"', Path("/usr/lib/jvm/17")),
+        "spark_master": ("spark://host:7077", '"spark://host:7077"', "spark://host:7077"),
+        "spark_ready": ("2", "2", 2),
+        "spark_driver_memory": ("2G", '"2GiB"', 2 * 1024**3),
+        "spark_api_jars": (
+            "/var/api.jar,config.jar",
+            '["/var/api.jar", "config.jar"]',
+            ("/var/api.jar", "/srv/config.jar"),
+        ),
+        "no_spark_archive": ("1", "true", False),
         "data_limit": ("1G", '"1GiB"', 1024**3),
         "log_format": ("json", '"json"', "json"),
     }
