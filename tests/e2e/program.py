@@ -31,6 +31,7 @@ class Server:
         self.program: tuple[str, ...] = JOBDECK
         self.tls: ssl.SSLContext | None = None  # by which ``ask`` believes it, if it serves with TLS
         self.headers: dict[str, str] = {}  # of every request that ``ask`` makes
+        self.http_limit_s = HTTP_LIMIT_S  # for its answer
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.log = data_dir.with_name(data_dir.name + ".log")
@@ -91,9 +92,11 @@ class Server:
         self, method: str, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
         """One request on a connection of its own: status, headers (names in lower case), body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HTTP_LIMIT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.http_limit_s)
         if self.tls is not None:
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=HTTP_LIMIT_S, context=self.tls)
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=self.http_limit_s, context=self.tls
+            )
         with contextlib.closing(connection):
             connection.request(method, path, body, {**self.headers, **(headers or {})})
             answer = connection.getresponse()
