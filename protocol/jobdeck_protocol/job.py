@@ -187,13 +187,18 @@ class Job:
         return None if waits else ""
 
     @property
+    def hosts_context(self) -> bool:
+        """Whether it is the process of a context, in which others run, and none of its jobs."""
+        return self.engine == "context"
+
+    @property
     def command(self) -> str:
         """One line that tells a person what runs."""
         if self.main_class is not None:
             return self.main_class
         if not self.steps and self.bundle is not None:
             return f"bundle {self.bundle}"
-        if self.engine == "context":
+        if self.hosts_context:
             return f"context {self.context}" if self.context else "context, ready for whoever comes first"
         return " && ".join(
             step.command_line if step.command_line is not None else shlex.join(step.argv or ()) for step in self.steps

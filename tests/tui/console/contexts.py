@@ -49,6 +49,78 @@ def some() -> list[ContextInfo]:
     ]
 
 
+def on_spark() -> list[ContextInfo]:
+    """Contexts that are processes of their own, in each state."""
+    process = {"kind": "spark", "process": uid(2001), "application": "local-1732300000000"}
+    settings = {"spark": {"master": "local[2]"}, "max-jobs-per-context": 4}
+    return [
+        context(
+            11,
+            "wordcount",
+            running_count=2,
+            slots_count=4,
+            queued_count=3,
+            master="local[2]",
+            memory_bytes=734_003_200,
+            settings=settings,
+            **process,
+        ),
+        context(
+            12,
+            "warehouse",
+            master="spark://10.20.30.40:7077",
+            memory_bytes=1_610_612_736,
+            ui="http://127.0.0.1:4040",
+            restarts_count=2,
+            **process,
+        ),
+        context(13, "coming", kind="spark", state=ContextState.STARTING, master="local[*]", note="starting Java"),
+        context(
+            14,
+            "again",
+            kind="spark",
+            state=ContextState.RESTARTING,
+            master="spark://far:7077",
+            restarts_count=1,
+            queued_count=1,
+            note="connecting to spark://far:7077",
+        ),
+        context(
+            15,
+            "going",
+            kind="spark",
+            state=ContextState.STOPPING,
+            master="local[2]",
+            running_count=1,
+            memory_bytes=500_000_000,
+            note="waiting for 1 job",
+        ),
+        context(
+            16,
+            "dead",
+            kind="spark",
+            state=ContextState.ERROR,
+            ended_us=time.time_ns() // 1000,
+            error="Unexpected termination of context 00000010: its Java process was killed (SIGKILL)",
+        ),
+        context(17, "3c1f09aa-jobs.Pi", kind="spark", adhoc=True, slots_count=1, running_count=1, master="local[2]"),
+        context(18, "plain-one"),
+    ]
+
+
+def jobs_on_spark(place: ContextInfo) -> list[Job]:
+    """Two that run, and those that wait."""
+    running = [
+        job_in(place, 1, "com.example.jobs.WordCount", progress=0.37, progress_text="stage 2 of 3, 14 of 200 tasks"),
+        job_in(place, 2, "jobs.Pi"),
+    ]
+    waiting = [
+        replace(job_in(place, number, f"jobs.Waits{number}"), state=JobState.QUEUED, started_us=None)
+        for number in (3, 4, 5)
+    ]
+    return [*running, *waiting]
+
+
 def job_in(place: ContextInfo, number: int, main_class: str, **fields: Any) -> Job:
     """A job of a context."""
     now_us = time.time_ns() // 1000

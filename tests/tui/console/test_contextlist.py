@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from jobdeck_protocol.contextinfo import GONE, ContextInfo, ContextState
 from jobdeck_tui.console import contextcolumns as columns
 from jobdeck_tui.console.contextfacts import facts
-from jobdeck_tui.console.contextlist import CONTEXT_SORTS, ContextQuery, listed, parse
+from jobdeck_tui.console.contextlist import CONTEXT_SORTS, ContextList, ContextQuery, listed, parse
 from jobdeck_tui.console.few import FewCame, FewTold, Kind
 from jobdeck_tui.console.fewevents import few_message
 from jobdeck_tui.console.state import State, apply
@@ -81,8 +81,8 @@ def test_events_of_contexts() -> None:
     st.booleans(),
 )
 def test_each_row_fills_the_width_and_obeys_nothing(width: int, known: ContextInfo, text: str, marked: bool) -> None:
-    bad = replace(known, name=text * 3, kind=text, id=text)
-    found = columns.columns_for(width)
+    bad = replace(known, name=text * 3, kind=text, id=text, master=text, note=text, memory_bytes=1 << 40)
+    found = columns.columns_for(width, ContextList(rows=(bad,)))
     age = columns.age_text(bad, bad.created_us + 5_000_000)
     for cells in (columns.cells_of(bad, found, age, marked=marked), columns.head_of(found, ContextQuery(sort="-used"))):
         assert [cell_len(cell.text) for cell in cells] == [column.width for column in found]
@@ -94,7 +94,8 @@ def test_states_are_told_without_colour() -> None:
     assert len({mark.sign for mark in columns.CONTEXT_MARKS.values()}) == len(ContextState)
     assert all(cell_len(mark.sign) == 1 for mark in columns.CONTEXT_MARKS.values())
     for state in GONE:
-        cells = columns.cells_of(context(1, "x", state=state), columns.columns_for(120), "1m", marked=True)
+        found = columns.columns_for(120, ContextList())
+        cells = columns.cells_of(context(1, "x", state=state), found, "1m", marked=True)
         assert {cell.ink for cell in cells} <= {"dim", "mark", "error"}
 
 

@@ -29,7 +29,7 @@ async def test_rows_are_live_filtered_and_sorted() -> None:
     async with stage(contexts) as it:
         assert it.names == ["3c1f09aa-jobs.WordCount", "broken", "fresh", "main", "old", "reports"]
         await it.see(
-            "plain ad-hoc", "● running", "◔ starting", "◐ stopping", "✗ error", "3/8", "■■■■■■■■     8/8       5"
+            "plain ad-hoc", "● running", "◔ starting", "◐ stopping", "✗ error", "3/8", "■■■■■■■■     8/8      5"
         )
         await it.see("13 of 33 slots in use", "1 / 6")
         it.tell(changed(contexts[0], running_count=4))
@@ -59,7 +59,7 @@ async def test_its_jobs_are_beside_it_and_on_the_list_of_jobs() -> None:
     async with stage(contexts, jobs, server=server, size=(150, 24)) as it:
         await it.press("j", "j", "j")
         await it.see("Context main", "spark.cores.max = 4", 'python.packages = ["numpy-1.26"]')
-        await it.see("jobs.One", "Two · coun")
+        await it.see("jobs.One", "jobs.Two", "░░ 50 %")
         looks = it.app.watch_over.looks
         assert looks[-1] == (uid(1), True)
         await it.press("tab", "down", "enter")

@@ -8,18 +8,20 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from jobdeck_protocol.contextinfo import ContextState
-from jobdeck_tui.console.columns import MARKED, Cell, Column, filled, fit
+from jobdeck_tui.console.columns import MARKED, Cell, Column, filled, fit, fitted
 from jobdeck_tui.console.marks import Mark
 from jobdeck_tui.console.workercolumns import bar
 from jobdeck_tui.sanitise import clean_line
-from jobdeck_tui.words import span
+from jobdeck_tui.words import bytes_text, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jobdeck_protocol.contextinfo import ContextInfo
-    from jobdeck_tui.console.contextlist import ContextQuery
+    from jobdeck_tui.console.contextlist import ContextList, ContextQuery
 
 __all__ = ["CONTEXT_MARKS", "age_text", "cells_of", "columns_for", "head_of", "kind_text"]
 
@@ -38,6 +40,8 @@ CONTEXT_MARKS: Mapping[ContextState, Mark] = MappingProxyType(
 
 _NAME_LEAST = 24
 _NAME_MOST = 60
+_MASTER_WIDE, _MASTER = 28, 16
+_MASTER_WIDE_FROM = 150
 _BAR_CELLS = 8
 _TEXT_LIMIT_COUNT = 1000
 """Characters that are looked at; no terminal is as wide."""
@@ -47,33 +51,56 @@ _TITLES = {
     "sign": "",
     "name": "NAME",
     "kind": "KIND",
+    "brief": "KIND",
+    "master": "MASTER",
     "slots": "SLOTS",
     "count": "SLOTS",
     "waits": "WAIT",
+    "memory": "MEMORY",
     "age": "AGE",
     "id": "ID",
 }
 _WIDTHS = {
     "mark": 1,
-    "state": 10,
+    "state": 12,
     "sign": 1,
-    "kind": 13,
+    "kind": 12,
+    "brief": 5,
     "slots": _BAR_CELLS + 8,
     "count": 7,
-    "waits": 6,
+    "waits": 5,
+    "memory": 8,
     "age": 5,
     "id": 8,
 }
-_RIGHT = frozenset({"count", "waits", "age"})
-_SORTED = {"name": "name", "state": "state", "used": "slots", "created": "age"}
-_FALLING = {"id": "", "slots": "count", "state": "sign", "age": "", "kind": "", "waits": ""}
-"""What makes room in a narrow terminal, in this order; slots lose their bar, and the state its word, never its sign."""
+_RIGHT = frozenset({"count", "waits", "memory", "age"})
+_SORTED = {"name": "name", "state": "state", "used": "slots", "created": "age", "memory": "memory"}
+_FALLING = {
+    "id": "",
+    "slots": "count",
+    "kind": "brief",
+    "master": "",
+    "age": "",
+    "state": "sign",
+    "memory": "",
+    "brief": "",
+    "waits": "",
+}
+"""What makes room in a narrow terminal, in this order.
+
+Slots lose their bar, the kind does not say any more whether it is of one job alone, and the state loses its word,
+never its sign.
+"""
 
 
-def columns_for(width: int) -> tuple[Column, ...]:
-    """The columns that fit, the name taking what is left."""
-    names = ["mark", "state", "name", "kind", "slots", "waits", "age", "id"]
-    widths = {**_WIDTHS, "name": 0}
+def columns_for(width: int, shown: ContextList) -> tuple[Column, ...]:
+    """The columns that fit, the name taking what is left; masters and memory are told where any context has them."""
+    names = ["mark", "state", "name", "kind", "master", "slots", "waits", "memory", "age", "id"]
+    if not any(context.master for context in shown.rows):
+        names.remove("master")
+    if not any(context.memory_bytes is not None for context in shown.rows):
+        names.remove("memory")
+    widths = {**_WIDTHS, "master": _MASTER_WIDE if width >= _MASTER_WIDE_FROM else _MASTER, "name": 0}
     names, room = fit(width, names, widths, least=_NAME_LEAST, falling=_FALLING)
     widths["name"] = max(1, min(_NAME_MOST, room))
     return tuple(Column(name, widths[name]) for name in names)
@@ -120,17 +147,33 @@ def _cell(context: ContextInfo, column: Column, age: str, *, marked: bool) -> Ce
         case "sign":
             text, ink = sign, context.state.value
         case "name":
-            text, ink = clean_line(context.name[:_TEXT_LIMIT_COUNT]), "dim" if context.adhoc else ""
+            return Cell(_named(context, column.width), "dim" if context.adhoc else "")
         case "kind":
             text, ink = clean_line(kind_text(context)[:_TEXT_LIMIT_COUNT]), "dim"
+        case "brief":
+            text, ink = clean_line(context.kind[:_TEXT_LIMIT_COUNT]), "dim"
+        case "master":
+            text, ink = clean_line((context.master or "")[:_TEXT_LIMIT_COUNT]), "dim"
         case "slots":
             text, ink = f"{bar(context, _BAR_CELLS)} {count:>7}" if count else "", used
         case "count":
             text, ink = count, used
         case "waits":
             text, ink = str(context.queued_count or ""), ContextState.STOPPING.value
+        case "memory":
+            text, ink = "" if context.memory_bytes is None else bytes_text(context.memory_bytes), "dim"
         case "age":
             text, ink = age, "dim"
         case _:
             text, ink = clean_line(context.id[: column.width]), "dim"
     return Cell(filled(text, column, _RIGHT), ink)
+
+
+def _named(context: ContextInfo, width: int) -> str:
+    """The name, and what it waits for; of a long name at least so much stays as tells it from others."""
+    name = clean_line(context.name[:_TEXT_LIMIT_COUNT])
+    if not context.note:
+        return fitted(name, width)
+    note = f"  ({clean_line(context.note[:_TEXT_LIMIT_COUNT])})"
+    least = min(cell_len(name), width * 2 // 3)
+    return fitted(fitted(name, max(least, min(cell_len(name), width - cell_len(note)))) + note, width)

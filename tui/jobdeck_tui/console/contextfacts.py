@@ -9,7 +9,7 @@ from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_protocol.job import time_text
 from jobdeck_tui.console.contextcolumns import CONTEXT_MARKS, age_text
 from jobdeck_tui.console.workercolumns import bar
-from jobdeck_tui.words import span
+from jobdeck_tui.words import bytes_text, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["facts"]
 
 _BAR_CELLS = 16
+_SHORT_ID_LENGTH = 8
+_USUAL_NOTES = {
+    ContextState.STARTING: "its environment is being made",
+    ContextState.RESTARTING: "it is being made anew",
+    ContextState.STOPPING: "its jobs are being ended",
+}
 _SETTINGS_LIMIT_COUNT = 200
 _DEEPEST = 20
 
@@ -32,6 +38,7 @@ def facts(context: ContextInfo, now_us: int) -> Iterator[tuple[str, str]]:
         waiting = f", {context.queued_count} waiting" if context.queued_count else ""
         words = f"{context.running_count} of {context.slots_count} in use{waiting}"
         yield "slots", f"{bar(context, _BAR_CELLS)} {words}"
+    yield from _process(context)
     yield "kind", context.kind + (", of one job alone" if context.adhoc else "")
     yield "made", f"{time_text(context.created_us)[:19]}Z  ({age_text(context, now_us)} ago)"
     if context.ended_us is not None:
@@ -47,14 +54,26 @@ def facts(context: ContextInfo, now_us: int) -> Iterator[tuple[str, str]]:
         yield "settings", line
 
 
+def _process(context: ContextInfo) -> Iterator[tuple[str, str]]:
+    """Of one that is a process of its own: where it computes, what it holds, how often it was made anew."""
+    if context.master:
+        yield "master", context.master
+    if context.memory_bytes is not None:
+        yield "memory", bytes_text(context.memory_bytes)
+    if context.ui:
+        yield "Spark UI", context.ui
+    if context.application:
+        yield "application", context.application
+    if context.restarts_count:
+        yield "restarts", f"{context.restarts_count:,}"
+    if context.process:
+        yield "process", f"job {context.process[:_SHORT_ID_LENGTH]}, with its log"
+
+
 def _state_words(context: ContextInfo) -> str:
-    match context.state:
-        case ContextState.STARTING:
-            return "starting: its environment is being made"
-        case ContextState.STOPPING:
-            return "stopping: its jobs are being ended"
-        case _:
-            return context.state.value
+    """The state, and what it waits for."""
+    waits = context.note or _USUAL_NOTES.get(context.state)
+    return context.state.value + (f": {waits}" if waits else "")
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterator[str]:

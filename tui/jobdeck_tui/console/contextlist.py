@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTEXT_SORTS", "ContextList", "ContextQuery", "listed", "parse"]
 
-CONTEXT_SORTS = ("name", "state", "used", "created")
+CONTEXT_SORTS = ("name", "state", "used", "created", "memory")
 
 _RANKS = {
     ContextState.ERROR: 0,  # what needs care comes first
@@ -58,7 +58,7 @@ class ContextQuery(FewQuery):
             (not self.states or context.state.value in self.states)
             and (self.kind is None or context.kind == self.kind)
             and (self.adhoc is None or context.adhoc == self.adhoc)
-            and (self.text is None or self.text.casefold() in f"{context.id}\n{context.name}".casefold())
+            and (self.text is None or self.text.casefold() in _searched(context))
         )
 
     def number(self, context: ContextInfo) -> float:
@@ -70,6 +70,8 @@ class ContextQuery(FewQuery):
                 return (context.running_count + context.queued_count) / max(1, context.slots_count)
             case "created":
                 return context.created_us
+            case "memory":
+                return context.memory_bytes or 0
         return 0.0
 
 
@@ -89,8 +91,8 @@ def listed(contexts: Few[ContextInfo], query: ContextQuery) -> ContextList:
 def parse(line: str, sort: str) -> Words[ContextQuery]:
     """The query that a filter line asks for.
 
-    ``state:running,stopping``, ``kind:plain`` and ``is:adhoc`` (or ``is:made``) stand anywhere in it; what is left is
-    searched in names and ids. A state may be shortened; a word that is not finished yet asks for nothing.
+    ``state:running,stopping``, ``kind:spark`` and ``is:adhoc`` (or ``is:made``) stand anywhere in it; what is left is
+    searched in names, ids and masters. A state may be shortened; a word that is not finished yet asks for nothing.
     """
     found, text = split(line, "state", "kind", "is")
     states, wrong = meant(found.get("state", ""), ContextState)
@@ -106,3 +108,7 @@ def parse(line: str, sort: str) -> Words[ContextQuery]:
         sort=sort,
     )
     return Words(query=query, error=error)
+
+
+def _searched(context: ContextInfo) -> str:
+    return "\n".join(filter(None, (context.id, context.name, context.master, context.application))).casefold()

@@ -25,11 +25,14 @@ class ContextWatch(Watch):
         return await self.client.contexts()
 
     async def jobs_of(self, item_id: str) -> FewJobsCame | None:
-        """What runs or waits in a context; None for one that went meanwhile."""
+        """What runs in a context, then what waits there; None for one that went meanwhile.
+
+        What runs comes first, however much waits. Its own process is none of its jobs.
+        """
         context = self.state().contexts.items.get(item_id)
         if context is None:
             return None
-        page = await self.client.jobs(context=context.name, states=ACTIVE, limit=FEW_JOBS_COUNT)
+        page = await self.client.jobs(context=context.name, states=ACTIVE, sort="-state", limit=FEW_JOBS_COUNT)
         # A server that does not know this filter lists jobs of others, too.
-        jobs = tuple(job for job in page.items if job.context == context.name)
+        jobs = tuple(job for job in page.items if job.context == context.name and not job.hosts_context)
         return FewJobsCame(kind=self.KIND, id=item_id, jobs=jobs, more=page.next is not None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from jobdeck_protocol.contextinfo import ContextInfo
     from jobdeck_tui.console.columns import Cell, Column
+    from jobdeck_tui.console.rowlist import RowList
 
 __all__ = ["ContextTable"]
 
@@ -31,6 +32,7 @@ class ContextTable(RowTable):
     ContextTable {
         & > .row-list--starting { color: $text-accent; }
         & > .row-list--running { color: $text-success; }
+        & > .row-list--restarting { color: $text-warning; }
         & > .row-list--stopping { color: $text-warning; }
         & > .row-list--finished { color: $foreground 65%; }
         & > .row-list--error { color: $text-error; }
@@ -43,7 +45,15 @@ class ContextTable(RowTable):
         Binding("enter", "open", "Its jobs", id="contexts.open", tooltip="Show its jobs on the list of jobs"),
     ]
     SORTS: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"name": "name", "state": "state", "sign": "state", "slots": "used", "count": "used", "age": "created"}
+        {
+            "name": "name",
+            "state": "state",
+            "sign": "state",
+            "slots": "used",
+            "count": "used",
+            "memory": "memory",
+            "age": "created",
+        }
     )
 
     @property
@@ -56,9 +66,15 @@ class ContextTable(RowTable):
         """No contexts."""
         return ContextList()
 
+    def take(self, listed: RowList) -> None:
+        """The list as it is now; with the first context on Spark there are other columns."""
+        super().take(listed)
+        if self.size.width and self.fit(self.scrollable_content_region.width) != self.columns:
+            self._measure()
+
     def fit(self, width: int) -> tuple[Column, ...]:
         """See ``contextcolumns``."""
-        return columns_for(width)
+        return columns_for(width, self.shown)
 
     def head(self) -> list[Cell]:
         """See ``contextcolumns``."""

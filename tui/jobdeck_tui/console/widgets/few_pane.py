@@ -112,10 +112,21 @@ class FewPane(FactsPane):
 
     jobs: Reactive[FewJobsCame | None] = Reactive(None, init=False)
 
+    def job_table(self) -> FewJobTable:
+        """What the jobs stand in."""
+        return FewJobTable()
+
+    def words(self) -> tuple[str, ...]:
+        """What stands below the jobs, or where there are none."""
+        known = self.jobs is not None and self.item is not None and self.jobs.id == self.item.id
+        if self.item is None or (known and self.jobs is not None and self.jobs.jobs):
+            return ()
+        return ("It has no jobs now.",) if known else ("Loading…",)
+
     def compose(self) -> ComposeResult:
         """Facts above, jobs below."""
         yield from super().compose()
-        self.table = FewJobTable()
+        self.table = self.job_table()
         yield self.table
 
     def watch_item(self) -> None:
@@ -135,4 +146,4 @@ class FewPane(FactsPane):
         rows = jobs.jobs if jobs is not None and known else ()
         held = {job.id: LOWEST for job in rows}
         self.table.take(JobList(rows=rows, first=LOWEST, last=HIGHEST, known=known, held=held))
-        self.table.words = () if rows or item is None else ("It has no jobs now.",) if known else ("Loading…",)
+        self.table.words = self.words()
