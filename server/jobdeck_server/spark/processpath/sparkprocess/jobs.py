@@ -1,0 +1,126 @@
+"""The jobs of a context, as far as its process sees them: who is attached, how far Spark is with each, and cancelling.
+
+A job is attached for as long as its lifeline holds: a connection, and the process at its other end. When that is lost
+the job's group is cancelled, at once and then again until nothing of it is seen any more, since a thread of Java's may
+go on with the job's next action, and Spark may have been about to begin one.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+
+from .memory import tree_memory_bytes
+from .spark import NOTHING, Progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .limits import Limits
+    from .spark import Spark
+    from .threads import Threads
+    from .timers import Timers
+
+__all__ = ["Jobs"]
+
+_AGAIN_S = (0.2, 0.4, 0.8, 1.6)  # then always the last
+_QUIET_COUNT = 2  # looks one after the other that find nothing
+_CANCEL_S = 60.0  # and not longer: Java itself is beyond help then
+
+
+class Jobs:
+    """The attached ones.
+
+    Attributes:
+        memory_bytes: Of everything below this process, when it was last looked at.
+    """
+
+    def __init__(self, threads: Threads, timers: Timers, limits: Limits, pid: int) -> None:
+        self.memory_bytes = 0
+        self._threads = threads
+        self._timers = timers
+        self._limits = limits
+        self._pid = pid
+        self._spark: Spark | None = None
+        self._attached: Counter[str] = Counter()  # job to the number of its lifelines
+        self._progress: dict[str, Progress] = {}
+        self._counts: dict[str, dict[str, int]] = {}
+        self._cancelling: set[str] = set()
+        self._sampled_s = float("-inf")
+        self._is_sampling = False
+
+    def has_spark(self, spark: Spark) -> None:
+        """There is a SparkContext now."""
+        self._spark = spark
+
+    def attach(self, job_id: str) -> None:
+        """A lifeline more."""
+        self._attached[job_id] += 1
+
+    def detach(self, job_id: str) -> None:
+        """A lifeline less; without any the job is cancelled."""
+        self._attached[job_id] -= 1
+        if self._attached[job_id] > 0:
+            return
+        del self._attached[job_id]
+        self._counts.pop(job_id, None)
+        self._progress.pop(job_id, None)
+        self.cancel(job_id)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How far Spark is with each that is attached, when it was last looked at."""
+        return {job_id: self._counts.get(job_id, NOTHING) for job_id in self._attached}
+
+    # -- looking --
+
+    def look(self) -> None:
+        """Look at jobs and memory, unless that was done just now; what is seen is there later."""
+        if self._is_sampling or time.monotonic() - self._sampled_s < self._limits.sample_s:
+            return
+        self._is_sampling = True
+        spark = self._spark
+        wanted = {job_id: self._progress.setdefault(job_id, Progress()) for job_id in self._attached}
+
+        def sample() -> tuple[int, dict[str, dict[str, int]]]:
+            memory_bytes = tree_memory_bytes(self._pid)
+            if spark is None:
+                return memory_bytes, {}
+            return memory_bytes, {job_id: spark.progress(job_id, seen) for job_id, seen in wanted.items()}
+
+        self._threads.do(sample, self._sampled)
+
+    def _sampled(self, came: tuple[int, dict[str, dict[str, int]]] | Exception) -> None:
+        self._is_sampling = False
+        self._sampled_s = time.monotonic()
+        if isinstance(came, Exception):  # Java is busy: what was seen before stands
+            return
+        self.memory_bytes, counts = came
+        self._counts.update((job_id, count) for job_id, count in counts.items() if job_id in self._attached)
+
+    # -- cancelling --
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel what Spark does for a job, until nothing of it is seen any more."""
+        spark = self._spark
+        if spark is None or job_id in self._cancelling:
+            return
+        self._cancelling.add(job_id)
+        self._cancel(spark, job_id, until_s=time.monotonic() + _CANCEL_S, round_count=0, quiet_count=0)
+
+    def _cancel(self, spark: Spark, job_id: str, *, until_s: float, round_count: int, quiet_count: int) -> None:
+        def again(came: bool | Exception) -> None:
+            quiet = quiet_count + 1 if came is False else 0
+            if quiet >= _QUIET_COUNT:
+                self._cancelling.discard(job_id)
+            elif time.monotonic() > until_s:
+                self._cancelling.discard(job_id)
+                sys.stderr.write(f"Job {job_id} is cancelled, and Java still works for it, or does not say.\n")
+            else:
+                self._timers.later(_AGAIN_S[min(round_count, len(_AGAIN_S) - 1)], go_on(quiet))
+
+        def go_on(quiet: int) -> Callable[[], None]:
+            return lambda: self._cancel(spark, job_id, until_s=until_s, round_count=round_count + 1, quiet_count=quiet)
+
+        self._threads.do(lambda: spark.cancel(job_id), again)
