@@ -159,14 +159,19 @@ class Holding:
         self._flag.touch()
 
 
-@contextlib.contextmanager
-def spark_server(folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[Deck]:
-    """A server that finds Spark and Java, with the package; nothing of it may be left afterwards."""
+def flags_and_environment(folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """By which a server finds Spark and Java, and has its temporary files in a folder of its own."""
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     java = java_home()
     assert java is not None
     found = ("--spark-home", str(SPARK_HOME), "--spark-java", str(java), *SMALL)
-    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "TMPDIR": str(folder / "tmp"), **(env or {})}
+    return found, {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "TMPDIR": str(folder / "tmp")}
+
+
+@contextlib.contextmanager
+def spark_server(folder: Path, *flags: str) -> Iterator[Deck]:
+    """A server that finds Spark and Java, with the package; nothing of it may be left afterwards."""
+    found, environment = flags_and_environment(folder)
     with server(folder / "data", *found, *flags, env=environment) as running:
         deck = Deck(running, folder)
         deck.upload()

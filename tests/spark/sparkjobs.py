@@ -75,6 +75,21 @@ class Holds(Job):
         return held
 
 
+class Sums(Job):
+    '''An action of some duration.'''
+    def compute(self, sc, data):
+        ledger, pause_s = data.get("ledger"), float(data.get("pause_s"))
+
+        def one(number):
+            time.sleep(pause_s)
+            note(ledger + ".tasks", number)
+            return number
+
+        total = sc.parallelize(range(4), 2).map(one).sum()
+        note(ledger + ".ended", total)
+        return {"tag": data.get("tag"), "total": total}
+
+
 class Idles(Job):
     '''Nothing of Spark's.'''
     def compute(self, sc, data):
