@@ -35,8 +35,8 @@ class PythonWork(Work):
     def make(self) -> None:
         """See ``Work``."""
         self._add_packages()
+        self._context, self._finish = self._make_context()  # before the job's modules, which may ask for it
         self._job = _make_job(self.task.main_class)
-        self._context, self._finish = self._make_context()
 
     def validate(self) -> list[str] | None:
         """See ``Work``."""
@@ -92,12 +92,21 @@ def _plain_context(task: Task) -> tuple[Any, Callable[[], None]]:
     return api.PlainContext(task.context_name, task.settings), _nothing
 
 
+def _spark_context(task: Task) -> tuple[Any, Callable[[], None]]:
+    from ._spark import make
+
+    return make(task)
+
+
 def _nothing() -> None:
     pass
 
 
 # The kind of a context, and what makes it: the context for the job, and what is to be done once the result is kept.
-CONTEXTS: dict[str, Callable[[Task], tuple[Any, Callable[[], None]]]] = {"plain": _plain_context}
+CONTEXTS: dict[str, Callable[[Task], tuple[Any, Callable[[], None]]]] = {
+    "plain": _plain_context,
+    "spark": _spark_context,
+}
 
 
 # -- the job's class --

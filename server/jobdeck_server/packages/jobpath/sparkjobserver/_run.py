@@ -15,12 +15,13 @@ The job is code of its owner in this very process and may do what it likes: chan
 nothing is kept open, paths are absolute, and a child that a job has forked and let run into this writes nothing.
 """
 
-# Whatever a job raises is its end.
-# ruff: noqa: BLE001
+# Whatever a job raises is its end; contextlib would be for this alone.
+# ruff: noqa: BLE001, SIM105
 from __future__ import annotations
 
 import os
 import sys
+from _thread import allocate_lock, start_new_thread
 from time import monotonic
 
 from ._folder import DiskError, Folder
@@ -52,6 +53,9 @@ EXIT_CODES = {
 }
 _NO_PLAN = 70
 _PROGRESS_S = 0.1
+_DYING_S = 10.0  # a context that has died is seen to have died by all within this time
+_TELLING_S = 1.0  # and then never mind a thread that is in the midst of it
+_FLUSH_S = 1.0
 _PROGRESS_CHARS = 1024
 
 
@@ -74,6 +78,8 @@ def main(plan_path: str) -> int:
     sys.argv = [run.task.main_class]
     code = run.go()
     _flush_streams()
+    if run.task.leaves_at_once:
+        os._exit(code)
     return code
 
 
@@ -87,20 +93,34 @@ class _Run:
         self._result_bytes: int = plan["result_bytes"]
         self._told_s = float("-inf")
         self._untold: bytes | None = None
+        self._ending = allocate_lock()  # held by who says what came of the job
+        self._telling = allocate_lock()  # held by who says how far it has come
+        self._settled = False
+        self._kept: dict[str, Any] | None = None  # the outcome, once there is a result
 
     def go(self) -> int:
         """Do it, and tell what came of it."""
         outcome: dict[str, Any] = {}
         try:
+            self._attach()
             outcome = {"kind": "finished", "result": self._run()}
         except JobError as error:
-            outcome = {"kind": error.kind, "error": _told(error)}
-            if error.problems:
-                outcome["problems"] = error.problems
+            outcome = self._failed(error)
         except BaseException as error:  # a signal, a full disk, or a text of the job's that is none
-            outcome = {"kind": "run_raised", "error": _told(JobError("run_raised", text_of(error), error))}
+            outcome = self._failed(JobError("run_raised", text_of(error), error))
         if not self._folder.is_ours:  # a child that the job has forked and let run into this
             os._exit(_NO_PLAN)
+        with self._ending:
+            return self._settle(outcome)
+
+    def _settle(self, outcome: dict[str, Any]) -> int:
+        """Write down what came of it, for good.
+
+        Returns:
+            The exit code.
+        """
+        self._settled = True
+        self._telling.acquire(True, _TELLING_S)  # takes no keywords
         try:
             if self._untold is not None:
                 self._put("progress.json", [self._untold], durable=False)
@@ -109,6 +129,44 @@ class _Run:
             sys.stderr.write(f"What came of the job cannot be told: {error}\n")
             return _NO_PLAN
         return EXIT_CODES[outcome["kind"]]
+
+    def _failed(self, error: JobError) -> dict[str, Any]:
+        """The outcome of a job that has come to this end; does not return if its context has died under it."""
+        link = self.task.link
+        if link is not None and error.kind != "validation" and self.task.is_gone():
+            link.wait(_DYING_S)
+        outcome: dict[str, Any] = {"kind": error.kind, "error": _told(error)}
+        if error.problems:
+            outcome["problems"] = error.problems
+        return outcome
+
+    def _attach(self) -> None:
+        """Bind the job to the process of its context, where it has one."""
+        link = self.task.plan["context"].get("link")
+        if link is None:
+            return
+        from . import _link
+
+        self.task.link = _link.attach(link["control"], self.task.job_id, self.task.context_name)
+        self.task.leaves_at_once = True
+        self.task.link.watch(self._lose)
+
+    def _lose(self) -> None:
+        """The context has died: so ends the job, whatever it is doing. A result that is kept stays.
+
+        Runs in a thread of its own.
+        """
+        with self._ending:  # for good
+            if self._settled:
+                return
+            if self._kept is not None:
+                code = self._settle(self._kept)
+                _in_time(_flush_streams)
+            else:
+                lost = JobError("context_lost", self.task.link.lost_text)
+                code = self._settle({"kind": lost.kind, "error": _told(lost)})
+                _in_time(lambda: _say_last(f"{lost}\n"))
+            os._exit(code)
 
     def _run(self) -> dict[str, Any]:
         """All of it.
@@ -126,7 +184,9 @@ class _Run:
         try:
             work.make()
             self._tell_validated(work.validate())
-            return self._keep(work, *_result_of(work))
+            result = self._keep(work, *_result_of(work))
+            self._kept = {"kind": "finished", "result": result}
+            return result
         finally:
             work.end()
 
@@ -180,14 +240,18 @@ class _Run:
         share = min(1.0, max(0.0, float(fraction))) if known else None  # type: ignore[arg-type]  # is known then
         said = dumps({"fraction": share, "text": str(text)[:_PROGRESS_CHARS]})
         now_s = monotonic()
-        if now_s - self._told_s < _PROGRESS_S:
-            self._untold = said
+        self._untold = said
+        if now_s - self._told_s < _PROGRESS_S or not self._telling.acquire(False):  # takes no keywords
             return
-        self._told_s, self._untold = now_s, None
         try:
+            self._told_s = now_s
             self._put("progress.json", [said], durable=False)
+            if self._untold is said:
+                self._untold = None
         except OSError:
-            self._untold = said
+            pass
+        finally:
+            self._telling.release()
 
     def _put(self, name: str, pieces: Iterable[bytes], *, durable: bool = True) -> int:
         """See ``Folder.put``; a child that the job has forked ends here."""
@@ -255,3 +319,24 @@ def _flush_streams() -> None:
             getattr(sys, name).flush()
         except Exception:  # closed, or replaced by something else
             setattr(sys, name, None)
+
+
+def _say_last(text: str) -> None:
+    _flush_streams()
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        pass
+
+
+def _in_time(do: Callable[[], None]) -> None:
+    """Do it, unless somebody stands in the way: the job may be in the midst of writing, and nobody reading."""
+    done = allocate_lock()
+    done.acquire()
+
+    def in_thread() -> None:
+        do()
+        done.release()
+
+    start_new_thread(in_thread, ())
+    done.acquire(True, _FLUSH_S)  # takes no keywords

@@ -52,7 +52,9 @@ class Task:
         config: The job's configuration.
         settings: How its context was set up.
         tell: Says how far the job has come: a fraction or None, and a text.
-        link: What binds it to the process of its context, attached; None in a context without one.
+        link: What binds it to the process of its context, attached: a ``_link.Link``; None in a context without one.
+        is_gone: Whether its context can no longer be used, as far as can be seen from here.
+        leaves_at_once: The interpreter ends with the job, whatever else may still run in it.
     """
 
     def __init__(self, plan: dict[str, Any], config: ConfigTree, settings: ConfigTree) -> None:
@@ -61,6 +63,8 @@ class Task:
         self.settings = settings
         self.tell: Callable[[float | None, str], None] = _tell_nobody
         self.link: Any = None
+        self.is_gone: Callable[[], bool] = _no
+        self.leaves_at_once = False
 
     @property
     def job_id(self) -> str:
@@ -119,3 +123,7 @@ class Work:
 
 def _tell_nobody(fraction: float | None, text: str) -> None:
     del fraction, text
+
+
+def _no() -> bool:
+    return False

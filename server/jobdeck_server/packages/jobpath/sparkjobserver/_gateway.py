@@ -1,0 +1,141 @@
+"""The way into the Java process of a context: py4j, with each thread of the job's on a Java thread of its own.
+
+Each such Java thread is made the job's before it does anything else: what Spark runs from it belongs to the job's group
+and bears its tag, so that it is found and cancelled when the job ends; and it bears the job's name, so that it can be
+interrupted. It does not matter which of the job's threads asks, nor when it began.
+
+Loaded by jobs in contexts on Spark alone, when py4j is on the path.
+"""
+
+# py4j's objects are whatever Java says they are.
+# ruff: noqa: ANN401
+from __future__ import annotations
+
+from py4j.clientserver import ClientServer, JavaClient, JavaParameters, PythonParameters
+from py4j.protocol import Py4JError
+
+from ._task import JobError
+
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+    from typing import Any
+
+    from ._task import Task
+
+__all__ = ["Place", "enter"]
+
+
+class Place:
+    """A job's place in the Java process of its context.
+
+    Attributes:
+        gateway: py4j's ``ClientServer``.
+        jvm: Java's classes, by their full names.
+        jsc: Spark's ``JavaSparkContext``, which is the context's, not the job's.
+        session: The job's own session of Java's, once somebody has asked for one.
+    """
+
+    def __init__(self, task: Task, gateway: Any) -> None:
+        self.gateway = gateway
+        self.jvm = gateway.jvm
+        self.session: Any = None
+        self._task = task
+        active = self.jvm.org.apache.spark.SparkContext.getActive()
+        if not active.isDefined():
+            raise JobError("context_error", f"The context {task.context_name} has been stopped.")
+        self._context = active.get()
+        self.jsc = self.jvm.org.apache.spark.api.java.JavaSparkContext.fromSparkContext(self._context)
+        self.greet()
+        gateway._gateway_client.greet = self.greet
+
+    @property
+    def tag(self) -> str:
+        """What all is tagged with that Spark runs for the job."""
+        return f"job-{self._task.job_id}"
+
+    def greet(self) -> None:
+        """Make the Java thread that answers to this one of ours the job's."""
+        self.jvm.java.lang.Thread.currentThread().setName(f"job-{self._task.job_id}")
+        self.jsc.setJobGroup(self._task.job_id, self._task.main_class, True)  # interrupts on cancel
+        self.jsc.addJobTag(self.tag)
+        if self.session is not None:
+            self.jvm.org.apache.spark.sql.SparkSession.setActiveSession(self.session)
+
+    def own_session(self) -> Any:
+        """The job's own session: temporary views and settings are its own, tables and what is cached all jobs'."""
+        if self.session is None:
+            builder = self.jvm.org.apache.spark.sql.SparkSession.builder()
+            self.session = builder.getOrCreate().newSession()
+            self.jvm.org.apache.spark.sql.SparkSession.setActiveSession(self.session)
+        return self.session
+
+    def is_gone(self) -> bool:
+        """Whether the context has been stopped, or its Java process has died."""
+        try:
+            return bool(self._context.isStopped())
+        except Exception:  # noqa: BLE001  # nobody answers
+            return True
+
+    def leave(self) -> None:
+        """Have Java forget what it holds for the job. Nothing may be asked of it after this."""
+        try:
+            if self.session is not None:
+                for query in self.session.streams().active():
+                    query.stop()
+            self._forget()
+        except Exception:  # noqa: BLE001  # it is gone, and all is forgotten
+            pass
+
+    def _forget(self) -> None:
+        """Java keeps what py4j has been told of until it hears that nobody asks any more; our end is no such word."""
+        from py4j.finalizer import ThreadSafeFinalizer
+        from py4j.java_gateway import JavaObject
+
+        client = self.gateway._gateway_client
+        begin = len(f"{client.address}{client.port}")
+        with ThreadSafeFinalizer.lock:
+            names = ",".join(key[begin:] for key in ThreadSafeFinalizer.finalizers)
+        util = self.jvm.java.util
+        several = util.HashSet(util.Arrays.asList(util.regex.Pattern.compile(",").split(names)))
+        JavaObject("GATEWAY_SERVER", client).getGateway().getBindings().keySet().removeAll(several)
+
+
+def enter(task: Task) -> Place:
+    """Connect to the context's Java process.
+
+    Raises:
+        JobError: The context is stopped.
+        Exception: py4j's, if nobody answers.
+    """
+    answer = task.link.answer
+    gateway = _Gateway(
+        java_parameters=JavaParameters(port=answer["port"], auth_token=answer["secret"], auto_convert=True),
+        python_parameters=PythonParameters(port=0, eager_load=False),
+    )
+    try:
+        place = Place(task, gateway)
+    except Py4JError as error:
+        raise JobError("context_error", f"The context could not be reached: {error}", error) from None
+    task.is_gone = place.is_gone
+    return place
+
+
+class _Client(JavaClient):  # type: ignore[misc]  # py4j has no types
+    """Says ``greet`` on each new connection before anything else."""
+
+    greet: Callable[[], None] | None = None
+    deque: deque[Any]
+
+    def _create_new_connection(self) -> Any:
+        connection = super()._create_new_connection()
+        if self.greet is not None:
+            self.greet()
+            self.deque.remove(connection)  # is lent out, as if it had not been used yet
+        return connection
+
+
+class _Gateway(ClientServer):  # type: ignore[misc]  # py4j has no types
+    def _create_gateway_client(self) -> _Client:
+        return _Client(self.java_parameters, self.python_parameters, finalizer_deque=self._create_finalizer_worker())
