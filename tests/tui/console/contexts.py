@@ -180,8 +180,14 @@ class FakeContexts:
             raise self.failure
         return context(77, name)
 
-    async def stop(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        self.asked.append(("stop", *names))
+    async def stop(self, names: Sequence[str], *, force: bool) -> list[tuple[str, str]]:
+        self.asked.append(("kill" if force else "stop", *names))
+        if self.failure is not None:
+            raise self.failure
+        return self.refused
+
+    async def restart(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        self.asked.append(("restart", *names))
         if self.failure is not None:
             raise self.failure
         return self.refused

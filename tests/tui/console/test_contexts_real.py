@@ -63,7 +63,7 @@ async def drive(app: ConsoleApp, pilot: Pilot[int], guest: Guest, client: Client
     await on(NewContextScreen)
     await press(pilot, *"1st", "enter")
     await see("context name must start with letters")
-    await press(pilot, *("backspace",) * 3, *"consolectx", "tab", *"a.b = [")
+    await press(pilot, *("backspace",) * 3, *"consolectx", "tab", "tab", "tab", *"a.b = [")
     await see("✗ line 1")
     await press(pilot, *"7]")
     await see("✓ can be read")

@@ -18,7 +18,8 @@ from jobdeck_tui.console.screens.help import rows_of
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.newcontext import NewContextScreen
 from jobdeck_tui.console.screens.output import OutputScreen
-from tests.tui.console.contexts import changed, context, job_in, some, stage, uid
+from jobdeck_tui.sparksettings import fields_of
+from tests.tui.console.contexts import changed, context, job_in, jobs_on_spark, on_spark, some, stage, uid
 from tests.tui.console.harness import ui, until
 from tests.tui.console.lists import with_jobs
 
@@ -82,7 +83,7 @@ async def test_one_is_made_and_waited_for() -> None:
         await it.see("python.packages = [numpy-wheel]")
         await it.press("enter")
         await it.see("A context needs a name.")
-        await it.press(*"mine", "tab", *"a = [")
+        await it.press(*"mine", "tab", "tab", "tab", *"a = [")
         await it.see("line 1: a list that does not end")
         await it.press("ctrl+s")
         assert not it.asked("create")
@@ -148,7 +149,7 @@ async def test_stopping_says_what_runs_there() -> None:
         await until(it.pilot, lambda: it.app.clipboard == "reports")
         it.app.fake.tell(told.ServerTold(version="", role="view", store=""))
         await until(it.pilot, lambda: not it.screen.changeable)
-        assert not {"create", "stop"} & {row.action for row in rows_of(it.app.screen)}
+        assert not {"create", "stop(False)", "stop(True)", "restart"} & {row.action for row in rows_of(it.app.screen)}
 
 
 @ui
@@ -165,3 +166,122 @@ async def test_none_and_none_to_be_had_and_foreign_names() -> None:
         await it.see("␛[2J<U+202E>[bold]x")
         await it.press("p")
         await it.see("why       ␇bell", "a␛ = ")
+
+
+@ui
+async def test_contexts_on_spark_say_where_and_how_far() -> None:
+    contexts = on_spark()
+    async with stage(contexts, jobs_on_spark(contexts[0]), size=(80, 24)) as it:
+        await it.see("◑ restarting  again  (connecting to spark:…", "coming  (starting Java)", "700 MiB", "MEMORY")
+        await it.press("M")
+        await until(it.pilot, lambda: it.names[:2] == ["warehouse", "wordcount"])
+        await it.press("j", "p")
+        await it.see(
+            "Context wordcount", "master       local[2]", "2 of 4 in use, 3 waiting", "job 000007d1, with its log"
+        )
+        await it.see("…WordCount", "37 % stage 2 of 3, 14 of 200 tasks", "jobs.Waits3", "waits")
+        job = it.app.watch_over.jobs[0]
+        it.app.fake.tell(told.JobTold(job=replace(job, progress=0.5, progress_text="stage 3 of 3")))
+        await it.see("█████░░░░░ 50 % stage 3 of 3")
+        it.tell(changed(contexts[0], note="stopping Spark", state=ContextState.STOPPING))
+        await it.see("◐ stopping: stopping Spark")
+        await it.press("l")
+        await it.on(OutputScreen)
+        assert isinstance(it.app.screen, OutputScreen)
+        assert it.app.screen.job_id == contexts[0].process
+        await it.press("escape")
+        await until(it.pilot, lambda: it.app.screen is it.screen)
+        await it.press("slash", *"plain-one", "enter")
+        await until(it.pilot, lambda: it.names == ["plain-one"])
+        await it.press("l")
+        await until(it.pilot, lambda: it.app.toasts == ["It has no process of its own: its jobs have logs"])
+
+
+@ui
+async def test_restarting_and_killing_say_what_ends() -> None:
+    async with stage(on_spark()) as it:
+        await it.press("G", "r")
+        await it.on(ConfirmScreen)
+        await it.see("Restart this context?", "2 jobs in it will be ended.", "3 jobs that wait will run when it is up")
+        await it.press("y")
+        await until(it.pilot, lambda: it.asked("restart") == [("restart", "wordcount")])
+        await until(it.pilot, lambda: it.app.toasts == ["1 context asked to restart"])
+        it.app.acts.refused = [("wordcount", "It is being stopped.")]
+        await it.press("r")
+        await it.on(ConfirmScreen)
+        await it.press("y")
+        await until(it.pilot, lambda: it.app.toasts[1:] == ["wordcount: It is being stopped."])
+        it.app.acts.refused = []
+        await it.press("X")
+        await it.on(ConfirmScreen)
+        await it.see("Kill this context?", "3 jobs that wait will not be run.")
+        await it.press("y")
+        await until(it.pilot, lambda: it.asked("kill") == [("kill", "wordcount")])
+
+
+@ui
+async def test_one_on_spark_is_made_by_fields_and_by_lines() -> None:
+    async with stage(on_spark(), size=(60, 16)) as it:
+        await it.press("n")
+        await it.on(NewContextScreen)
+        await it.press(*"sparky", "tab", "right", "tab", *"4", "tab", *("down",) * 2, "tab", *"6", "tab", *"2g")
+        await it.see('spark.master = "local[6]"', "launcher.spark.driver.memory = 2g", "max-jobs-per-context = 4")
+        await it.press("tab", "left", "tab", *"spark.ui.enabled = true")
+        await it.see("○ never  ● always", "context-restart = always", "spark.ui.enabled = true")
+        it.app.acts.pause = asyncio.Event()
+        await it.press("ctrl+s")
+        await it.see("Making it…")
+        it.tell(context(77, "sparky", state=ContextState.STARTING, note="starting Java"))
+        await it.see("Making it: starting Java")
+        it.app.acts.failure = RefusedError(422, "no", "No Java.\n" + "\n".join(f"looked at {n}" for n in range(9)))
+        it.app.acts.pause.set()
+        await it.see("No Java.", "looked at 1")
+        await it.press("tab", "end")
+        await it.see("looked at 8")
+        (made,) = it.asked("create")
+        assert fields_of(made[2]) == {
+            "master": "local[6]",
+            "cores": "6",
+            "memory": "2g",
+            "jobs": "4",
+            "restart": "always",
+        }
+        # A line that is typed is a field, too; another kind takes Spark's lines out, and brings them back.
+        await it.press(*("shift+tab",) * 2, "home", *("delete",) * 6)
+        await it.see("Cores     6")
+
+
+@ui
+async def test_kinds_take_their_lines_with_them() -> None:
+    async with stage([]) as it:
+        await it.press("n")
+        await it.on(NewContextScreen)
+        await it.press("tab", "tab", "tab", *'spark.master = "local[3]"', "enter", *"a = 1")
+        await it.see("● Spark", "Cores     3", "Master    local[3]")
+        await it.press("shift+tab", "shift+tab", "shift+tab", "shift+tab", "shift+tab", "shift+tab", "left")
+        await it.see("● plain", "a = 1")
+        await it.unseen("spark.master")
+        await it.press("space")
+        await it.see('spark.master = "local[3]"', "Cores     3")
+
+
+@ui
+async def test_from_a_job_to_its_context() -> None:
+    contexts = on_spark()
+    server = with_jobs(2, JobState.RUNNING)
+    server.jobs[1] = replace(server.jobs[1], context="warehouse", engine="context", steps=())
+    async with stage(contexts, server=server) as it:
+        await it.press("slash", *"is:adhoc", "enter", "1")
+        await it.on(JobsScreen)
+        await it.see("context warehouse")
+        await it.press("x")
+        await it.on(ConfirmScreen)
+        await it.see("Context warehouse and what runs in it will end, too.")
+        await it.press("n")
+        await it.on(JobsScreen)
+        await it.press("C")
+        await until(it.pilot, lambda: it.app.screen is it.screen and it.screen.table.cursor.name == "warehouse")
+        await it.press("1")
+        await it.on(JobsScreen)
+        await it.press("G", "C")
+        await until(it.pilot, lambda: it.app.toasts == ["It runs in no context"])

@@ -68,6 +68,8 @@ def _steps(job: Job, names_limit: int) -> Iterator[tuple[str, str]]:
         yield "class", job.main_class
         yield "packages", ", ".join(job.packages)
         yield "context", job.context or ""
+    elif job.hosts_context:
+        yield "context", f"{job.context}, whose process it is" if job.context else "none yet: it is ready for one"
     for number, step in enumerate(job.steps):
         mark = "" if len(job.steps) == 1 else f"{number + 1} of {len(job.steps)}: "
         if job.step == number and len(job.steps) > 1:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from jobdeck_protocol.contextinfo import ContextInfo
+    from jobdeck_protocol.job import Job
     from jobdeck_protocol.workerinfo import WorkerInfo
     from jobdeck_tui.console.api import Api
     from jobdeck_tui.console.bloblist import BlobQuery
@@ -248,6 +249,16 @@ class ConsoleApp(KeyOrder[int]):
         """The list of jobs, of those in this context alone."""
         self.action_jobs()
         self._jobs.filter.show_context(context.name)
+
+    def show_context_of(self, job: Job) -> None:
+        """The list of contexts, at the one in which a job runs, or whose process it is."""
+        if job.context is None:
+            self.tell("It runs in no context")
+        elif all(context.name != job.context for context in self.state.contexts.items.values()):
+            self.tell(f"Context {job.context} is not there any more")
+        else:
+            self.action_contexts()
+            self._contexts_screen.go_to(job.context)
 
     def show_jobs_of(self, worker: WorkerInfo) -> None:
         """The list of jobs, of this worker alone."""

@@ -34,13 +34,14 @@ class JobActs(ListActs["Job"]):
 
     NOUN = "job"
     CHANGES = frozenset({"stop", "rerun", "remove", "start"})
-    NEEDS = frozenset({"stop", "rerun", "remove", "results", "copy_id", "copy_curl"})
+    NEEDS = frozenset({"stop", "rerun", "remove", "results", "context", "copy_id", "copy_curl"})
     BINDINGS: ClassVar[list[BindingType]] = [
         _key("n", "start", "start", "Start a job", "New", show=True),
         _key("x", "stop(False)", "stop", "Stop: SIGTERM, and SIGKILL after its grace time", "Stop", show=True),
         _key("X,ctrl+k", "stop(True)", "kill", "Kill: SIGKILL at once"),
         _key("r", "rerun", "rerun", "Run the same again, as a new job", "Rerun", show=True),
         _key("d", "remove", "remove", "Remove a job that has ended, and its output"),
+        _key("C", "context", "context", "The context in which it runs"),
         _key("y", "copy_id", "copy_id", "Copy the id"),
         _key("Y", "copy_curl", "copy_curl", "Copy as a curl line that starts the same"),
     ]
@@ -60,7 +61,7 @@ class JobActs(ListActs["Job"]):
             if yes:
                 self.run_worker(self._stop([job.id for job in jobs], kill=kill), group="stop", exit_on_error=False)
 
-        note = _left_out(len(chosen) - len(jobs), "ended already")
+        note = " ".join(filter(None, (_left_out(len(chosen) - len(jobs), "ended already"), _contexts_end(jobs))))
         question = ConfirmScreen(_asked(verb, jobs), _lines(jobs), verb=verb, note=note)
         self.app.push_screen(question, answered)
 
@@ -132,6 +133,10 @@ class JobActs(ListActs["Job"]):
         """What the job under the cursor left behind."""
         self.app.push_screen(screen_of(self.chosen()[0]))
 
+    def action_context(self) -> None:
+        """Where it runs."""
+        self.deck_app.show_context_of(self.chosen()[0])
+
     # -- copying --
 
     def action_copy_id(self) -> None:
@@ -159,3 +164,12 @@ def _lines(jobs: Sequence[Job]) -> list[str]:
 
 def _left_out(count: int, why: str) -> str:
     return f"Left out: {count_of(count, 'job')} that {'has' if count == 1 else 'have'} {why}." if count else ""
+
+
+def _contexts_end(jobs: Sequence[Job]) -> str:
+    """What else ends with a process in which others run."""
+    names = [job.context for job in jobs if job.hosts_context and job.context]
+    if not names:
+        return ""
+    what, them = ("Context", "it") if len(names) == 1 else ("Contexts", "them")
+    return f"{what} {', '.join(names)} and what runs in {them} will end, too."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobdeck_tui.console.bindings import key
 from jobdeck_tui.console.few import Kind
@@ -11,10 +11,11 @@ from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.fewscreen import FewScreen
 from jobdeck_tui.console.screens.listacts import count_of
 from jobdeck_tui.console.screens.newcontext import NewContextScreen
+from jobdeck_tui.console.screens.output import OutputScreen
 from jobdeck_tui.console.workers import start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from textual.binding import BindingType
 
@@ -34,11 +35,14 @@ class ContextActs(FewScreen["ContextInfo"]):
     KIND = Kind.CONTEXTS
     NOUN = "context"
     NAME_CELLS = _NAME_CELLS
-    CHANGES = frozenset({"create", "stop"})
-    NEEDS = frozenset({"stop", "copy_name"})
+    CHANGES = frozenset({"create", "stop", "restart"})
+    NEEDS = frozenset({"stop", "restart", "log", "copy_name"})
     BINDINGS: ClassVar[list[BindingType]] = [
         _key("n", "create", "create", "Make a context", "New", show=True),
-        _key("x", "stop", "stop", "Stop it, and all that runs in it", "Stop", show=True),
+        _key("x", "stop(False)", "stop", "Stop it, and all that runs in it", "Stop", show=True),
+        _key("X,ctrl+k", "stop(True)", "kill", "Kill it: its jobs get no time to end by themselves"),
+        _key("r", "restart", "restart", "Make it anew, with its settings; what runs in it ends", "Restart", show=True),
+        _key("l", "log", "log", "The log of its own process: Spark's", "Log", show=True),
         _key("y", "copy_name", "copy_name", "Copy the name"),
     ]
 
@@ -56,26 +60,61 @@ class ContextActs(FewScreen["ContextInfo"]):
 
         self.app.push_screen(NewContextScreen(), made)
 
-    def action_stop(self) -> None:
+    # -- ending, and beginning anew --
+
+    def action_stop(self, kill: bool) -> None:
         """Ask, saying what runs in them; then stop them."""
         contexts = [context for context in self.chosen() if not context.ended]
         if not contexts:
             self.deck_app.tell("It has ended already")
             return
+        note = _note(contexts, waiting="will not be run")
+        self._question("Kill" if kill else "Stop", contexts, note, partial(self._stopped, kill=kill))
+
+    async def _stopped(self, names: Sequence[str], *, kill: bool) -> None:
+        refused = await self.deck_app.ask(self.deck_app.api.contexts.stop(names, force=kill), "Stopping failed")
+        self.tell_done(len(names), refused, "killed" if kill else "asked to stop")
+        self.deck_app.read_few(Kind.CONTEXTS)
+
+    def action_restart(self) -> None:
+        """Ask, saying what ends with that; then have them made anew. One that has ended may be, too."""
+        contexts = self.chosen()
+        note = _note(contexts, waiting="will run when it is up again")
+        self._question("Restart", contexts, note, self._restarted)
+
+    async def _restarted(self, names: Sequence[str]) -> None:
+        refused = await self.deck_app.ask(self.deck_app.api.contexts.restart(names), "Restarting failed")
+        self.tell_done(len(names), refused, "asked to restart")
+        self.deck_app.read_few(Kind.CONTEXTS)
+
+    def _question(
+        self,
+        verb: str,
+        contexts: Sequence[ContextInfo],
+        note: str,
+        act: Callable[[Sequence[str]], Coroutine[Any, Any, None]],
+    ) -> None:
+        names = [context.name for context in contexts]
 
         def answered(yes: bool | None) -> None:
             if yes:
-                start(self, partial(self._stopped, [context.name for context in contexts]), "stop")
+                start(self, partial(act, names), verb, exclusive=False)
 
-        one = len(contexts) == 1
-        title = "Stop this context?" if one else f"Stop these {len(contexts):,} contexts?"
-        question = ConfirmScreen(title, [_line(context) for context in contexts], verb="Stop", note=_note(contexts))
-        self.app.push_screen(question, answered)
+        title = f"{verb} {'this context' if len(names) == 1 else f'these {len(names):,} contexts'}?"
+        lines = [_line(context) for context in contexts]
+        self.app.push_screen(ConfirmScreen(title, lines, verb=verb, note=note), answered)
 
-    async def _stopped(self, names: Sequence[str]) -> None:
-        refused = await self.deck_app.ask(self.deck_app.api.contexts.stop(names), "Stopping failed")
-        self.tell_done(len(names), refused, "asked to stop")
-        self.deck_app.read_few(Kind.CONTEXTS)
+    # -- looking --
+
+    def action_log(self) -> None:
+        """The output of the job that is the process of the one under the cursor."""
+        context = self.table.cursor
+        if context.process is None:
+            self.deck_app.tell("It has no process of its own: its jobs have logs")
+        else:
+            self.app.push_screen(OutputScreen(context.process))
+
+    # -- copying --
 
     def action_copy_name(self) -> None:
         """One name, or a line for each."""
@@ -86,15 +125,16 @@ class ContextActs(FewScreen["ContextInfo"]):
 def _line(context: ContextInfo) -> str:
     running = count_of(context.running_count, "job") or "no job"
     waiting = f", {context.queued_count:,} waiting" if context.queued_count else ""
-    return f"{context.name[:_NAME_CELLS]}  {context.state.value}  ({running} in it{waiting})"
+    state = context.state.value + (f": {context.note}" if context.note else "")
+    return f"{context.name[:_NAME_CELLS]}  {state}  ({running} in it{waiting})"
 
 
-def _note(contexts: Sequence[ContextInfo]) -> str:
+def _note(contexts: Sequence[ContextInfo], *, waiting: str) -> str:
     running = sum(context.running_count for context in contexts)
-    waiting = sum(context.queued_count for context in contexts)
+    queued = sum(context.queued_count for context in contexts)
     them, notes = "it" if len(contexts) == 1 else "them", []
     if running:
         notes.append(f"{count_of(running, 'job')} in {them} will be ended.")
-    if waiting:
-        notes.append(f"{count_of(waiting, 'job')} that {'waits' if waiting == 1 else 'wait'} will not be run.")
+    if queued:
+        notes.append(f"{count_of(queued, 'job')} that {'waits' if queued == 1 else 'wait'} {waiting}.")
     return " ".join(notes) or f"Nothing runs in {them}."

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextsScreen"]
 
-_FILTER_WORDS = "Filter: text, state:running, kind:plain, is:adhoc, is:made"
+_FILTER_WORDS = "Filter: text, state:running, kind:spark, is:adhoc, is:made"
 
 
 _key = partial(key, "contexts")
@@ -46,6 +46,7 @@ class ContextsScreen(ContextActs):
         _key("N", "sort('name')", "sort_name", "Sort by name; again for the other way round"),
         _key("S", "sort('state')", "sort_state", "Sort by state, what needs care first"),
         _key("U", "sort('used')", "sort_used", "Sort by the part of the slots that is in use"),
+        _key("M", "sort('memory')", "sort_memory", "Sort by memory"),
         _key("A", "sort('created')", "sort_age", "Sort by age"),
         *panes("contexts"),
     ]
@@ -79,6 +80,15 @@ class ContextsScreen(ContextActs):
         """The context under the cursor, and its jobs."""
         self.details.item = self.table.cursor
         self.details.jobs = self.deck_app.state.contexts.jobs
+
+    def go_to(self, name: str) -> None:
+        """Put the cursor on the context of this name that lives, or came last; a filter must not hide it."""
+        found = [context for context in self.deck_app.state.contexts.items.values() if context.name == name]
+        found.sort(key=lambda context: (not context.ended, context.created_us))
+        if found:
+            if not self.wanted.matches(found[-1]):
+                self.filter.action_clear()
+            self.table.await_row(found[-1].id)
 
     @on(ContextTable.Opened)
     def _opened(self, event: ContextTable.Opened) -> None:

@@ -223,7 +223,7 @@ class ContextFilterBar(FilterBar):
     """For the list of contexts."""
 
     BINDINGS: ClassVar[list[BindingType]] = _keys("contexts", "contexts")
-    PLACEHOLDER = "text  state:running  kind:plain  is:adhoc  is:made"
+    PLACEHOLDER = "text  state:running  kind:spark  is:adhoc  is:made"
 
     def usual(self) -> ContextQuery:
         """All contexts, by name."""

@@ -15,6 +15,7 @@ from textual import on
 from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Offset
+from textual.message import Message
 from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.widgets import Static, TextArea
@@ -94,8 +95,12 @@ class HoconEdit(Vertical):
     }
     """
 
+    class Typed(Message):
+        """Somebody has typed; what is put there by ``text`` is not told."""
+
     def __init__(self, check: Check, *, placeholder: str = "") -> None:
         super().__init__()
+        self._put = ""
         self._check = check
         self._placeholder = placeholder
         self._waiting: Timer | None = None
@@ -120,7 +125,12 @@ class HoconEdit(Vertical):
 
     @text.setter
     def text(self, text: str) -> None:
-        self.area.text = text
+        self._put = self.area.text = text
+
+    def put(self, text: str) -> None:
+        """Another text, to be gone on with at its end."""
+        self.text = text
+        self.area.move_cursor(self.area.document.end)
 
     @property
     def found(self) -> ConfigCheck | None:
@@ -141,6 +151,9 @@ class HoconEdit(Vertical):
     @on(TextArea.Changed)
     def _changed(self, event: TextArea.Changed) -> None:
         event.stop()
+        if self.text != self._put:
+            self._put = self.text
+            self.post_message(self.Typed())
         self.area.wrong_line = None
         if self._waiting is not None:
             self._waiting.stop()

@@ -53,6 +53,7 @@ class OutputPane(OutputBase):
         _key("i", "details", "details", "All that is known of the job", "Details", show=True),
         _key("s", "save", "save", "Save the log to a file", "Save", show=True),
         _key("R", "results", "results", "The results of the job: files and values", "Results", show=True),
+        _key("C", "context", "context", "The context in which the job runs"),
         _key("y,ctrl+c", "copy", "copy", "Copy what is selected, or this line"),
         _key("Y", "copy_attach", "copy_attach", "Copy the shell command that attaches to the job"),
         _key("colon,ctrl+g", "goto", "goto", "Go to a line by its number, or by percent"),
@@ -79,6 +80,8 @@ class OutputPane(OutputBase):
                 return self.wanted[0] is not None
             case "copy_attach" | "save" | "results" | "details":
                 return self.job is not None
+            case "context":
+                return self.job is not None and self.job.context is not None
         return True
 
     def action_search(self) -> None:
@@ -121,6 +124,11 @@ class OutputPane(OutputBase):
         """What the job left behind."""
         if self.job is not None:
             self.app.push_screen(screen_of(self.job))
+
+    def action_context(self) -> None:
+        """Where the job runs."""
+        if self.job is not None:
+            self.deck_app.show_context_of(self.job)
 
     def action_goto(self) -> None:
         """Ask for a line."""
