@@ -43,8 +43,8 @@ def test_no_java_and_no_spark(tmp_path: Path) -> None:
 def test_a_master_that_nobody_is(deck: Deck) -> None:
     began_s = time.monotonic()
     said = _refused(deck, "alone", 'spark.master = "spark://127.0.0.1:1"')
-    assert time.monotonic() - began_s < 100
-    assert "127.0.0.1:1" in said or "masters" in said, said
+    assert time.monotonic() - began_s < 50  # Spark itself takes a minute
+    assert "Nobody answers at spark://127.0.0.1:1" in said
     found = deck.context("alone")
     assert (found["state"], bool(found["error"])) == ("error", True)
     assert not [words for words in processes(deck.server.data_dir).values() if "java" in words]

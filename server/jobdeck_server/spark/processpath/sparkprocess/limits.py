@@ -17,6 +17,7 @@ class Limits:
 
     start_s: float = 120.0  # for Java to have its gateway open: some 2 s, on a machine with twenty busy others 40 s
     make_s: float = 300.0  # for a SparkContext: that of a cluster waits three times 20 s for a master
+    master_s: float = 15.0  # for the first of its masters to take a connection
     stop_s: float = 10.0  # for a SparkContext to stop
     exit_s: float = 5.0  # for Java to end by itself, once it was told to
     call_s: float = 10.0  # for Java's answer to a short question; after it, it is asked again later

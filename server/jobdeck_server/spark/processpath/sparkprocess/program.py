@@ -83,6 +83,7 @@ class Process:
         context: The id of the context that it was given, or None.
         facts: Of the SparkContext, once it is up.
         version: Spark's.
+        spark_home: Where Spark is, for the jobs' own interpreters.
         gateway: Port and secret, once Java has told them.
         jobs: The attached ones.
     """
@@ -93,6 +94,7 @@ class Process:
         self.context: str | None = None
         self.facts: Facts | None = None
         self.version: str = plan["version"]
+        self.spark_home: str = plan["env"]["SPARK_HOME"]
         self.gateway: tuple[int, str] | None = None
         self._plan = plan
         self._limits = Limits.of(plan.get("limits", {}))
@@ -152,7 +154,8 @@ class Process:
                 self._timers.later(_LOOK_S, self._look_for_gateway)
                 return
             port, secret = self.gateway
-            self._spark = Spark(port, secret, call_s=self._limits.call_s, make_s=self._limits.make_s)
+            limits = self._limits
+            self._spark = Spark(port, secret, call_s=limits.call_s, make_s=limits.make_s, master_s=limits.master_s)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the end
             self.die(f"Java's gateway cannot be used: {error}")
             return

@@ -14,6 +14,8 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from .masters import is_registered, nobody_at
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,7 +92,7 @@ class Progress:
 class Spark:
     """The gateway of a Java process, and its SparkContext once there is one."""
 
-    def __init__(self, port: int, secret: str, *, call_s: float, make_s: float) -> None:
+    def __init__(self, port: int, secret: str, *, call_s: float, make_s: float, master_s: float) -> None:
         from py4j.java_gateway import GatewayParameters, JavaGateway
 
         logging.disable()  # py4j would write a stack for each call that fails
@@ -101,6 +103,7 @@ class Spark:
 
         self._quick = opened(call_s)
         self._slow = opened(make_s)
+        self._master_s = master_s
         self._jsc: Any = None  # for short questions
         self._made: Any = None  # the same, for what takes long; and it keeps Java from forgetting it
 
@@ -116,8 +119,14 @@ class Spark:
         Raises:
             AskError: It cannot be made so.
         """
+        master = conf.get("spark.master", "")
+        if (why := nobody_at(master, self._master_s)) is not None:
+            raise AskError(f"Nobody answers at {master} ({why}).")
         with _in_words():
-            return self._make(name, conf, defaults, jars)
+            facts = self._make(name, conf, defaults, jars)
+        if not is_registered(facts.master, facts.application):
+            raise AskError(f"All masters are unresponsive: {facts.master} has not taken the application.")
+        return facts
 
     def _make(self, name: str, conf: Mapping[str, str], defaults: Mapping[str, str], jars: Sequence[str]) -> Facts:
         from py4j.java_gateway import JavaObject
@@ -175,6 +184,7 @@ class Spark:
         with _in_words():
             ran = self._jsc.statusTracker().getJobIdsForGroup(job_id)
             self._jsc.cancelJobGroup(job_id)
+            self._jsc.cancelJobsWithTag(f"job-{job_id}")  # what it, or Spark for it, has put into other groups
             active = self._active(ran)
             return self._interrupt(f"job-{job_id}") or active
 
