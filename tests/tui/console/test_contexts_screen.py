@@ -246,11 +246,9 @@ async def test_one_on_spark_is_made_by_fields_and_by_lines() -> None:
             "jobs": "4",
             "restart": "always",
         }
-        # A line that is typed is a field, too; another kind takes Spark's lines out, and brings them back.
-        await it.press(*("shift+tab",) * 2, "home", *("delete",) * 6)
-        await it.see("Cores     6")
 
 
+@pytest.mark.slow
 @ui
 async def test_kinds_take_their_lines_with_them() -> None:
     async with stage([]) as it:
@@ -265,6 +263,7 @@ async def test_kinds_take_their_lines_with_them() -> None:
         await it.see('spark.master = "local[3]"', "Cores     3")
 
 
+@pytest.mark.slow
 @ui
 async def test_from_a_job_to_its_context() -> None:
     contexts = on_spark()

@@ -127,8 +127,6 @@ def test_all_that_is_known_of_one() -> None:
     assert values == ["jobs.A", "jobs.B", "perhaps others: the server did not look at all of it"]
     assert told[-1] == ("before", "and 9 more")
     assert ("size", "12.1 KiB") in told
-    jar = replace(one, kind="jar")
-    assert ("classes", "none is looked for in a jar") in list(facts(jar, replace(details, classes=()), 0))
     nothing = replace(details, classes=(), classes_complete=True)
     assert ("classes", "none was found that jobs can run") in list(facts(one, nothing, 0))
     assert "classes" not in dict(facts(one, None, 0))

@@ -62,7 +62,7 @@ async def test_the_classes_of_the_one_under_the_cursor_are_told() -> None:
         await it.press("up")
         await it.see("Package spark-tests", "No server answers.")
         it.app.packages.failure = None
-        await it.see("none is looked for in a jar")
+        await it.see("none was found that jobs can run")
         await it.press("p")
         await it.unseen("Package spark-tests")
 

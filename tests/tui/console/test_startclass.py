@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from jobdeck_client.errors import NotFoundError, RefusedError
 from jobdeck_protocol.contextinfo import ContextInfo, ContextState
+from jobdeck_tui.console.classrequest import context_words, takes
 from jobdeck_tui.console.few import FewCame, Kind
 from jobdeck_tui.console.screens.output import OutputScreen
 from jobdeck_tui.console.screens.startclass import StartClassScreen
@@ -35,6 +37,21 @@ def test_choices_are_told_without_what_they_share() -> None:
     assert choice_words((), "x") == "0 found: "
 
 
+def test_contexts_that_take_a_class() -> None:
+    plain = ContextInfo(id="1", name="py")
+    spark = ContextInfo(id="2", name="sp", kind="spark", master="local[2]", slots_count=8, queued_count=2)
+    python = replace(spark, settings={"context-factory": "spark.jobserver.python.PythonSparkContextFactory"})
+    jvm = replace(spark, settings={"context-factory": "spark.jobserver.context.SessionContextFactory"})
+    assert [takes(each, "jar") for each in (plain, spark, python, jvm)] == [False, True, False, True]
+    assert [takes(each, "wheel") for each in (plain, spark, python, jvm)] == [True, True, True, False]
+    assert not any(takes(replace(spark, state=state), "egg") for state in (ContextState.STOPPING, ContextState.ERROR))
+    assert context_words(spark, "jar") == "spark on local[2], 0 of 8 in use, 2 waiting"
+    assert context_words(plain, "jar") == "✗ a jar needs a context on Spark: py runs Python alone"
+    assert context_words(jvm, "egg") == "✗ sp runs classes out of jars alone"
+    assert context_words(replace(plain, adhoc=True), "egg") == "✗ it is of another job alone"
+    assert not context_words(None, "jar")
+
+
 def contexts(*told: ContextInfo) -> FewCame:
     return FewCame(kind=Kind.CONTEXTS, items=told)
 
@@ -57,6 +74,7 @@ async def test_a_class_that_was_found_is_started_in_a_context_and_its_output_sho
         assert screen.class_line.value == "jobs.WordCount"
         assert screen.context_line.choices == ("", "Main", "py1")
         assert screen.context_line.value == "Main"
+        await it.see("(wheel)", "plain, 0 of ")
         await it.press("down", "tab", *"http://h/hook", "tab", *"a = 1", "enter", *"b = 2")
         await it.see("✓ can be read")
         await it.press("ctrl+y", "ctrl+s")

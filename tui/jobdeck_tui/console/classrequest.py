@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobdeck_protocol.contextinfo import ContextState
+from jobdeck_protocol.packageinfo import JAR
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ClassFields", "ClassMemory", "ClassRequest", "read"]
+    from jobdeck_protocol.contextinfo import ContextInfo
+
+__all__ = ["ClassFields", "ClassMemory", "ClassRequest", "context_words", "read", "takes"]
 
 _CLASS_LIMIT_LENGTH = 1000
 _SCHEMES = ("http://", "https://")
+_PLAIN = "plain"
+_PYTHON, _JVM = "spark.jobserver.python.", "spark.jobserver.context."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +107,35 @@ def read(fields: ClassFields, package: str) -> ClassRequest | dict[str, str]:
     if url:
         body["callback_url"] = url
     return ClassRequest(body)
+
+
+# -- contexts --
+
+
+def takes(context: ContextInfo, kind: str) -> bool:
+    """Whether a context takes classes out of a package of this kind, as far as its record tells."""
+    there = context.state in (ContextState.RUNNING, ContextState.RESTARTING)
+    return there and _unfit(context, kind) is None
+
+
+def context_words(context: ContextInfo | None, kind: str) -> str:
+    """What the context is that was chosen, or why it does not take such a class; foreign. Empty for one not known."""
+    if context is None:
+        return ""
+    wrong = _unfit(context, kind)
+    if wrong is not None:
+        return f"✗ {wrong}"
+    place = f" on {context.master}" if context.master else ""
+    waiting = f", {context.queued_count:,} waiting" if context.queued_count else ""
+    return f"{context.kind}{place}, {context.running_count:,} of {context.slots_count:,} in use{waiting}"
+
+
+def _unfit(context: ContextInfo, kind: str) -> str | None:
+    if context.adhoc:
+        return "it is of another job alone"
+    factory = str(context.settings.get("context-factory", ""))
+    if kind == JAR and (context.kind == _PLAIN or factory.startswith(_PYTHON)):
+        return f"a jar needs a context on Spark: {context.name} runs Python alone"
+    if kind != JAR and factory.startswith(_JVM):
+        return f"{context.name} runs classes out of jars alone"
+    return None

@@ -41,7 +41,7 @@ def meant_by(file_name: str) -> tuple[str, str] | None:
 def facts(package: PackageInfo, details: PackageDetails | None, now_us: int) -> Iterator[tuple[str, str]]:
     """Names and values, foreign text as it came; the name is left out. ``details`` is None before they came."""
     if details is not None:
-        yield from _classes(package, details)
+        yield from _classes(details)
     yield "kind", package.kind
     yield "size", bytes_text(package.size_bytes)
     yield "uploaded", f"{time_text(package.uploaded_us)[:19]}Z  ({age_text(package, now_us)})"
@@ -56,12 +56,12 @@ def facts(package: PackageInfo, details: PackageDetails | None, now_us: int) -> 
             yield "before", f"and {len(details.versions) - 1 - len(former):,} more"
 
 
-def _classes(package: PackageInfo, details: PackageDetails) -> Iterator[tuple[str, str]]:
+def _classes(details: PackageDetails) -> Iterator[tuple[str, str]]:
     for name in details.classes[:_CLASSES_LIMIT_COUNT]:
         yield "classes", name
     if len(details.classes) > _CLASSES_LIMIT_COUNT:
         yield "classes", f"and {len(details.classes) - _CLASSES_LIMIT_COUNT:,} more"
-    if not details.classes_complete and package.kind != JAR:
+    if not details.classes_complete:
         yield "classes", "perhaps others: the server did not look at all of it"
     elif not details.classes:
-        yield "classes", "none is looked for in a jar" if package.kind == JAR else "none was found that jobs can run"
+        yield "classes", "none was found that jobs can run"

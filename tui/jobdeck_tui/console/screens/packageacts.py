@@ -73,7 +73,7 @@ class PackageActs(FewScreen["PackageInfo"]):
             if job is not None:
                 self.app.push_screen(OutputScreen(job.id))
 
-        self.app.push_screen(StartClassScreen(package.name, self.memory), started)
+        self.app.push_screen(StartClassScreen(package, self.memory), started)
 
     # -- coming and going --
 

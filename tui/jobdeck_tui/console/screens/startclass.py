@@ -13,9 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
 from jobdeck_client import ClientError
-from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_protocol.job import Job
-from jobdeck_tui.console.classrequest import ClassFields, ClassMemory, ClassRequest, read
+from jobdeck_tui.console.classrequest import ClassFields, ClassMemory, ClassRequest, context_words, read, takes
 from jobdeck_tui.console.curl import curl_of
 from jobdeck_tui.console.guest import GuestEndedError
 from jobdeck_tui.console.widgets.choice_input import ChoiceInput, choice_words, choosable
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from jobdeck_client import ConfigCheck
+    from jobdeck_protocol.packageinfo import PackageInfo
     from jobdeck_tui.console.app import ConsoleApp
 
 __all__ = ["StartClassScreen"]
@@ -41,7 +41,7 @@ class StartClassScreen(ModalScreen[Job | None]):
     """The job that was started; None if none was.
 
     Args:
-        package: Name of the package.
+        package: Where the class is looked for.
         memory: What was started before; kept up to date.
     """
 
@@ -72,9 +72,9 @@ class StartClassScreen(ModalScreen[Job | None]):
         Binding("ctrl+y", "copy", "Copy curl", priority=True),
     ]
 
-    def __init__(self, package: str, memory: ClassMemory) -> None:
+    def __init__(self, package: PackageInfo, memory: ClassMemory) -> None:
         super().__init__()
-        self._package = package
+        self._package, self._package_kind = package.name, package.kind
         self._memory = memory
         self._put_class = self._put_config = ""
         self._touched: set[str] = set()
@@ -90,11 +90,13 @@ class StartClassScreen(ModalScreen[Job | None]):
         self.callback_line = Input(id="callback_url", compact=True, placeholder="nobody; http://… is told of the end")
         self.config = HoconEdit(self._check, placeholder="no configuration; HOCON: input.string = a b c")
         self._found_words = Static(id="classes", classes="below", markup=False)
+        self._context_words = Static(id="context-words", classes="below", markup=False)
         with Vertical(id="box") as box:
-            box.border_title = Content(clean_line(f"Start a class out of {self._package}"))
+            box.border_title = Content(clean_line(f"Start a class out of {self._package} ({self._package_kind})"))
             yield from self._row("main_class", self.class_line)
             yield self._found_words
             yield from self._row("context", self.context_line)
+            yield self._context_words
             yield from self._row("callback_url", self.callback_line)
             with Horizontal(id="config-row", classes="row"):
                 yield Label("Config")
@@ -123,9 +125,9 @@ class StartClassScreen(ModalScreen[Job | None]):
         start(self, self._look, "look")
 
     def _contexts(self) -> list[str]:
-        """Names of those that take jobs; one that was made for a job is that job's alone."""
+        """Names of those that take such a class."""
         known = self._app().state.contexts.items.values()
-        return sorted(each.name for each in known if each.state is ContextState.RUNNING and not each.adhoc)
+        return sorted(each.name for each in known if takes(each, self._package_kind))
 
     def _put(self, fields: ClassFields) -> None:
         self.class_line.value = clean_line(fields.main_class)
@@ -163,6 +165,13 @@ class StartClassScreen(ModalScreen[Job | None]):
     def _tell_classes(self, words: str) -> None:
         self._found_words.update(Content(clean_line(words)))
 
+    def _tell_context(self) -> None:
+        """What the context is that is named."""
+        name = self.context_line.value.strip()
+        known = self._app().state.contexts.items.values()
+        found = next((each for each in known if each.name == name and not each.ended), None)
+        self._context_words.update(Content(clean_line(context_words(found, self._package_kind))))
+
     async def _check(self, text: str) -> ConfigCheck:
         return await self._app().api.packages.check(text)
 
@@ -185,6 +194,8 @@ class StartClassScreen(ModalScreen[Job | None]):
         if event.input is self.class_line:
             self._tell_choice()
             self._change_config(event.value)
+        if event.input is self.context_line:
+            self._tell_context()
         if event.value:
             self._touched.add(event.input.id or "")
         self._look_over()
