@@ -12,6 +12,7 @@ Loaded by jobs in contexts on Spark alone, when py4j is on the path.
 from __future__ import annotations
 
 from py4j.clientserver import ClientServer, JavaClient, JavaParameters, PythonParameters
+from py4j.java_gateway import JavaClass
 from py4j.protocol import Py4JError
 
 from ._task import JobError
@@ -42,13 +43,19 @@ class Place:
         self.jvm = gateway.jvm
         self.session: Any = None
         self._task = task
-        active = self.jvm.org.apache.spark.SparkContext.getActive()
+        active = getattr(self.of("org.apache.spark.SparkContext$"), "MODULE$").getActive()
         if not active.isDefined():
             raise JobError("context_error", f"The context {task.context_name} has been stopped.")
         self._context = active.get()
-        self.jsc = self.jvm.org.apache.spark.api.java.JavaSparkContext.fromSparkContext(self._context)
+        self.jsc = self.of("org.apache.spark.api.java.JavaSparkContext").fromSparkContext(self._context)
+        self._thread = self.of("java.lang.Thread")
+        self._sessions = self.of("org.apache.spark.sql.SparkSession")
         self.greet()
         gateway._gateway_client.greet = self.greet
+
+    def of(self, name: str) -> Any:
+        """A class by its full name: the way through ``jvm`` asks Java once for each dot."""
+        return JavaClass(name, self.gateway._gateway_client)
 
     @property
     def tag(self) -> str:
@@ -57,18 +64,17 @@ class Place:
 
     def greet(self) -> None:
         """Make the Java thread that answers to this one of ours the job's."""
-        self.jvm.java.lang.Thread.currentThread().setName(f"job-{self._task.job_id}")
+        self._thread.currentThread().setName(f"job-{self._task.job_id}")
         self.jsc.setJobGroup(self._task.job_id, self._task.main_class, True)  # interrupts on cancel
         self.jsc.addJobTag(self.tag)
         if self.session is not None:
-            self.jvm.org.apache.spark.sql.SparkSession.setActiveSession(self.session)
+            self._sessions.setActiveSession(self.session)
 
     def own_session(self) -> Any:
         """The job's own session: temporary views and settings are its own, tables and what is cached all jobs'."""
         if self.session is None:
-            builder = self.jvm.org.apache.spark.sql.SparkSession.builder()
-            self.session = builder.getOrCreate().newSession()
-            self.jvm.org.apache.spark.sql.SparkSession.setActiveSession(self.session)
+            self.session = self._sessions.builder().getOrCreate().newSession()
+            self._sessions.setActiveSession(self.session)
         return self.session
 
     def is_gone(self) -> bool:
@@ -97,8 +103,8 @@ class Place:
         begin = len(f"{client.address}{client.port}")
         with ThreadSafeFinalizer.lock:
             names = ",".join(key[begin:] for key in ThreadSafeFinalizer.finalizers)
-        util = self.jvm.java.util
-        several = util.HashSet(util.Arrays.asList(util.regex.Pattern.compile(",").split(names)))
+        array = self.of("java.util.regex.Pattern").compile(",").split(names)
+        several = self.of("java.util.HashSet")(self.of("java.util.Arrays").asList(array))
         JavaObject("GATEWAY_SERVER", client).getGateway().getBindings().keySet().removeAll(several)
 
 

@@ -56,7 +56,7 @@ def seen(place: Place, tracker: Any, group: str) -> tuple[float, str] | None:
     Returns:
         From 0 to 1 and a text; None if nothing runs.
     """
-    arrays = place.jvm.java.util.Arrays
+    arrays = place.of("java.util.Arrays")
     active = set(_numbers(arrays.toString(tracker.getActiveJobIds())))
     if not active:
         return None
