@@ -40,6 +40,8 @@ class Cluster:
 
     def __init__(self, folder: Path, *, cores_count: int = 2, memory: str = "1g") -> None:
         self._folder = folder
+        # A master that comes again knows its applications
+        self._memory = ("-Dspark.deploy.recoveryMode=FILESYSTEM", f"-Dspark.deploy.recoveryDirectory={folder}/memory")
         self._sizes = ("--cores", str(cores_count), "--memory", memory)
         self._ports = (0, 0)  # of the master: for Spark, for people
         self.master: subprocess.Popen[bytes] | None = None
@@ -114,13 +116,14 @@ class Cluster:
         env = {
             **os.environ,
             "SPARK_HOME": str(SPARK_HOME),
+            "SPARK_SCALA_VERSION": "2.12",  # from it executors know where Spark's jars are
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_DIRS": str(scratch),
             "PYSPARK_PYTHON": sys.executable,
             "TMPDIR": str(scratch),
         }
         command = java_command(main_class, *arguments)
-        command.insert(1, f"-Djava.io.tmpdir={scratch}")
+        command[1:1] = [f"-Djava.io.tmpdir={scratch}", *self._memory]
         with log.open("wb") as file:
             return subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file), log
 
