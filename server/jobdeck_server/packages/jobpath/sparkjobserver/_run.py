@@ -183,20 +183,20 @@ class _Run:
         work = LANGUAGES[language]()(self.task)
         try:
             work.make()
-            self._tell_validated(work.validate())
+            self._tell_validated(work, work.validate())
             result = self._keep(work, *_result_of(work))
             self._kept = {"kind": "finished", "result": result}
             return result
         finally:
             work.end()
 
-    def _tell_validated(self, problems: list[str] | None) -> None:
+    def _tell_validated(self, work: Work, problems: list[str] | None) -> None:
         """What ``validate`` has found; with problems, the job ends here."""
         if problems is None:
             self._put("validated.json", [b'{"ok": true}'], durable=False)
             return
         self._put("validated.json", [dumps({"problems": problems})], durable=False)
-        refused = JobError("validation", "; ".join(problems)[:MESSAGE_CHARS])
+        refused = work.refused(problems)
         refused.problems = problems
         raise refused
 
@@ -269,7 +269,13 @@ def _python() -> Callable[[Task], Work]:
     return PythonWork
 
 
-LANGUAGES: dict[str, Callable[[], Callable[[Task], Work]]] = {"python": _python}
+def _jvm() -> Callable[[Task], Work]:
+    from ._jvm import JvmWork
+
+    return JvmWork
+
+
+LANGUAGES: dict[str, Callable[[], Callable[[Task], Work]]] = {"python": _python, "jvm": _jvm}
 
 
 def _result_of(work: Work) -> tuple[str, Iterator[bytes]]:

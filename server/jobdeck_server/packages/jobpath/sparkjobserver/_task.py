@@ -6,6 +6,8 @@ and its context, has it validate and run, and makes bytes of its result. ``_run.
 
 from __future__ import annotations
 
+from ._telling import MESSAGE_CHARS
+
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,6 +105,10 @@ class Work:
     def validate(self) -> list[str] | None:
         """Have the job look at its configuration: the texts of its problems (one at least), None to go on."""
         raise NotImplementedError("validate")
+
+    def refused(self, problems: list[str]) -> JobError:
+        """What is told of a job with these problems."""
+        return JobError("validation", "; ".join(problems)[:MESSAGE_CHARS])
 
     def run(self) -> tuple[str, Iterator[bytes]]:
         """Have the job do its work.
