@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from jobdeck_client import ContextDetails
@@ -53,7 +54,7 @@ def test_create_ls_show_and_stop(jobdeck: Jobdeck, tmp_path: Path) -> None:
 def test_what_is_refused(jobdeck: Jobdeck, tmp_path: Path) -> None:
     for arguments, why in (
         (("1x",), b"context name must start with letters"),
-        (("x", "--set", "context-factory=spark.jobserver.context.SessionContextFactory"), b"no engine"),
+        (("x", "--set", "context-factory=no.such.Factory"), b"no context-factory"),
         (("x", "--set", "!!"), b"Cannot parse config"),
         (("x", "--settings", str(tmp_path / "none")), b"No such file"),
     ):
@@ -61,6 +62,35 @@ def test_what_is_refused(jobdeck: Jobdeck, tmp_path: Path) -> None:
         assert refused.returncode == 1
         assert why in refused.stderr
     assert jobdeck("contexts", "ls").stderr == b"jobdeck: no contexts\n"
+
+
+def test_one_on_spark_is_told_where_and_how_large() -> None:
+    spark = replace(
+        ONE,
+        name="spark",
+        kind="spark",
+        state=ContextState.RESTARTING,
+        master="spark://far:7077",
+        application="app-1\x1b",
+        ui="http://127.0.0.1:4040",
+        memory_bytes=3 << 29,
+        process="0123456789",
+        restarts_count=2,
+        note="starting Java",
+    )
+    plain = replace(ONE, state=ContextState.RUNNING, kind="plain")
+    wide, narrow, least = (table([spark, plain], now_us=NOW_US, limit=limit) for limit in (100, 72, 52))
+    assert wide[0].split() == ["STATE", "KIND", "MASTER", "JOBS", "WAIT", "MEMORY", "AGE", "NAME"]
+    assert wide[1].split()[2:] == ["spark://far:7077", "2/8", "3", "1.5", "GiB", "2h", "spark", "(starting", "Java)"]
+    assert narrow[0].split() == ["STATE", "KIND", "JOBS", "WAIT", "MEMORY", "AGE", "NAME"]
+    assert least[0].split() == ["STATE", "KIND", "JOBS", "WAIT", "NAME"]
+    assert max(map(len, narrow)) <= 72
+    assert max(map(len, least)) <= 52
+    told = sheet(ContextDetails(context=spark, jobs=()), now_us=NOW_US)
+    assert "note      starting Java" in told
+    assert "memory    1.5 GiB" in told
+    assert "process   0123456789  (jobdeck attach 01234567 shows its log)" in told
+    assert not any("\x1b" in line for line in told)
 
 
 def test_lines_hold_nothing_foreign_and_fit() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from jobdeck_client import ConflictError, NotFoundError
 from jobdeck_protocol.blob import ARTIFACT, to_wire
 from jobdeck_tui.commands.blobmoves import get, put
 from jobdeck_tui.commands.blobsheet import collected_text, sheet, table
-from jobdeck_tui.commands.common import LISTING, Where, call, json_option, server_options
+from jobdeck_tui.commands.common import LISTING, Where, call, json_option, now_us, server_options
 from jobdeck_tui.terminal import columns, note, shown
 from jobdeck_tui.words import KINDS
 
@@ -113,7 +112,7 @@ def ls(
         if as_json:
             _tell_json(items)
         elif items:
-            click.echo("\n".join(table(items, now_us=_now_us(), limit=columns())))
+            click.echo("\n".join(table(items, now_us=now_us(), limit=columns())))
         else:
             note("no such blobs")
         return 0
@@ -142,7 +141,7 @@ def show(blob: str, as_json: bool, server: str | None, token_file: str | None) -
             for entry in entries:
                 click.echo(json.dumps(asdict(entry)))
         else:
-            click.echo("\n".join(sheet(found, entries, now_us=_now_us())))
+            click.echo("\n".join(sheet(found, entries, now_us=now_us())))
         return 0
 
     call(Where(server=server, token_file=token_file), task)
@@ -271,7 +270,3 @@ def _seconds(text: str) -> float:
 def _tell_json(items: list[Blob]) -> None:
     for blob in items:
         click.echo(json.dumps(to_wire(blob)))
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from jobdeck_protocol.blob import LINK
 from jobdeck_protocol.job import time_text
-from jobdeck_tui.terminal import fit, shown, width
+from jobdeck_tui.commands.lines import fact_lines, table_lines
+from jobdeck_tui.terminal import shown
 from jobdeck_tui.words import KINDS, age, bytes_text
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ _WORDS = {kind: word for word, kind in KINDS.items()}
 _GAP = "  "
 _HASH_LENGTH = 40
 _HASH_LEAST = 8  # what the server takes as the beginning of one
-_NAME_LEAST = 20
-_NAME_WIDTH = 10
 
 
 def table(blobs: Sequence[Blob], *, now_us: int, limit: int | None) -> list[str]:
@@ -38,14 +37,7 @@ def table(blobs: Sequence[Blob], *, now_us: int, limit: int | None) -> list[str]
     rows += [_row(blob, short, now_us) for blob, short in zip(blobs, hashes, strict=True)]
     if not any(row[4] for row in rows[1:]):
         rows = [row[:4] + row[5:] for row in rows]
-    widths = [max(width(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    room = None if limit is None else max(_NAME_LEAST, limit - sum(widths) - len(_GAP) * len(widths))
-    lines = []
-    for row in rows:
-        *cells, name = row
-        padded = [cell + " " * (wide - width(cell)) for cell, wide in zip(cells, widths, strict=True)]
-        lines.append(_GAP.join([*padded, name if room is None else fit(name, room)]).rstrip())
-    return lines
+    return table_lines(rows, limit=limit)
 
 
 def sheet(blob: Blob, entries: Sequence[BlobEntry], *, now_us: int) -> list[str]:
@@ -56,7 +48,7 @@ def sheet(blob: Blob, entries: Sequence[BlobEntry], *, now_us: int) -> list[str]
         entries: The first files of an artifact.
         now_us: The time, for ages.
     """
-    lines = [f"{name:<{_NAME_WIDTH}}{shown(value)}" for name, value in _facts(blob, now_us)]
+    lines = fact_lines(_facts(blob, now_us))
     if blob.entry_count:
         lines.append("")
         sizes = ["-" if entry.size_bytes is None else bytes_text(entry.size_bytes) for entry in entries]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NoReturn, TypeVar
@@ -37,6 +38,7 @@ __all__ = [
     "call",
     "given_files",
     "json_option",
+    "now_us",
     "server_options",
 ]
 
@@ -146,6 +148,11 @@ def _keep(context: click.Context, option: click.Parameter, value: str | None) ->
 def json_option(text: str) -> Callable[[F], F]:
     """Add ``--json``, given to the command as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def now_us() -> int:
+    """The time, microseconds since the epoch, for ages."""
+    return time.time_ns() // 1000
 
 
 def call(where: Where, task: Callable[[Client], Awaitable[int]], failures: Failures = LISTING) -> NoReturn:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from jobdeck_client import NotFoundError
-from jobdeck_protocol.contextinfo import to_wire
-from jobdeck_tui.commands.common import LISTING, Where, call, json_option, server_options
+from jobdeck_client import NotAllowedError, NotFoundError, RefusedError
+from jobdeck_protocol.contextinfo import ContextState, to_wire
+from jobdeck_tui.commands.common import LISTING, Where, call, json_option, now_us, server_options
 from jobdeck_tui.commands.contextsheet import sheet, table
+from jobdeck_tui.sparksettings import FIELDS, edited
 from jobdeck_tui.terminal import columns, note
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ A job that names none has one of its own, which ends with it.
 \b
 Examples:
   jobdeck contexts create reports --set max-jobs-per-context=2
+  jobdeck contexts create spark --master 'local[2]' --memory 2g
   jobdeck contexts ls
   jobdeck contexts show reports
+  jobdeck contexts restart spark
   jobdeck contexts stop reports
 """
 
@@ -50,6 +52,8 @@ Examples:
 
 \b
 JOBS is how many run and how many may at a time, WAIT how many wait for that.
+MEMORY is what the process of a context on Spark holds, with all below it.
+What a context waits for stands in brackets after its name.
 The exit code is 0, also for an empty list; 1 for a refusal, 3 if no server answers.
 """
 
@@ -66,7 +70,7 @@ def ls(as_json: bool, server: str | None, token_file: str | None) -> None:
             for context in found:
                 click.echo(json.dumps(to_wire(context)))
         elif found:
-            click.echo("\n".join(table(found, now_us=_now_us(), limit=columns())))
+            click.echo("\n".join(table(found, now_us=now_us(), limit=columns())))
         else:
             note("no contexts")
         return 0
@@ -91,7 +95,7 @@ def show(name: str, as_json: bool, server: str | None, token_file: str | None) -
         if as_json:
             click.echo(json.dumps({**to_wire(found.context), "jobs": found.jobs}))
         else:
-            click.echo("\n".join(sheet(found, now_us=_now_us())))
+            click.echo("\n".join(sheet(found, now_us=now_us())))
         return 0
 
     call(Where(server=server, token_file=token_file), task)
@@ -106,6 +110,11 @@ Examples:
   jobdeck contexts create reports --set max-jobs-per-context=2
   jobdeck contexts create science --set python.virtualenv=true --set 'python.packages=[tables, plots]'
   jobdeck contexts create science --settings science.conf
+  jobdeck contexts create spark --master 'local[*]' --cores 4 --memory 2g
+  jobdeck contexts create cluster --master spark://head:7077 --cores 16 --memory 4g --restart always
+
+With --master it is one on Spark. On local[...] it computes in one process, which has the memory; else each executor has
+it. What is in no option is a setting: --set spark.ui.enabled=true.
 
 The exit code is 0; 1 if it cannot be made, 3 if no server answers.
 """
@@ -113,12 +122,22 @@ The exit code is 0; 1 if it cannot be made, 3 if no server answers.
 
 @contexts.command(help=_CREATE_HELP)
 @click.argument("name")
+@click.option("--master", help="Where Spark computes: local[N], local[*], spark://HOST:PORT.")
+@click.option("--cores", metavar="N", type=click.IntRange(min=1), help="Cores that Spark computes on.")
+@click.option("--memory", metavar="SIZE", help="Memory of what computes: 512m, 2g.")
+@click.option("--restart", type=click.Choice(["never", "always"]), help="What follows when its process dies.")
 @click.option("--set", "lines", metavar="PATH=VALUE", multiple=True, help="A setting, as a line of HOCON.")
 @click.option("--settings", "file", metavar="FILE", help="A file of HOCON with settings; --set wins over it.")
 @json_option("Print the context's record as a line of JSON.")
 @server_options
 def create(
-    name: str, lines: tuple[str, ...], file: str | None, as_json: bool, server: str | None, token_file: str | None
+    name: str,
+    lines: tuple[str, ...],
+    file: str | None,
+    as_json: bool,
+    server: str | None,
+    token_file: str | None,
+    **words: str | int | None,
 ) -> None:
     """Ask for it, and say what it is."""
     try:
@@ -126,14 +145,53 @@ def create(
     except OSError as error:
         note(f"{file}: {error.strerror}")
         sys.exit(LISTING.refused)
+    meant = ""
+    for field in FIELDS:
+        if words.get(field) is not None:
+            meant = edited(meant, field, str(words[field]))
 
     async def task(client: Client) -> int:
-        made = await client.create_context(name, "\n".join((text, *lines)))
+        made = await client.create_context(name, "\n".join((text, meant, *lines)))
         if as_json:
             click.echo(json.dumps(to_wire(made)))
         else:
-            click.echo("\n".join(table([made], now_us=_now_us(), limit=columns())))
+            click.echo("\n".join(table([made], now_us=now_us(), limit=columns())))
         return 0
+
+    call(Where(server=server, token_file=token_file), task)
+
+
+_RESTART_HELP = """\
+Make contexts anew, with the settings that they have: what runs in them ends, what waits runs when they are up again.
+
+\b
+Examples:
+  jobdeck contexts restart spark
+
+One that has ended is made again. The exit code is 0, also for one that takes long to be up; 1 for a refusal, 3 if no
+server answers.
+"""
+
+
+@contexts.command(help=_RESTART_HELP)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@server_options
+def restart(names: tuple[str, ...], server: str | None, token_file: str | None) -> None:
+    """Each of them; what is refused is told, and does not keep the others from it."""
+
+    async def task(client: Client) -> int:
+        code = 0
+        for name in names:
+            try:
+                found = await client.restart_context(name)
+                if found.state is not ContextState.RUNNING:
+                    note(f"{name}: it is coming up, which takes long" + (f" ({found.note})" if found.note else ""))
+            except NotAllowedError:
+                raise  # of no one context
+            except RefusedError as error:
+                note(f"{name}: {error}")
+                code = LISTING.refused
+        return code
 
     call(Where(server=server, token_file=token_file), task)
 
@@ -169,7 +227,3 @@ def stop(names: tuple[str, ...], force: bool, server: str | None, token_file: st
         return code
 
     call(Where(server=server, token_file=token_file), task)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

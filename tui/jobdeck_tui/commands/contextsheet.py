@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from jobdeck_protocol.job import time_text
-from jobdeck_tui.terminal import fit, shown, width
-from jobdeck_tui.words import age
+from jobdeck_tui.commands.lines import fact_lines, table_lines
+from jobdeck_tui.terminal import shown
+from jobdeck_tui.words import age, bytes_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["sheet", "table"]
 
-_GAP = "  "
-_HEAD = ("STATE", "KIND", "JOBS", "WAIT", "AGE", "NAME")
-_NAME_LEAST = 20
-_NAME_WIDTH = 10
+_ID_LENGTH = 8
+_HEAD = ("STATE", "KIND", "MASTER", "JOBS", "WAIT", "MEMORY", "AGE", "NAME")
+_OPTIONAL = ("MASTER", "MEMORY")  # left out where no context has any
+_FALLING = ("MASTER", "MEMORY", "AGE")  # where there is no room, in this order
 
 
 def table(contexts: Sequence[ContextInfo], *, now_us: int, limit: int | None) -> list[str]:
@@ -29,16 +30,12 @@ def table(contexts: Sequence[ContextInfo], *, now_us: int, limit: int | None) ->
     Args:
         contexts: In the order in which they are to stand.
         now_us: The time, for ages.
-        limit: The terminal's width: names are cut to the room that is left. None for a pipe: nothing is cut.
+        limit: The terminal's width: names are cut to the room that is left, and columns left out where there is none.
+            None for a pipe: nothing is cut.
     """
     rows = [_HEAD, *(_row(context, now_us) for context in contexts)]
-    widths = [max(width(row[at]) for row in rows) for at in range(len(_HEAD) - 1)]
-    room = None if limit is None else max(_NAME_LEAST, limit - sum(widths) - len(_GAP) * len(widths))
-    lines = []
-    for *cells, name in rows:
-        padded = [cell + " " * (wide - width(cell)) for cell, wide in zip(cells, widths, strict=True)]
-        lines.append(_GAP.join([*padded, name if room is None else fit(name, room)]).rstrip())
-    return lines
+    wanted = [at for at, title in enumerate(_HEAD) if title not in _OPTIONAL or any(row[at] for row in rows[1:])]
+    return table_lines([[row[at] for at in wanted] for row in rows], limit=limit, falling=_FALLING)
 
 
 def sheet(found: ContextDetails, *, now_us: int) -> list[str]:
@@ -48,7 +45,7 @@ def sheet(found: ContextDetails, *, now_us: int) -> list[str]:
         found: What to show.
         now_us: The time, for ages.
     """
-    return [f"{name:<{_NAME_WIDTH}}{shown(value)}".rstrip() for name, value in _facts(found, now_us)]
+    return fact_lines(_facts(found, now_us))
 
 
 def _facts(found: ContextDetails, now_us: int) -> Iterator[tuple[str, str]]:
@@ -62,13 +59,32 @@ def _facts(found: ContextDetails, now_us: int) -> Iterator[tuple[str, str]]:
         yield "ended", f"{time_text(context.ended_us)}  ({age(context.ended_us, now_us)} ago)"
     if context.error is not None:
         yield "error", context.error
+    if context.note is not None:
+        yield "note", context.note
     if context.python is not None:
         yield "python", context.python
+    yield from _process(context)
     yield "jobs", f"{context.running_count} of {context.slots_count} at a time, {context.queued_count} waiting"
     for path, value in _settings(context.settings):
         yield "setting", f"{path} = {value}"
     for job_id in found.jobs:
         yield "job", job_id
+
+
+def _process(context: ContextInfo) -> Iterator[tuple[str, str]]:
+    """Of one that is a process of its own: where it computes, what it holds, how often it was made anew."""
+    if context.master is not None:
+        yield "master", context.master
+    if context.application is not None:
+        yield "app", context.application
+    if context.ui is not None:
+        yield "Spark UI", context.ui
+    if context.memory_bytes is not None:
+        yield "memory", bytes_text(context.memory_bytes)
+    if context.restarts_count:
+        yield "restarts", str(context.restarts_count)
+    if context.process is not None:
+        yield "process", f"{context.process}  (jobdeck attach {context.process[:_ID_LENGTH]} shows its log)"
 
 
 def _settings(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
@@ -85,8 +101,10 @@ def _row(context: ContextInfo, now_us: int) -> tuple[str, ...]:
     return (
         context.state.value,
         shown(context.kind),
+        shown(context.master or ""),
         f"{context.running_count}/{context.slots_count}",
         str(context.queued_count),
+        "" if context.memory_bytes is None else bytes_text(context.memory_bytes),
         age(context.created_us, now_us),
-        shown(context.name),
+        shown(context.name) + (f"  ({shown(context.note)})" if context.note else ""),
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from jobdeck_protocol.job import ENDED, Job, JobState, to_wire
-from jobdeck_tui.commands.common import Where, call, json_option, server_options
+from jobdeck_tui.commands.common import Where, call, json_option, now_us, server_options
 from jobdeck_tui.commands.listing import COLOURS, table
 from jobdeck_tui.terminal import columns, note
 
@@ -87,7 +86,7 @@ def ls(
 
 def _print(jobs: Iterable[Job], workers: Mapping[str, str]) -> None:
     """The table, states in their colours on a terminal; ``workers`` has their names."""
-    for line in table(list(jobs), now_us=time.time_ns() // 1000, limit=columns(), workers=workers):
+    for line in table(list(jobs), now_us=now_us(), limit=columns(), workers=workers):
         short, state, *rest = line.cells
         colour = None if line.state is None else COLOURS[line.state]
         styled = click.style(state, fg=colour) if colour else state

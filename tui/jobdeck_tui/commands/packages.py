@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 
 from jobdeck_client import ConflictError, NotFoundError
 from jobdeck_protocol.packageinfo import EGG, JAR, KINDS, WHEEL, to_wire
-from jobdeck_tui.commands.common import LISTING, Where, call, json_option, server_options
+from jobdeck_tui.commands.common import LISTING, Where, call, json_option, now_us, server_options
 from jobdeck_tui.commands.packagesheet import sheet, table
 from jobdeck_tui.commands.progress import ProgressLine
 from jobdeck_tui.terminal import columns, note, shown
@@ -66,7 +65,7 @@ def ls(as_json: bool, server: str | None, token_file: str | None) -> None:
             for package in found:
                 click.echo(json.dumps(to_wire(package)))
         elif found:
-            click.echo("\n".join(table(found, now_us=_now_us(), limit=columns())))
+            click.echo("\n".join(table(found, now_us=now_us(), limit=columns())))
         else:
             note("no packages")
         return 0
@@ -99,7 +98,7 @@ def show(name: str, as_json: bool, server: str | None, token_file: str | None) -
             }
             click.echo(json.dumps(told))
         else:
-            click.echo("\n".join(sheet(found, now_us=_now_us())))
+            click.echo("\n".join(sheet(found, now_us=now_us())))
         return 0
 
     call(Where(server=server, token_file=token_file), task)
@@ -172,7 +171,3 @@ def rm(names: tuple[str, ...], server: str | None, token_file: str | None) -> No
         return code
 
     call(Where(server=server, token_file=token_file), task)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import time_text
-from jobdeck_tui.terminal import fit, shown, width
+from jobdeck_tui.commands.lines import fact_lines, table_lines
+from jobdeck_tui.terminal import shown
 from jobdeck_tui.words import age, bytes_text
 
 if TYPE_CHECKING:
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sheet", "table"]
 
-_GAP = "  "
 _HEAD = ("KIND", "SIZE", "AGE", "VERSIONS", "NAME")
-_NAME_LEAST = 20
-_NAME_WIDTH = 10
 
 
 def table(packages: Sequence[PackageInfo], *, now_us: int, limit: int | None) -> list[str]:
@@ -30,14 +28,7 @@ def table(packages: Sequence[PackageInfo], *, now_us: int, limit: int | None) ->
         now_us: The time, for ages.
         limit: The terminal's width: names are cut to the room that is left. None for a pipe: nothing is cut.
     """
-    rows = [_HEAD, *(_row(package, now_us) for package in packages)]
-    widths = [max(width(row[at]) for row in rows) for at in range(len(_HEAD) - 1)]
-    room = None if limit is None else max(_NAME_LEAST, limit - sum(widths) - len(_GAP) * len(widths))
-    lines = []
-    for *cells, name in rows:
-        padded = [cell + " " * (wide - width(cell)) for cell, wide in zip(cells, widths, strict=True)]
-        lines.append(_GAP.join([*padded, name if room is None else fit(name, room)]).rstrip())
-    return lines
+    return table_lines([_HEAD, *(_row(package, now_us) for package in packages)], limit=limit)
 
 
 def sheet(found: PackageDetails, *, now_us: int) -> list[str]:
@@ -47,7 +38,7 @@ def sheet(found: PackageDetails, *, now_us: int) -> list[str]:
         found: What to show.
         now_us: The time, for ages.
     """
-    return [f"{name:<{_NAME_WIDTH}}{shown(value)}".rstrip() for name, value in _facts(found, now_us)]
+    return fact_lines(_facts(found, now_us))
 
 
 def _facts(found: PackageDetails, now_us: int) -> Iterator[tuple[str, str]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from jobdeck_protocol.job import to_wire
-from jobdeck_tui.commands.common import Where, call, json_option, server_options
+from jobdeck_tui.commands.common import Where, call, json_option, now_us, server_options
 from jobdeck_tui.commands.sheet import sheet
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def show(job: str, as_json: bool, server: str | None, token_file: str | None) ->
         if as_json:
             click.echo(json.dumps(to_wire(record)))
         else:
-            click.echo("\n".join(sheet(record, now_us=time.time_ns() // 1000)))
+            click.echo("\n".join(sheet(record, now_us=now_us())))
         return 0
 
     call(Where(server=server, token_file=token_file), task)

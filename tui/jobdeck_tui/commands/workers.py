@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from jobdeck_protocol.workerinfo import to_wire
-from jobdeck_tui.commands.common import Where, call, json_option, server_options
+from jobdeck_tui.commands.common import Where, call, json_option, now_us, server_options
 from jobdeck_tui.commands.workersheet import sheet, table
 from jobdeck_tui.terminal import columns
 
@@ -67,7 +66,7 @@ def ls(as_json: bool, server: str | None, token_file: str | None) -> None:
             for worker in found:
                 click.echo(json.dumps(to_wire(worker)))
         else:
-            click.echo("\n".join(table(found, now_us=time.time_ns() // 1000, limit=columns())))
+            click.echo("\n".join(table(found, now_us=now_us(), limit=columns())))
         return 0
 
     call(Where(server=server, token_file=token_file), task)
@@ -85,7 +84,7 @@ def show(worker: str, as_json: bool, server: str | None, token_file: str | None)
         if as_json:
             click.echo(json.dumps({**to_wire(found.worker), "jobs": found.jobs}))
         else:
-            click.echo("\n".join(sheet(found.worker, found.jobs, now_us=time.time_ns() // 1000)))
+            click.echo("\n".join(sheet(found.worker, found.jobs, now_us=now_us())))
         return 0
 
     call(Where(server=server, token_file=token_file), task)
@@ -148,7 +147,7 @@ def _change(where: Where, ask: Callable[[Client], Awaitable[WorkerInfo]], *, as_
         if as_json:
             click.echo(json.dumps(to_wire(found)))
         else:
-            click.echo("\n".join(table([found], now_us=time.time_ns() // 1000, limit=columns())))
+            click.echo("\n".join(table([found], now_us=now_us(), limit=columns())))
         return 0
 
     call(where, task)
