@@ -16,6 +16,7 @@ from jobdeck_server.core.events import EventLog
 from jobdeck_server.core.fetching import Fetcher
 from jobdeck_server.core.packagefinder import PackageFinder
 from jobdeck_server.core.packagejobs import PackageJobs
+from jobdeck_server.core.sparkcontexts import SparkContexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.store import Store
     from jobdeck_server.core.venvs import Venvs
     from jobdeck_server.settings import Settings
+    from jobdeck_server.spark.install import Finder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +76,14 @@ class Classes:
 
     binaries: Binaries
     contexts: Contexts
+    spark: SparkContexts
     jobs: PackageJobs
 
 
 async def load_classes(
-    core: JobCore, settings: Settings, ground: Ground, venvs: Venvs, ledger: PackageLedger
+    core: JobCore, settings: Settings, ground: Ground, venvs: Venvs, ledger: PackageLedger, install: Finder
 ) -> Classes:
-    """Make them, with all that is kept of them; ``Contexts.run`` and ``Callbacks.run`` follow.
+    """Make them, with all that is kept of them; ``Contexts.run``, ``SparkContexts.run`` and ``Callbacks.run`` follow.
 
     Raises:
         DefaultsError, JobdeckError, OSError: A file that the operator has named cannot be used.
@@ -90,9 +93,13 @@ async def load_classes(
     await binaries.load(settings.preload_packages)
     finder = venvs.finder = PackageFinder(settings, binaries=binaries, fetcher=ground.fetcher, blobs=blobs)
     contexts = Contexts(core, settings, venvs=venvs, defaults=await Defaults.read(settings.context_defaults))
+    spark = SparkContexts(
+        core, settings, venvs=venvs, finder=finder, blobs=blobs, registry=contexts.losses, install=install
+    )
+    contexts.kinds[spark.name] = spark
     await contexts.load()
     jobs = PackageJobs(
         core, settings, finder=finder, contexts=contexts, callbacks=callbacks, blobs=blobs, ledger=ledger
     )
     callbacks.source = jobs.callback_body
-    return Classes(binaries=binaries, contexts=contexts, jobs=jobs)
+    return Classes(binaries=binaries, contexts=contexts, spark=spark, jobs=jobs)

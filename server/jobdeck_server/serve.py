@@ -37,8 +37,9 @@ from jobdeck_server.core.schema import NewerSchemaError
 from jobdeck_server.core.store import Store
 from jobdeck_server.core.venvs import Venvs
 from jobdeck_server.core.workers import Workers
-from jobdeck_server.engines.base import BUNDLES, PACKAGES, WORKER
+from jobdeck_server.engines.base import BUNDLES, CONTEXT, PACKAGES, WORKER
 from jobdeck_server.engines.builtin import BuiltinExecutor
+from jobdeck_server.engines.contextshop import ContextShop
 from jobdeck_server.engines.local import LocalEngine
 from jobdeck_server.engines.outside import OutsideEngine
 from jobdeck_server.engines.packageshop import PackageShop
@@ -58,6 +59,7 @@ from jobdeck_server.http.certificates import CertificateError, Certificates
 from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
 from jobdeck_server.parts import Parts
 from jobdeck_server.refusing import run_or_refuse
+from jobdeck_server.spark.install import Finder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -163,6 +165,8 @@ class _Made:
     remote: RemoteEngine
     ledger: PackageLedger
     venvs: Venvs
+    install: Finder
+    shop: PackageShop
 
 
 async def _engines(settings: Settings, store: Store, ground: Ground, *, url: str) -> _Made:
@@ -181,7 +185,11 @@ async def _engines(settings: Settings, store: Store, ground: Ground, *, url: str
     venvs = Venvs(settings, blobs=blobs)
     await venvs.load()
     shop = PackageShop(settings, blobs=blobs, ledger=ledger, venvs=venvs, folder=settings.data_dir / "work")
-    shops: dict[str, Shop] = {BUNDLES: workshop, PACKAGES: shop}
+    install = Finder(spark_home=settings.spark_home, spark_java=settings.spark_java)
+    processes = ContextShop(
+        settings, install=install, folder=settings.data_dir / "work", jobs_dir=settings.data_dir / "jobs"
+    )
+    shops: dict[str, Shop] = {BUNDLES: workshop, PACKAGES: shop, CONTEXT: processes}
     builtin = BuiltinExecutor(local, shops, patience_s=settings.executor_patience_s)
     remote = RemoteEngine(settings, store)
     await remote.load()
@@ -192,6 +200,8 @@ async def _engines(settings: Settings, store: Store, ground: Ground, *, url: str
         remote=remote,
         ledger=ledger,
         venvs=venvs,
+        install=install,
+        shop=shop,
     )
 
 
@@ -210,7 +220,8 @@ async def _start_parts(
     engines = await _engines(settings, store, ground, url=_url(settings, *bound[0]))
     outside, workshop, remote, engine = engines.outside, engines.workshop, engines.remote, engines.all
     core = JobCore(settings, store=store, events=log, growth=growth, engine=engine, boot_id=boot_id.strip())
-    classes = await load_classes(core, settings, ground, engines.venvs, engines.ledger)
+    classes = await load_classes(core, settings, ground, engines.venvs, engines.ledger, engines.install)
+    engines.shop.link = classes.contexts.link
     executor = Executor(core)
     outside.ends = executor.ends
     workshop.ledger = workshop.segments = executor.segments
@@ -229,12 +240,14 @@ async def _start_parts(
     nursery.start_soon(growth.run)
     await nursery.start(core.run)
     await nursery.start(classes.contexts.run)
+    await nursery.start(classes.spark.run)
     await nursery.start(engine.run, core)
     remote.open(workers, partial(_place, core))
     await nursery.start(ground.callbacks.run)
     await recovery.recover(core)
     placement.open()
     classes.contexts.open()
+    nursery.start_soon(classes.spark.processes.open)
     await nursery.start(executor.run)
     nursery.start_soon(retention.run, core)
     return Parts(

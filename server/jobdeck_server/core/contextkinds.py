@@ -15,6 +15,7 @@ from jobdeck_server.core import contextsettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from jobdeck_protocol.contextinfo import ContextInfo
     from jobdeck_server.core.venvs import Venvs
@@ -26,9 +27,35 @@ class Facts:
 
     Attributes:
         python: The interpreter that its jobs have.
+        process: The job that is its process; None where it has none. As the next ones, see ``ContextInfo``.
+        master: See there.
+        application: See there.
+        ui: See there.
+        memory_bytes: See there.
     """
 
     python: str
+    process: str | None = None
+    master: str | None = None
+    application: str | None = None
+    ui: str | None = None
+    memory_bytes: int | None = None
+
+
+class Registry(Protocol):
+    """What a kind may tell of its contexts, and ask."""
+
+    def lives(self, context_id: str) -> bool:
+        """Whether a context has not ended."""
+
+    def running_count(self, context_id: str) -> int:
+        """How many jobs of a context run."""
+
+    def tell(self, context_id: str, **facts: object) -> None:
+        """Something is known of a context: fields of its record. Nothing happens if it has ended."""
+
+    def lost(self, context_id: str, why: str) -> None:
+        """What a context runs in has died."""
 
 
 class Kind(Protocol):
@@ -43,15 +70,36 @@ class Kind(Protocol):
             BadRequestError, ContextInitError: See there.
         """
 
+    async def look(self) -> None:
+        """See that what all contexts of this kind need is on this machine.
+
+        Raises:
+            ContextInitError: It is not.
+        """
+
     async def start(self, context: ContextInfo) -> Facts:
         """Make all that the jobs of a context need. May be asked again for one that was up before a restart.
 
         Raises:
+            ContextLostError: It was up, and what it ran in has died while no server was there.
             JobdeckError: It cannot be done, and why, for people.
         """
 
     async def stop(self, context: ContextInfo, *, force: bool) -> None:
         """Its last job has ended: give up what ``start`` made. May be asked for one that never came up, or again."""
+
+    async def kill(self, context: ContextInfo) -> None:
+        """It is to end by force: whatever ``start`` made goes at once. ``stop`` follows, or has been asked for."""
+
+    async def alive(self, context: ContextInfo) -> bool:
+        """Whether what ``start`` made is still there; if not, returns once ``Registry.lost`` was told."""
+
+    def link(self, context: ContextInfo) -> Path | None:
+        """Where jobs of a context that is up find what ``start`` made; None where they need not find anything.
+
+        Raises:
+            ContextLostError: It is not there.
+        """
 
 
 class Plain:
@@ -66,9 +114,22 @@ class Plain:
         """The interpreter must be one that may be used."""
         self._venvs.check(settings)
 
+    async def look(self) -> None:
+        """It needs nothing."""
+
     async def start(self, context: ContextInfo) -> Facts:
         """Its interpreter, so that the first job need not wait for it."""
         return Facts(python=await self._venvs.python(context.settings, user=context.id))
 
     async def stop(self, context: ContextInfo, *, force: bool) -> None:
         """Nothing was made that would not be shared: who keeps interpreters asks who uses them."""
+
+    async def kill(self, context: ContextInfo) -> None:
+        """Nothing was made."""
+
+    async def alive(self, context: ContextInfo) -> bool:
+        """There is nothing that could die."""
+        return True
+
+    def link(self, context: ContextInfo) -> Path | None:
+        """There is nothing to be found."""

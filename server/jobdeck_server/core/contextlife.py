@@ -6,7 +6,7 @@ Each has one task that makes it and, later, one that ends it, both here: whoever
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextrows
 from jobdeck_server.core.contextrows import ContextRow
-from jobdeck_server.core.errors import ContextInitError, JobdeckError, UnknownJobError
+from jobdeck_server.core.errors import ContextInitError, ContextLostError, JobdeckError, UnknownJobError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.outbound.errors import OutboundError
 from jobdeck_server.core.store import StoreError
@@ -51,6 +51,8 @@ class ContextLife:
 
     Attributes:
         marks: By the id of each job that is, or was, stopped because its context was: words for that.
+        lost: Called with a context of which it turns out that what it ran in has died.
+        again: Asked whether one that could not be made is being made once more.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class ContextLife:
         self._changed = changed
         self._nursery: trio.Nursery | None = None
         self.marks: dict[str, str] = {}
+        self.lost: Callable[[Place, ContextLostError], None] = lambda _place, _error: None
+        self.again: Callable[[Place], bool] = lambda _place: False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Own all tasks, until cancelled."""
@@ -96,6 +100,9 @@ class ContextLife:
             try:
                 with trio.fail_after(self._settings.context_start_s):
                     facts = await self._kinds[place.context.kind].start(place.context)
+            except ContextLostError as lost:
+                self.lost(place, lost)
+                return
             except trio.TooSlowError:
                 error = f"it was not up within {self._settings.context_start_s:g} s"
             except (JobdeckError, OutboundError, StoreError) as failure:
@@ -106,9 +113,12 @@ class ContextLife:
         if place.stopping:
             return  # whoever stops it does the rest
         if facts is None:
-            self.stop(place, state=ContextState.ERROR, error=f"Context {place.context.name} cannot be made: {error}")
+            if not self.again(place):
+                text = f"Context {place.context.name} cannot be made: {error}"
+                self.stop(place, state=ContextState.ERROR, error=text)
             return
-        place.become(ContextState.RUNNING, python=facts.python)
+        known = {each.name: getattr(facts, each.name) for each in fields(facts)}
+        place.become(ContextState.RUNNING, note=None, **known)
         if not place.context.adhoc:
             self._core.store.write_soon(partial(contextrows.save, row=_row(place)), _told_if_failed, durable=False)
         place.settled.set()
@@ -140,6 +150,7 @@ class ContextLife:
             if place.final[0] is ContextState.FINISHED:
                 place.final = (ContextState.KILLED, None)
             self.soon(partial(self.stop_jobs, place.jobs(), signal=_KILL))
+            self.soon(self._kill, place)
 
     def shut_down(self, place: Place) -> None:
         """Begin to stop a context, or go on with it after a restart."""
@@ -148,12 +159,21 @@ class ContextLife:
         self._changed(place)
         self.soon(self._shut_down, place)
 
-    async def _shut_down(self, place: Place) -> None:
+    async def write(self, place: Place) -> None:
+        """Write a context down as it is now, however long that takes; those of one job are not."""
         if not place.context.adhoc:
             await self._until_written(partial(contextrows.save, row=_row(place)))
-        await self.stop_jobs(place.jobs(), text=None if place.settled.is_set() else place.final[1])
+
+    async def _shut_down(self, place: Place) -> None:
+        await self.write(place)
+        text = place.final[1] if place.lost or not place.settled.is_set() else None
+        if place.lost:
+            await self.stop_jobs(place.waiting(), text=text)
+            with trio.move_on_after(self._settings.context_lost_s):
+                await place.emptied()  # they know it themselves
+        await self.stop_jobs(place.jobs(), text=text)
         await place.emptied()
-        await self._let_go(place)
+        await self.let_go(place)
         ended = _ended_as(place, *place.final)
         if not ended.adhoc:
             await self._until_written(partial(contextrows.save, row=ContextRow(ended, place.configured)))
@@ -163,15 +183,22 @@ class ContextLife:
         """The job of an ad-hoc context has ended, and the context with it."""
         place.scope.cancel()
         self._over(place, _ended_as(place, *place.final))
-        self.soon(self._let_go, place)
+        self.soon(self.let_go, place)
 
-    async def _let_go(self, place: Place) -> None:
+    async def let_go(self, place: Place) -> None:
+        """Have what was made for a context ended, for as long as there is patience."""
         try:
             with trio.move_on_after(self._settings.context_stop_s) as limit:
                 await self._kinds[place.context.kind].stop(place.context, force=place.forced)
             if limit.cancelled_caught:
                 _log.error("context %s has not let go within %g s", place.context.name, self._settings.context_stop_s)
         except Exception:  # noqa: BLE001  # the context has ended all the same
+            _log.exception("context %s", place.context.name)
+
+    async def _kill(self, place: Place) -> None:
+        try:
+            await self._kinds[place.context.kind].kill(place.context)
+        except Exception:  # noqa: BLE001  # it is stopped all the same
             _log.exception("context %s", place.context.name)
 
     def _over(self, place: Place, ended: ContextInfo) -> None:
@@ -227,7 +254,7 @@ class ContextLife:
 
 
 def _ended_as(place: Place, state: ContextState, error: str | None) -> ContextInfo:
-    return replace(place.context, state=state, ended_us=now_us(), error=error)
+    return replace(place.context, state=state, ended_us=now_us(), error=error, note=None, memory_bytes=None)
 
 
 def _ended(job: Job) -> str:

@@ -30,6 +30,10 @@ class Place:
         failure: Why it could not be made.
         forced: It is to end at once, whatever its jobs do.
         final: What it will be once it has been stopped, and why.
+        lost: What it ran in has died: its jobs end by themselves, soon.
+        doubted: What it runs in may have died: no job gets a slot before that is known.
+        remade: The server was killed while it was being made anew.
+        restarts_s: When it was made anew by the server, by trio's clock.
         coming_count: Jobs that are about to be accepted for it.
     """
 
@@ -42,6 +46,10 @@ class Place:
         self.failure: Exception | None = None
         self.forced = False
         self.final: tuple[ContextState, str | None] = (ContextState.FINISHED, None)
+        self.lost = False
+        self.doubted = False
+        self.remade = False
+        self.restarts_s: list[float] = []
         self.coming_count = 0
         self._waiting: OrderedDict[str, Live] = OrderedDict()
         self._admitted: dict[str, Live] = {}
@@ -65,6 +73,14 @@ class Place:
     def jobs(self) -> list[Live]:
         """All of its jobs that have not ended."""
         return [*self._admitted.values(), *self._waiting.values()]
+
+    def running(self) -> list[Live]:
+        """Its jobs that have begun."""
+        return [live for live in self.jobs() if live.job.state is not JobState.QUEUED]
+
+    def waiting(self) -> list[Live]:
+        """Its jobs that nothing was begun of."""
+        return [live for live in self.jobs() if live.job.state is JobState.QUEUED]
 
     def told(self) -> ContextInfo:
         """What is told of it: secrets left out, jobs counted."""
@@ -118,9 +134,22 @@ class Place:
 
     def _next(self) -> Live | None:
         """The first that waits, if there is a slot for it."""
-        if self.context.state is not ContextState.RUNNING or len(self._admitted) >= self.context.slots_count:
+        if self.context.state is not ContextState.RUNNING or self.doubted:
+            return None
+        if len(self._admitted) >= self.context.slots_count:
             return None
         return next((live for live in self._waiting.values() if not live.job.held), None)
+
+    def take_back(self, leave: Callable[[Live], None]) -> None:
+        """Those that have a slot and nothing was begun of wait again, before all others."""
+        for live in reversed([each for each in self._admitted.values() if each.job.state is JobState.QUEUED]):
+            leave(live)
+            self.hold(live)
+
+    async def idle(self) -> None:
+        """Wait until none of its jobs has a slot."""
+        while self._admitted:
+            await self._left.wait()
 
     async def emptied(self) -> None:
         """Wait until it has no jobs."""

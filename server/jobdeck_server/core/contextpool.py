@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jobdeck_protocol.contextinfo import ContextInfo, ContextState
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextsettings
+from jobdeck_server.core.contextlosses import lost_words
 from jobdeck_server.core.contextplaces import Place
 from jobdeck_server.core.requests import CONTEXTS_POOL
 from jobdeck_server.engines.base import PACKAGES
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobdeck_server.core.contextlife import ContextLife
+    from jobdeck_server.core.contextlosses import ContextLosses
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.live import Live
 
@@ -26,6 +28,7 @@ class ContextPool:
         core: Whose jobs they are.
         life: Makes and stops contexts.
         places: Those that live, by their ids; the registry's.
+        losses: Told of a job that says that its context has died.
         add: Called with a context that is of one job, to be among them.
         changed: Called with it once it has its job.
     """
@@ -36,12 +39,14 @@ class ContextPool:
         life: ContextLife,
         *,
         places: Mapping[str, Place],
+        losses: ContextLosses,
         add: Callable[[Place], None],
         changed: Callable[[Place], None],
     ) -> None:
         self._core = core
         self._life = life
         self._places = places
+        self._losses = losses
         self._add = add
         self._changed = changed
         self._jobs: dict[str, Place] = {}  # by the id of each job that has not ended
@@ -119,6 +124,8 @@ class ContextPool:
             place.fill(self._core.admit)
             return
         del self._jobs[job.id]
+        if (job.error or "").startswith(lost_words(place.context.id)):
+            self._losses.doubt(place)
         place.leave(job.id)
         if place.stopping:
             return

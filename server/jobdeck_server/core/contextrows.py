@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
-_COLUMNS = "id, name, kind, configured, state, settings, slots_count, python, error, created_us, ended_us"
+_COLUMNS = "id, name, kind, configured, state, settings, slots_count, python, error, created_us, ended_us, process"
+_PROCESS = ("process", "master", "application", "ui", "restarts_count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,12 @@ def save(connection: sqlite3.Connection, row: ContextRow) -> None:
     """Keep a context as it is now."""
     context = row.context
     connection.execute(
-        f"insert or replace into context ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"insert or replace into context ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(context.id, context.name, context.kind, row.configured, context.state.value),
             *(json.dumps(context.settings), context.slots_count, context.python, context.error),
             *(context.created_us, context.ended_us),
+            json.dumps({name: getattr(context, name) for name in _PROCESS}),
         ),
     )
 
@@ -79,7 +81,7 @@ def unmark_strangers(connection: sqlite3.Connection) -> list[str]:
 
 
 def _row(row: Iterable[Any]) -> ContextRow:
-    context_id, name, kind, configured, state, settings, slots_count, python, error, created_us, ended_us = row
+    context_id, name, kind, configured, state, settings, slots_count, python, error, created_us, ended_us, told = row
     return ContextRow(
         ContextInfo(
             id=context_id,
@@ -92,6 +94,7 @@ def _row(row: Iterable[Any]) -> ContextRow:
             error=error,
             created_us=created_us,
             ended_us=ended_us,
+            **json.loads(told),
         ),
         bool(configured),
     )

@@ -28,11 +28,14 @@ from jobdeck_server.core import contextrows, contextsettings
 from jobdeck_server.core.contextdefaults import Defaults, DefaultsError
 from jobdeck_server.core.contextkinds import Plain
 from jobdeck_server.core.contextlife import ContextLife
+from jobdeck_server.core.contextlosses import ContextLosses, lost_words
 from jobdeck_server.core.contextplaces import Place
 from jobdeck_server.core.contextpool import ContextPool
 from jobdeck_server.core.errors import (
     CapacityError,
     ContextExistsError,
+    ContextInitError,
+    ContextLostError,
     ContextStoppingError,
     JobdeckError,
     NoSlotsError,
@@ -45,6 +48,7 @@ from jobdeck_server.core.store import StoreError
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from jobdeck_server.core.contextkinds import Kind
     from jobdeck_server.core.hocon import JobConfig
@@ -73,6 +77,7 @@ class Contexts:
 
     Attributes:
         kinds: What there is, by the names that ``contextsettings.kind_of`` gives.
+        losses: What kinds tell, and what becomes of contexts that have died.
     """
 
     def __init__(self, core: JobCore, settings: Settings, *, venvs: Venvs, defaults: Defaults | None = None) -> None:
@@ -86,7 +91,12 @@ class Contexts:
         self._news = News(core.events, Words(event="context", wire=to_wire, durable=_durable))
         self._places: dict[str, Place] = {}  # by the id of the context, in the order of their coming
         self._named: dict[str, Place] = {}
-        self._pool = ContextPool(core, self._life, places=self._places, add=self._add, changed=self._place_changed)
+        self.losses = ContextLosses(
+            core, settings, self._life, places=self._places, kinds=self.kinds, changed=self._place_changed
+        )
+        self._pool = ContextPool(
+            core, self._life, places=self._places, losses=self.losses, add=self._add, changed=self._place_changed
+        )
         self._resetting = trio.Lock()
         venvs.in_use = self._places.__contains__
 
@@ -107,11 +117,13 @@ class Contexts:
         for row in await self._core.store.read(contextrows.living):
             place = Place(row.context, configured=row.configured)
             if not place.stopping:
+                place.remade = row.context.state is ContextState.RESTARTING
                 place.become(ContextState.STARTING)  # nobody has a slot of it before it is up again
             else:
                 place.settled.set()
                 if row.context.error is not None:
                     place.final = (ContextState.ERROR, row.context.error)
+                    place.lost = row.context.error.startswith(lost_words(row.context.id))
             self._add(place)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -143,8 +155,11 @@ class Contexts:
         if place.configured and name in self._defaults.contexts:
             now = self._fresh(name, self._configured(name))
             place.become(ContextState.STARTING, settings=now.settings, kind=now.kind, slots_count=now.slots_count)
+        if place.remade:
+            place.become(ContextState.RESTARTING)
         self._place_changed(place)
-        self._life.soon(self._life.bring_up, place)
+        begin = partial(self.losses.remake, place, asked=False) if place.remade else partial(self._life.bring_up, place)
+        self._life.soon(begin)
 
     # -- looking --
 
@@ -212,8 +227,8 @@ class Contexts:
             if place is not None:
                 place.coming_count -= 1
 
-    def adhoc(self, main_class: str, *, query: Mapping[str, str], config: JobConfig) -> Context:
-        """A context for one new job.
+    def adhoc(self, main_class: str, *, query: Mapping[str, str], config: JobConfig, jar: bool = False) -> Context:
+        """A context for one new job, out of a jar or not.
 
         Raises:
             BadRequestError, ContextInitError, TooLargeError: None can be made with these settings.
@@ -221,7 +236,28 @@ class Contexts:
         settings = contextsettings.merged(self._defaults.settings, query, config)
         context_id = str(uuid.uuid4())
         name = f"{context_id[:_ID_SHOWN_COUNT]}-{main_class}"
-        return replace(self._fresh(name, settings), id=context_id, adhoc=True, slots_count=1)
+        return replace(self._fresh(name, settings, jar=jar), id=context_id, adhoc=True, slots_count=1)
+
+    async def look(self, context: Context) -> None:
+        """See that what a context needs is on this machine.
+
+        Raises:
+            ContextInitError: It is not.
+        """
+        await self.kinds[context.kind].look()
+
+    async def link(self, context_id: str) -> Path | None:
+        """Where a job that is about to start finds its context; None where it needs nothing. Waits until that is up.
+
+        Raises:
+            ContextLostError: It is gone.
+        """
+        place = self._places.get(context_id)
+        if place is not None and place.context.state is ContextState.STARTING:
+            await place.settled.wait()
+        if place is None or place.context.state is not ContextState.RUNNING:
+            raise ContextLostError(context_id)
+        return self.kinds[place.context.kind].link(place.context)
 
     # -- what people do --
 
@@ -245,16 +281,50 @@ class Contexts:
             StoreError: The database would not take it; there is none.
         """
         contextsettings.check_name(name)
+        fresh = self._fresh(name, contextsettings.merged(self._defaults.settings, query, body))
         if name in self._named:
             raise ContextExistsError(name)
+        await self.look(fresh)
+        return await self._created(fresh, wait_s)
+
+    async def _created(self, fresh: Context, wait_s: float) -> Context:
+        if fresh.name in self._named:
+            raise ContextExistsError(fresh.name)
         if sum(not place.context.adhoc for place in self._places.values()) >= self._settings.context_limit_count:
             raise CapacityError("There are too many contexts.")
-        place = self._make(self._fresh(name, contextsettings.merged(self._defaults.settings, query, body)))
+        return await self._settled(self._make(fresh), wait_s)
+
+    async def _settled(self, place: Place, wait_s: float) -> Context:
         with trio.move_on_after(wait_s):
             await place.settled.wait()
         if place.failure is not None:
             raise place.failure
         return place.told()
+
+    async def restart(self, name: str, *, wait_s: float = math.inf) -> Context:
+        """Make a context anew, with its settings; its jobs that run are stopped, those that wait go on waiting.
+
+        One that is coming up is left alone. One that has ended is made as it was.
+
+        Args:
+            name: Of one that lives, or the last that ended.
+            wait_s: Not longer than this: then it is told as it is.
+
+        Raises:
+            UnknownContextError: There is none.
+            ContextStoppingError, ConflictError: It is being stopped, or is of one job alone.
+            CapacityError, BadRequestError, ContextInitError, StoreError: See ``create``.
+        """
+        place = self._named.get(name)
+        if place is not None:
+            self.losses.restart(place)
+            return await self._settled(place, wait_s)
+        found = await self._core.store.read(lambda connection: contextrows.latest(connection, name))
+        if found is None:
+            raise UnknownContextError(name)
+        fresh = self._fresh(name, found.settings)
+        await self.look(fresh)
+        return await self._created(fresh, wait_s)
 
     async def stop(self, name: str, *, force: bool = False, timeout_s: float) -> bool:
         """Stop a context and its jobs.
@@ -298,13 +368,15 @@ class Contexts:
 
     # -- making --
 
-    def _fresh(self, name: str, settings: Mapping[str, Any]) -> Context:
+    def _fresh(self, name: str, settings: Mapping[str, Any], *, jar: bool = False) -> Context:
         """A context as it begins, its settings checked.
 
         Raises:
             BadRequestError, ContextInitError: None can be made with these settings.
         """
-        kind = self.kinds[contextsettings.kind_of(settings)]
+        kind = self.kinds.get(contextsettings.kind_of(settings, master=self._settings.spark_master, jar=jar))
+        if kind is None:
+            raise ContextInitError("This server has no engine for contexts on Spark.")
         kind.check(settings)
         contextsettings.ends_with_failure(settings)  # refused now, not when a job has failed
         return Context(

@@ -2,7 +2,8 @@
 
 ``context`` has those that were made to survive their jobs, ended ones for a while. ``settings`` is JSON, secrets and
 all. ``configured`` is 1 for one that the operator's file names. ``context_end`` holds the jobs that are, or were,
-stopped because their context was, with words for that: written before they are told to stop.
+stopped because their context was, with words for that: written before they are told to stop. ``process`` is JSON of
+what is known of one that has a process of its own (``contextrows``).
 """
 
 from __future__ import annotations
@@ -27,3 +28,4 @@ TABLES = (
         job_id text primary key, text text not null
     ) strict, without rowid""",
 )
+PROCESSES = ("alter table context add column process text not null default '{}'",)

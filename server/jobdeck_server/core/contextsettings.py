@@ -1,12 +1,13 @@
 """What a context is to be, worked out from what several people said of it. Pure.
 
 A setting that stands in the body of a request wins over one of its query, that over the server's defaults. All are
-kept and told to the jobs, also those that mean nothing to this server: ``num-cpu-cores``, ``memory-per-node`` and
-``spark.*`` are for Spark. Read here are
+kept and told to the jobs, also those that mean nothing to this server. ``num-cpu-cores``, ``memory-per-node`` and
+``spark.*`` are for Spark (``sparksettings``). Read here are
 
     context-factory                 which kind of context (``kind_of``)
     max-jobs-per-context            jobs that it runs at the same time
     stop-context-on-job-error       it ends with the first of its jobs that fails
+    context-restart                 it is made anew when its process has died: never or always
     python.executable               the interpreter of its jobs, one that the operator allows
     python.virtualenv               its jobs run in a virtual environment, made of the wheels in
     python.packages, cp             binaries by their names, and URIs
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from jobdeck_server.core.errors import BadContextNameError, BadRequestError, ContextInitError, TooLargeError
 from jobdeck_server.core.hocon import JobConfig
 from jobdeck_server.core.hoconvalues import pick, text_list
+from jobdeck_server.core.sparksettings import says_master
+from jobdeck_server.packages.plan import JVM, PYTHON
 
 if TYPE_CHECKING:
     from jobdeck_protocol.contextinfo import ContextInfo
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 Json: TypeAlias = Any
 
-PLAIN = "plain"
+PLAIN, SPARK = "plain", "spark"
 _BLOCK = "spark.context-settings"
 _NAME_LIMIT_COUNT = 255
 _PATH_LIMIT_COUNT = 32  # keys in one another that a query may name
@@ -124,22 +127,48 @@ def as_config(settings: Mapping[str, Any]) -> JobConfig:
     return JobConfig(text=b"{}", head={"spark": {"context-settings": settings}})
 
 
-def kind_of(settings: Mapping[str, Any]) -> str:
+def kind_of(settings: Mapping[str, Any], *, master: str | None = None, jar: bool = False) -> str:
     """The kind of a context with such settings.
 
+    Args:
+        settings: Of the context.
+        master: Where the server's contexts compute that do not say it; with one all are Spark's.
+        jar: It is of one job alone, and that is out of a jar.
+
     Raises:
-        ContextInitError: This server has none of that kind.
+        BadRequestError: Its settings for Spark cannot be read.
+        ContextInitError: There is none of that kind.
     """
     factory = settings.get("context-factory")
-    if factory is None or (isinstance(factory, str) and factory in _PYTHON_FACTORIES):
-        return PLAIN
-    factory = str(factory)[:_SHOWN_COUNT]
-    if factory.startswith(_JVM):
-        raise ContextInitError(
-            f"This server has no engine for contexts of context-factory {factory}: "
-            f"it runs Python classes alone ({_PYTHON}PythonSessionContextFactory, or no context-factory at all)."
-        )
-    raise ContextInitError(f"There is no context-factory {factory!r}.")
+    is_jvm = isinstance(factory, str) and factory.startswith(_JVM)
+    if factory is not None and not is_jvm and str(factory) not in _PYTHON_FACTORIES:
+        raise ContextInitError(f"There is no context-factory {str(factory)[:_SHOWN_COUNT]!r}.")
+    return SPARK if is_jvm or jar or master or says_master(settings) else PLAIN
+
+
+def language_of(settings: Mapping[str, Any]) -> str | None:
+    """What the jobs of a context must be written in, ``python`` or ``jvm``; None if it takes both."""
+    factory = settings.get("context-factory")
+    if not isinstance(factory, str):
+        return None
+    return JVM if factory.startswith(_JVM) else PYTHON
+
+
+def takes(kind: str, settings: Mapping[str, Any], *, language: str) -> bool:
+    """Whether jobs in a language run in a context of a kind with such settings."""
+    return language_of(settings) in (None, language) and (kind == SPARK or language == PYTHON)
+
+
+def restarts(settings: Mapping[str, Any], default: str) -> bool:
+    """Whether a context whose process has died is made anew.
+
+    Raises:
+        BadRequestError: It says neither ``never`` nor ``always``.
+    """
+    said = settings.get("context-restart", default)
+    if said not in ("never", "always"):
+        raise BadRequestError("context-restart must be never or always.", field="context-restart")
+    return bool(said == "always")
 
 
 def slots_of(settings: Mapping[str, Any], default_count: int) -> int:

@@ -218,6 +218,14 @@ class ContextInitError(JobdeckError):
     """A context cannot be made as it was asked for."""
 
 
+class ContextLostError(JobdeckError):
+    """What a context ran in has died; ``why`` is known of that, or empty."""
+
+    def __init__(self, context_id: str, why: str = "") -> None:
+        super().__init__(f"Unexpected termination of context {context_id}{': ' * bool(why)}{why}")
+        self.why = why
+
+
 class ContextExistsError(ConflictError):
     """A context that lives has this name."""
 

@@ -69,6 +69,11 @@ class Named:
     package: JobPackage | None = None
     uri: str = ""
 
+    @property
+    def is_jar(self) -> bool:
+        """Whether it is one, as far as that is known before it is fetched."""
+        return self.package.kind == JAR if self.package is not None else self.uri.lower().endswith(".jar")
+
 
 class PackageFinder:
     """See the top of this file. Without a fetcher all URIs are refused."""

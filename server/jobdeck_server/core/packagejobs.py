@@ -35,6 +35,7 @@ from jobdeck_server.core.packagevalues import CLASS, STATUS, PackageJob, Package
 from jobdeck_server.core.requests import CONTEXTS_POOL, JobRequest
 from jobdeck_server.engines.base import PACKAGES
 from jobdeck_server.packages.outcome import FINISHED, STOPPED, STREAM, VALIDATION, JobError
+from jobdeck_server.packages.plan import JVM, PYTHON
 from jobdeck_server.packages.validated import validated
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class PackageJobs:
                 raise ConflictError("This server makes no callbacks.")
             url = self._callbacks.check(order.callback_url)
         named = await self._finder.named(order.packages)
-        context = self._context(order)
+        context = await self._context(order, named)
         with self._contexts.coming(context):
             packages = await self._packages(order, named, context)
             request = JobRequest(
@@ -149,15 +150,19 @@ class PackageJobs:
         """A job's own package, and those that it stands on, all of them here and of their kinds."""
         depends = await self._finder.named(_dependencies(context.settings, order.config))
         packages = await self._finder.had(named)
+        _check_pairing(context, packages)
         _check_kinds(packages)
         wheels = await self._finder.had(depends)
         _check_wheels(wheels)
         return [*packages, *wheels]
 
-    def _context(self, order: PackageOrder) -> Context:
+    async def _context(self, order: PackageOrder, named: Sequence[Named]) -> Context:
         if order.context is not None:
             return self._contexts.choose(order.context)
-        return self._contexts.adhoc(order.main_class, query=order.query, config=order.config)
+        jar = any(each.is_jar for each in named)
+        context = self._contexts.adhoc(order.main_class, query=order.query, config=order.config, jar=jar)
+        await self._contexts.look(context)
+        return context
 
     async def _accept(self, request: JobRequest, new: NewJob, url: Url | None, idempotency: Idempotency | None) -> Job:
         def also(connection: sqlite3.Connection, job: Job) -> Sequence[Event]:
@@ -326,6 +331,17 @@ class PackageJobs:
             if why is not None:
                 outcome = replace(outcome, error=JobError(message=why, error_class=""))
         return PackageJob(job=job, context_id=row.context_id, outcome=outcome, result=row.result)
+
+
+def _check_pairing(context: Context, packages: Sequence[JobPackage]) -> None:
+    """Refuse a job that its context does not take.
+
+    Raises:
+        WrongKindError: See there.
+    """
+    language = JVM if packages and all(each.kind == JAR for each in packages) else PYTHON
+    if not contextsettings.takes(context.kind, context.settings, language=language):
+        raise WrongKindError
 
 
 def _check_kinds(packages: Sequence[JobPackage]) -> None:

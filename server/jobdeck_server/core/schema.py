@@ -101,6 +101,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "create index job_context on job (context, seq) where context is not null",
     ),
     contextschema.TABLES,
+    contextschema.PROCESSES,
 )
 
 

@@ -38,6 +38,7 @@ STATUS: dict[type[Exception], int] = {
     errors.BinaryInUseError: 409,
     errors.ContextExistsError: 409,
     errors.ContextStoppingError: 409,
+    errors.ContextLostError: 409,
     errors.IdempotencyError: 422,
     errors.ForbiddenError: 403,
     errors.UnauthorizedError: 401,

@@ -35,10 +35,10 @@ from jobdeck_server.engines.shop import Made
 from jobdeck_server.engines.workfiles import StatusError, remove
 from jobdeck_server.packages import outcome as outcomes
 from jobdeck_server.packages.outcome import FINISHED, JSON, NONE, JobError, Outcome
-from jobdeck_server.packages.plan import RunnerPlan, command, lay_out, working_folder, write_plan
+from jobdeck_server.packages.plan import PLAIN, RunnerPlan, command, lay_out, working_folder, write_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from jobdeck_server.core.venvs import Venvs
     from jobdeck_server.engines.base import Ended, Launch, Report
     from jobdeck_server.settings import Settings
+
+    Link = Callable[[str], Awaitable[Path | None]]
 
 T = TypeVar("T")
 _SUFFIXES = {"wheel": ".whl", "egg": ".egg"}
@@ -66,6 +68,9 @@ class PackageShop:
         ledger: What is known of the jobs.
         venvs: The interpreters of contexts.
         folder: For the files of jobs; made here.
+
+    Attributes:
+        link: Where a job finds the context of an id, if there is something to find (``Contexts.link``).
     """
 
     unready = "The job could not be made ready"
@@ -80,6 +85,7 @@ class PackageShop:
         self._folder = folder
         self._limiter = trio.CapacityLimiter(settings.thread_limit_count)
         self._laying_out = trio.CapacityLimiter(settings.thread_limit_count)  # which may take long, and holds up no end
+        self.link: Link = _no_link
         self._fresh: set[str] = set()  # made ready here, and so without an outcome until it is noted here
 
     # -- before --
@@ -96,9 +102,10 @@ class PackageShop:
         assert launch.job is not None, "an engine of the server's is given the record"
         context = package["context"]
         python = await self._venvs.python(context["settings"], user=context["id"])
+        link = await self.link(context["id"]) if context["kind"] != PLAIN else None
         config = await self._ledger.config(job_id)
         try:
-            lay = partial(self._lay_out, job_id, launch.job.main_class or "", package, config, cancelled)
+            lay = partial(self._lay_out, job_id, launch.job.main_class or "", package, config, link, cancelled)
             folder = await trio.to_thread.run_sync(lay, limiter=self._laying_out)
         finally:
             if not isinstance(config, bytes):
@@ -117,6 +124,7 @@ class PackageShop:
         main_class: str,
         package: Mapping[str, Any],
         config: bytes | BlobFile,
+        link: Path | None,
         cancelled: Callable[[], bool],
     ) -> Path:
         """Make the job's folder anew, with all that its interpreter needs. Blocks."""
@@ -139,6 +147,7 @@ class PackageShop:
             config=config if isinstance(config, bytes) else None,
             context_kind=context["kind"],
             context_name=context["name"],
+            link=link,
             settings=context["settings"],
             result_limit_bytes=self._settings.package_result_limit_bytes,
         )
@@ -234,6 +243,12 @@ class PackageShop:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(call, limiter=self._limiter)
+
+
+async def _no_link(context_id: str) -> Path | None:
+    """There is nothing to be found."""
+    del context_id
+    return None
 
 
 def _link(file: BlobFile, where: Path, path: Path) -> None:

@@ -41,8 +41,13 @@ class Gate:
     refusal: Exception | None = None
     started: list[str] = field(default_factory=list)
     stopped: list[tuple[str, bool]] = field(default_factory=list)
+    killed: list[str] = field(default_factory=list)
+    answer: bool = True
 
     def check(self, settings: Mapping[str, Any]) -> None:
+        pass
+
+    async def look(self) -> None:
         pass
 
     async def start(self, context: ContextInfo) -> Facts:
@@ -55,6 +60,15 @@ class Gate:
     async def stop(self, context: ContextInfo, *, force: bool) -> None:
         await self.released.wait()
         self.stopped.append((context.name, force))
+
+    async def kill(self, context: ContextInfo) -> None:
+        self.killed.append(context.name)
+
+    async def alive(self, context: ContextInfo) -> bool:
+        return self.answer
+
+    def link(self, context: ContextInfo) -> Path | None:
+        return None
 
 
 @dataclass

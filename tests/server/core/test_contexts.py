@@ -414,7 +414,7 @@ async def test_reset_makes_the_configured_ones_anew(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_asks_for_what_cannot_be_is_refused(tmp_path: Path) -> None:
-    factory = {"context-factory": "spark.jobserver.context.SessionContextFactory"}
+    factory = {"context-factory": "my.Factory"}
     for settings in (factory, {"max-jobs-per-context": 0}, {"python": {"executable": "/bin/sh"}}):
         with pytest.raises(DefaultsError, match=r"^context set: "):
             async with context_bench(tmp_path, defaults=Defaults(contexts={"set": settings})):

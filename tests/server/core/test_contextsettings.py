@@ -77,8 +77,6 @@ def test_python_contexts_are_plain(factory: str | None) -> None:
 @pytest.mark.parametrize(
     ("factory", "why"),
     [
-        ("spark.jobserver.context.DefaultSparkContextFactory", "no engine for contexts of context-factory spark"),
-        ("spark.jobserver.context.StreamingContextFactory", "no engine"),
         ("my.Factory", r"There is no context-factory 'my\.Factory'"),
         (["x"], "There is no context-factory"),
     ],

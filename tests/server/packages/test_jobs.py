@@ -15,6 +15,7 @@ from jobdeck_protocol.job import JobState
 from jobdeck_server.core.errors import (
     BadRequestError,
     ConflictError,
+    ContextInitError,
     IdempotencyError,
     MissingContentError,
     NoResultError,
@@ -24,7 +25,6 @@ from jobdeck_server.core.errors import (
     UnknownBinaryError,
     UnknownContextError,
     UnknownJobError,
-    WrongKindError,
 )
 from jobdeck_server.core.events import Snapshot
 from jobdeck_server.core.hocon import EMPTY
@@ -98,7 +98,7 @@ async def test_what_cannot_run_is_refused(tmp_path: Path) -> None:
             ({"packages": ()}, PackageError, r"exactly one package file! Found: 0"),
             ({"packages": ("jobs", "egg")}, PackageError, r"exactly one package file! Found: 2"),
             ({"packages": ("jobs", "jar")}, PackageError, r"exactly one package file! Found: 2"),
-            ({"packages": ("jar",)}, WrongKindError, "Invalid job type for this context"),
+            ({"packages": ("jar",)}, ContextInitError, "no engine for contexts on Spark"),
             ({"packages": ("jobs",) * 4}, TooLargeError, "packages"),
             ({"packages": ("http://127.0.0.1/x.whl",)}, RefusedError, "fetches no packages"),
             ({"packages": ("file:///etc/passwd",)}, RefusedError, "fetches no packages"),
