@@ -41,10 +41,10 @@ def test_whose_word_holds(deck: Deck) -> None:
     """The body's, then the query's, then the operator's; and what each setting is to Spark."""
     settings = """
         spark.jd.body = body
-        num-cpu-cores = 1, memory-per-node = 300m
+        num-cpu-cores = 1, memory-per-node = 460m
         hadoop { jd.test = "of hadoop" }
         passthrough { spark.jd.also = "passed on" }
-        launcher { spark.driver.memory = 460m }
+        launcher { spark.driver.memory = 450m }
         spark.proxy.user = somebody
     """
     query = {"spark__jd__query": "query", "spark__jd__body": "query", "num_cpu_cores": "2", "spark__master": "local[3]"}
@@ -57,7 +57,7 @@ def test_whose_word_holds(deck: Deck) -> None:
         "spark.jd.passed": "operator",
         "spark.jd.also": "passed on",
         "spark.cores.max": "1",
-        "spark.executor.memory": "300m",
+        "spark.executor.memory": "460m",
         "spark.hadoop.jd.test": "of hadoop",
         "spark.ui.enabled": "false",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -66,7 +66,7 @@ def test_whose_word_holds(deck: Deck) -> None:
     assert {key: said["conf"].get(key) for key in wanted} == wanted
     assert (said["master"], said["parallelism"], said["hadoop"]) == ("local[3]", 3, "of hadoop")
     assert said["user"] == "somebody"
-    assert 400 << 20 < said["heap"] <= 460 << 20
+    assert 450 << 20 <= said["heap"] < 460 << 20
     deck.gone("settled")
 
 
