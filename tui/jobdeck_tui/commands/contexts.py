@@ -122,10 +122,10 @@ The exit code is 0; 1 if it cannot be made, 3 if no server answers.
 
 @contexts.command(help=_CREATE_HELP)
 @click.argument("name")
-@click.option("--master", help="Where Spark computes: local[N], local[*], spark://HOST:PORT.")
+@click.option("--master", metavar="MASTER", help="Where Spark computes: local[N], local[*], spark://HOST:PORT.")
 @click.option("--cores", metavar="N", type=click.IntRange(min=1), help="Cores that Spark computes on.")
 @click.option("--memory", metavar="SIZE", help="Memory of what computes: 512m, 2g.")
-@click.option("--restart", type=click.Choice(["never", "always"]), help="What follows when its process dies.")
+@click.option("--restart", type=click.Choice(["never", "always"]), help="Whether it is made anew if its process dies.")
 @click.option("--set", "lines", metavar="PATH=VALUE", multiple=True, help="A setting, as a line of HOCON.")
 @click.option("--settings", "file", metavar="FILE", help="A file of HOCON with settings; --set wins over it.")
 @json_option("Print the context's record as a line of JSON.")
