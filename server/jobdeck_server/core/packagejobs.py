@@ -159,7 +159,7 @@ class PackageJobs:
     async def _context(self, order: PackageOrder, named: Sequence[Named]) -> Context:
         if order.context is not None:
             return self._contexts.choose(order.context)
-        jar = any(each.is_jar for each in named)
+        jar = bool(named) and all(each.is_jar for each in named)
         context = self._contexts.adhoc(order.main_class, query=order.query, config=order.config, jar=jar)
         await self._contexts.look(context)
         return context

@@ -141,11 +141,12 @@ def uris_of(query: Mapping[str, str], body: JobConfig) -> list[str]:
 
 def told(context: Context) -> dict[str, str]:
     """A context as a map of texts; what is Spark's own is empty for those that are none of its."""
-    return {
+    told = {
         "id": context.id,
         "name": context.name,
         "startTime": times.utc_time(context.created_us),
         "endTime": "Empty" if context.ended_us is None else times.utc_time(context.ended_us),
         "state": _STATES[ContextState(context.state)],
-        "applicationId": "",
+        "applicationId": context.application or "",
     }
+    return told if context.ui is None else {**told, "url": context.ui}

@@ -1,4 +1,4 @@
-"""Contexts in the native API: list, show, make, stop."""
+"""Contexts in the native API: list, show, make, stop, make anew."""
 
 from __future__ import annotations
 
@@ -83,6 +83,14 @@ _STOP: Piece = {
 }
 
 
+_RESTART: Piece = {
+    "responses": {
+        **answers("200", "It is up", _CONTEXT),
+        "202": answers("202", "It is still coming up", _CONTEXT)["202"],
+    },
+}
+
+
 class ContextRoutes:
     """The handlers of ``/v1/contexts``."""
 
@@ -99,6 +107,7 @@ class ContextRoutes:
             ("POST", many, self.create, Role.RUN, "Make a context", _MAKE),
             ("GET", one, self.show, Role.VIEW, "Show a context", _SHOW),
             ("DELETE", one, self.stop, Role.RUN, "Stop a context and its jobs", _STOP),
+            ("POST", f"{one}/restart", self.restart, Role.RUN, "Make a context anew, with its settings", _RESTART),
         )
         return tuple(
             Route(method=method, pattern=pattern, handler=handler, role=role, summary=summary, doc=doc)
@@ -140,3 +149,8 @@ class ContextRoutes:
         force = parse.flag_argument(parse.arguments(request), "force", default=False)
         stopped = await self._contexts.stop(request.params["name"], force=force, timeout_s=_WAIT_S)
         return answer({"stopped": stopped}, status=200 if stopped else 202)
+
+    async def restart(self, request: Request) -> Response:
+        """200 when it is up again, 202 if that takes long. One that has ended is made as it was."""
+        made = await self._contexts.restart(request.params["name"], wait_s=_WAIT_S)
+        return answer(to_wire(made), status=200 if made.state is ContextState.RUNNING else 202)
