@@ -75,16 +75,21 @@ class Job:
 class Context:
     """The process of a context."""
 
-    def __init__(self, folder: Path, java: install.Install, conf: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, java: install.Install, conf: Mapping[str, str], api_jars: Sequence[Path] = ()
+    ) -> None:
         self.folder = folder
         self.id = str(uuid.uuid4())
-        launch.write_plan(folder, java, launch.Launch(heap_bytes=512 << 20), limits={"sample_s": 0.1, "watch_s": 0.2})
+        wanted = launch.Launch(heap_bytes=512 << 20, api_jars=tuple(map(str, api_jars)))
+        launch.write_plan(folder, java, wanted, limits={"sample_s": 0.1, "watch_s": 0.2})
         self._log = (folder / "log").open("wb")
         self.process = subprocess.Popen(
             launch.process_command(folder), stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
         )
         until(lambda: self.ask("status").get("state") in ("ready", None))
-        made = self.ask("make", context=self.id, name="here", conf={"spark.master": "local[2]", **conf}, jars=[])
+        made = self.ask(
+            "make", context=self.id, name="here", conf={"spark.master": "local[2]", **conf}, jars=list(wanted.api_jars)
+        )
         assert made["ok"], (made, self.log)
 
     @property
@@ -122,22 +127,23 @@ class Context:
     ) -> Job:
         """Start a job."""
         job_id = str(uuid.uuid4())
-        work = folder / job_id
-        plan.write_plan(
-            work,
-            plan.RunnerPlan(
-                job_id=job_id,
-                main_class=main,
-                package=wheel or package(folder / "packages" / job_id, source),
-                wheels=wheels,
-                config=json.dumps(config or {}).encode(),
-                context_kind="spark",
-                context_name="here",
-                link=self.folder / "control.sock",
-                settings={} if factory is None else {"context-factory": FACTORY.format(factory)},
-                result_limit_bytes=1 << 30,
-            ),
+        planned = plan.RunnerPlan(
+            job_id=job_id,
+            main_class=main,
+            package=wheel or package(folder / "packages" / job_id, source),
+            wheels=wheels,
+            config=json.dumps(config or {}).encode(),
+            context_kind="spark",
+            context_name="here",
+            link=self.folder / "control.sock",
+            settings={} if factory is None else {"context-factory": FACTORY.format(factory)},
+            result_limit_bytes=1 << 30,
         )
+        return self.begin(folder / job_id, planned, python)
+
+    def begin(self, work: Path, planned: plan.RunnerPlan, python: str = sys.executable) -> Job:
+        """Start a job of any language, in a folder of its own."""
+        plan.write_plan(work, planned)
         process = subprocess.Popen(
             plan.command(work, python),
             cwd=plan.working_folder(work),
@@ -146,7 +152,7 @@ class Context:
             stderr=subprocess.PIPE,
             env={"PATH": "/usr/bin:/bin", "LANG": "C"},
         )
-        return Job(job_id, work, process)
+        return Job(planned.job_id, work, process)
 
     def run(self, folder: Path, source: str, **more: Any) -> Ran:
         """Run a job to its end."""
@@ -165,10 +171,10 @@ class Context:
 
 
 @contextlib.contextmanager
-def context(folder: Path, **conf: str) -> Iterator[Context]:
+def context(folder: Path, api_jars: Sequence[Path] = (), **conf: str) -> Iterator[Context]:
     """One for as long as the block; names of ``conf`` with ``__`` for a dot."""
     found = trio.run(install.Finder(spark_home=SPARK_HOME).find)
-    made = Context(folder, found, {name.replace("__", "."): value for name, value in conf.items()})
+    made = Context(folder, found, {name.replace("__", "."): value for name, value in conf.items()}, api_jars)
     try:
         yield made
     finally:

@@ -209,3 +209,61 @@ def test_wide_values_with_what_the_json_module_refuses_take_no_more_than_their_s
     """Each row is opened on its own here; the rest of the batch must not be carried along."""
     rows = [{1: {"x": {i, -i}}, "b": [float("nan")]} for i in range(2000)]
     assert len(read(rows)) == 2000
+
+
+class Row(tuple):  # type: ignore[type-arg]  # as pyspark has it
+    """pyspark's, as far as it matters here."""
+
+    __fields__: list[str]
+
+    @classmethod
+    def of(cls, **fields: Any) -> Row:
+        row = cls(fields.values())
+        row.__fields__ = list(fields)
+        return row
+
+    def asDict(self) -> dict[str, Any]:
+        return dict(zip(self.__fields__, self, strict=True))
+
+
+def test_rows_of_spark_are_objects_also_when_they_are_many() -> None:
+    row = Row.of(a=1, b=Row.of(c=[Row.of(d=float("nan"))]))
+    wanted = {"a": 1, "b": {"c": [{"d": None}]}}
+    assert read(row) == wanted
+    assert read([row] * 5000) == [wanted] * 5000
+    assert read({"rows": (row, 1)}) == {"rows": [wanted, 1]}
+    assert read([Row((1, 2))]) == [[1, 2]]  # one without names
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "bases"),
+    [("pyspark.sql.dataframe", "DataFrame", ()), ("pyspark.rdd", "PipelinedRDD", ("RDD",))],
+)
+def test_what_only_leads_to_values_is_refused(module: str, name: str, bases: tuple[str, ...]) -> None:
+    kind = type(name, tuple(type(base, (), {}) for base in bases), {"__module__": module})
+    for result in (kind(), [1, kind()], {"a": {"b": kind()}}):
+        with pytest.raises(results.ResultError, match=f"{name} in it.*collect"):
+            told(result)
+
+
+def test_objects_of_java_are_refused_unless_they_are_lists() -> None:
+    java = type("JavaObject", (), {"__module__": "py4j.java_gateway"})
+    listed = type("JavaList", (java,), {"__module__": "py4j.java_collections", "__iter__": lambda _: iter([1, 2])})
+    assert read([listed()]) == [[1, 2]]
+    with pytest.raises(results.ResultError, match="Java"):
+        told([java()])
+
+
+def test_values_of_numpy_are_those_they_stand_for() -> None:
+    def made(value: Any, shape: tuple[int, ...] = ()) -> Any:
+        kind = type("of_numpy", (), {"__module__": "numpy", "shape": shape, "tolist": lambda _: value})
+        if shape:
+            kind.__iter__ = lambda _: iter(value)  # type: ignore[attr-defined]  # an array
+        return kind()
+
+    day = datetime.datetime(2024, 5, 1)  # numpy has no zones
+    assert read({"a": made(0.5), "b": [made(True), made(day)], "c": made([made(1)], (1,))}) == {
+        "a": 0.5,
+        "b": [True, "2024-05-01 00:00:00"],
+        "c": [1],
+    }

@@ -5,12 +5,15 @@
     int, float, bool, None, str      as they are, whole numbers of any length; NaN and the infinities are null
     bytes                            text, if it is UTF-8; what is not is told as a backslash, x and two digits
     set, date, anything else         its string form
+    a row of Spark                   object, by the names of its fields; without names an array
+    values of numpy                  as those of Python that they stand for
 
 An iterator of bytes is no array but a stream, as is ``api.Stream``: its bytes are the result as they are.
 
 What is small is given to the json module whole, which is fast. What it does not take (NaN, keys of other kinds), and
 what is large, is taken apart here, without recursion. More than ``DEPTH`` values in one another are an error: nobody
-could read them. So is a value that contains itself.
+could read them. So is a value that contains itself, and what holds no values but is a way to them: a DataFrame, an RDD,
+an object in Java.
 
 Source: the original's rules for results. Of whole numbers beyond 64 bits and bytes it says nothing that fits Python.
 """
@@ -57,7 +60,7 @@ def result_pieces(result: Any) -> tuple[str, Iterator[bytes]]:
         return NONE, iter(())
     if isinstance(result, Stream):
         return STREAM, _raw(iter(result.pieces))
-    if hasattr(result, "__next__"):
+    if hasattr(type(result), "__next__"):
         first = next(result, _END)
         if isinstance(first, (bytes, bytearray, memoryview)):
             return STREAM, _raw(_chain(first, result))
@@ -175,6 +178,8 @@ class _Walk:
         """The text of a small value; of a large one the bracket, and then it is open."""
         if type(value) in _FLAT:
             return _scalar(value)
+        if isinstance(value, tuple) and hasattr(value, "__fields__"):
+            value = value.asDict()  # type: ignore[attr-defined]  # a row of Spark
         whole = self._whole(value)
         if whole is not None:
             return whole
@@ -220,6 +225,8 @@ def _is_small(value: Any, depth: int) -> bool:
             if isinstance(each, (str, bytes, bytearray)):
                 left -= len(each) >> 4
             elif isinstance(each, (dict, list, tuple)):
+                if hasattr(each, "__fields__"):
+                    return False
                 nested = True
                 left -= len(each)
                 if left > 0:
@@ -239,12 +246,27 @@ def _known(value: Any) -> Any:
         return value
     if isinstance(value, (bytes, bytearray)):
         return bytes(value).decode("utf-8", "backslashreplace")
+    module = type(value).__module__
+    if module.startswith(("pyspark.", "py4j.")):
+        _refuse_way(value)
+    if module == "numpy" and hasattr(value, "tolist") and not value.shape:
+        return _known(value.tolist())  # one value; arrays are looped over
     if hasattr(value, "__iter__"):
         return str(value) if isinstance(value, (set, frozenset)) else value
     try:
         return index(value)  # whole numbers of other libraries
     except TypeError:
         return str(value)
+
+
+def _refuse_way(value: Any) -> None:
+    """Refuse what holds no values itself."""
+    kinds = {each.__name__ for each in type(value).__mro__}
+    if kinds & {"DataFrame", "RDD"}:
+        name = type(value).__name__
+        raise ResultError(f"the result has a {name} in it, which is no values: return what its collect() gives")
+    if "JavaObject" in kinds and not hasattr(type(value), "__iter__"):
+        raise ResultError("the result has an object of Java's in it")
 
 
 def _scalar(value: Any) -> str:

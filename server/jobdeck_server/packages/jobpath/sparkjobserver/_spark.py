@@ -175,18 +175,17 @@ class _View:
         """The packages for the executors; and files that others have added do not stand before this job's."""
         self._folders.append(context._temp_dir)
         sys.path[:] = [*path, *(each for each in sys.path if each not in path)]
-        if self._names is None:
-            from ._sparkfiles import ship
+        from ._sparkfiles import digest_of, ship
 
+        if self._names is None:
             self._names = ship(self._place.jsc.sc(), self._task.link.control, self._packages)
         context._python_includes = [*self._names, *context._python_includes]
         context.environment.update(environment)
-        context.environment[_PACKAGES] = self._names_digest()
-
-    def _names_digest(self) -> str:
-        from ._sparkfiles import digest_of
-
-        return digest_of(self._names or ())
+        context.environment[_PACKAGES] = digest_of(self._names)
+        path_of_workers = [os.path.join(os.path.dirname(__file__), "_workers")]
+        if "PYTHONPATH" in context.environment:
+            path_of_workers.append(context.environment["PYTHONPATH"])
+        context.environment["PYTHONPATH"] = os.pathsep.join(path_of_workers)
 
     def _share_session(self, kind: Any) -> None:
         begin = kind.__init__

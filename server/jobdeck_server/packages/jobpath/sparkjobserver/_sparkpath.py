@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-__all__ = ["offer"]
+__all__ = ["ZIPS", "offer", "prefer_unpacked"]
+
+
+ZIPS = {"py4j": "py4j-", "pyspark": "pyspark.zip"}
+_MODULES = {"py4j": "clientserver", "pyspark": "context"}  # that are there if the package is
 
 
 class _Unpacked:
@@ -44,25 +48,29 @@ def offer(spark_home: str, index: int) -> None:
     Raises:
         ImportError: They are not there.
     """
+    unpacked = prefer_unpacked(spark_home)
+    lib = f"{spark_home}/python/lib"
+    sys.path[index:index] = [_zip(lib, begin) for name, begin in ZIPS.items() if name not in unpacked]
+
+
+def prefer_unpacked(spark_home: str) -> dict[str, str]:
+    """Have them imported from where they lie unpacked.
+
+    Returns:
+        Those that do, and where.
+    """
     unpacked = {}
-    zips = []
-    for name, folders, begin in (
-        ("py4j", (f"{os.path.dirname(spark_home)}/py4j",), "py4j-"),
-        ("pyspark", (spark_home, f"{spark_home}/python/pyspark"), "pyspark.zip"),
+    for name, folders in (
+        ("py4j", (f"{os.path.dirname(spark_home)}/py4j",)),
+        ("pyspark", (spark_home, f"{spark_home}/python/pyspark")),
     ):
         for folder in folders:
-            if os.path.exists(f"{folder}/__init__.py") and _is(name, folder):
+            if os.path.exists(f"{folder}/__init__.py") and os.path.exists(f"{folder}/{_MODULES[name]}.py"):
                 unpacked[name] = folder
                 break
-        else:
-            zips.append(_zip(f"{spark_home}/python/lib", begin))
     if unpacked:
         sys.meta_path.insert(0, _Unpacked(unpacked))
-    sys.path[index:index] = zips
-
-
-def _is(name: str, folder: str) -> bool:
-    return os.path.exists(f"{folder}/{'context' if name == 'pyspark' else 'clientserver'}.py")
+    return unpacked
 
 
 def _zip(folder: str, begin: str) -> str:

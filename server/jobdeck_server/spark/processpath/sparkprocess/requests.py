@@ -4,7 +4,8 @@
                                                      memory_bytes, jobs: at once, in every state
     {"op": "make", "context", "name", "conf", "jars"}
                                                   -> the same, once the context is up
-    {"op": "attach", "job"}                       -> port, secret, context, conf; the connection is the lifeline now
+    {"op": "attach", "job"}                       -> port, secret, context, conf, spark_home; the connection is the
+                                                     lifeline now
     {"op": "cancel", "job"}                       -> nothing more
     {"op": "stop"}                                -> nothing more
 
@@ -201,7 +202,14 @@ class Requests:
         connection.job_id = job_id
         process.jobs.attach(job_id)
         port, secret = process.gateway
-        return {"ok": True, "port": port, "secret": secret, "context": process.context, "conf": process.facts.conf}
+        return {
+            "ok": True,
+            "port": port,
+            "secret": secret,
+            "context": process.context,
+            "conf": process.facts.conf,
+            "spark_home": process.spark_home,
+        }
 
     def _on_cancel(self, connection: Connection, asked: Mapping[str, Any]) -> dict[str, Any]:
         del connection
