@@ -3,6 +3,7 @@
 The plan is a JSON file (``jobdeck_server.spark.launch`` writes it):
 
     {"java": [words],           the command line of the Java process
+     "archive": path or null,   a class-data archive for it
      "env": {name: text},       what its environment has beside ours
      "py4j": path,              of py4j's zip
      "version": "3.5.9",        of Spark
@@ -32,6 +33,7 @@ import os
 import selectors
 import signal
 import sys
+from contextlib import suppress
 
 from .jobs import Jobs
 from .jvm import Jvm, how_ended
@@ -53,6 +55,8 @@ STARTING, READY, MAKING, UP, STOPPING = "starting", "ready", "making", "up", "st
 _NO_PLAN = 70
 _FAILED = 1
 _LOOK_S = 0.02  # for the gateway's file
+_NO_WORD_OF_IT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Xlog:class+path=off")  # if it does not fit
+_CRASHES = {-number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL)}
 
 
 def main(folder: str) -> int:
@@ -109,8 +113,8 @@ class Process:
         os.chmod(folder, 0o700)
         import_py4j(plan["py4j"])
         self._listen(folder)
-        self._jvm = Jvm(plan["java"], {**os.environ, **plan["env"]}, plan["scratch"])
-        self._selector.register(self._jvm.pidfd, selectors.EVENT_READ, self._java_has_ended)
+        self._archive: str | None = plan.get("archive")
+        self._jvm = self._start_java()
         self.jobs = Jobs(self._threads, self._timers, self._limits, os.getpid())
 
     def _listen(self, folder: str) -> None:
@@ -144,6 +148,25 @@ class Process:
         self._asked_to_end = True
 
     # -- starting --
+
+    def _start_java(self) -> Jvm:
+        plan = self._plan
+        java, *words = plan["java"]
+        with_archive = [] if self._archive is None else [f"-XX:SharedArchiveFile={self._archive}", *_NO_WORD_OF_IT]
+        jvm = Jvm([java, *with_archive, *words], {**os.environ, **plan["env"]}, plan["scratch"])
+        self._selector.register(jvm.pidfd, selectors.EVENT_READ, self._java_has_ended)
+        return jvm
+
+    def _without_archive(self, why: str) -> None:
+        """Java has died over its start, by its own fault: put the archive away, and try without."""
+        assert self._archive is not None
+        sys.stderr.write(f"Java has died with its class-data archive ({why}), and is started without.\n")
+        with suppress(OSError):
+            os.unlink(self._archive)
+            with open(f"{os.path.splitext(self._archive)[0]}.failed", "w") as file:
+                file.write(f"Java has died with it: {why}\n")
+        self._archive = None
+        self._jvm = self._start_java()
 
     def _look_for_gateway(self) -> None:
         if self.state != STARTING:
@@ -273,4 +296,7 @@ class Process:
         self._selector.unregister(self._jvm.pidfd)
         if self.state != STOPPING:
             code = self._jvm.poll()
+            if self.state == STARTING and self._archive is not None and code in _CRASHES:
+                self._without_archive(how_ended(code))
+                return
             self.die(f"Java has ended: {'nobody knows how' if code is None else how_ended(code)}.")
