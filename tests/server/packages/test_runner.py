@@ -145,6 +145,10 @@ def test_tells_packages_that_are_none_and_contexts_that_are_not_known(tmp_path: 
     assert (ran.code, ran.outcome.kind) == (5, "package_error")
     ran = run(tmp_path / "3", WORD_COUNT, kind="spark")
     assert (ran.code, ran.outcome.kind) == (2, "context_error")
+    assert "no process" in ran.message
+    ran = run(tmp_path / "4", WORD_COUNT, kind="other")
+    assert (ran.code, ran.outcome.kind) == (2, "context_error")
+    assert "other are not known" in ran.message
 
 
 def test_finds_dependencies_and_nested_classes(tmp_path: Path) -> None:
