@@ -18,7 +18,7 @@ from tests.spark.places import SPARK_HOME, java_home
 
 LIMIT_S = 90.0
 ENDED = ("FINISHED", "ERROR", "KILLED")
-SMALL = ("--spark-driver-memory", "512MiB")
+SMALL = ("--spark-driver-memory", "512MiB", "--no-spark-archive")  # an archive is for more than one test
 HTTP_LIMIT_S = 120.0  # making a context is answered when it is up
 
 
