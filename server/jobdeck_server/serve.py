@@ -59,6 +59,7 @@ from jobdeck_server.http.certificates import CertificateError, Certificates
 from jobdeck_server.http.listener import HttpServer, addresses, open_listeners
 from jobdeck_server.parts import Parts
 from jobdeck_server.refusing import run_or_refuse
+from jobdeck_server.spark.archive import Archives
 from jobdeck_server.spark.install import Finder
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ class _Made:
     ledger: PackageLedger
     venvs: Venvs
     install: Finder
+    archives: Archives
     shop: PackageShop
 
 
@@ -186,8 +188,13 @@ async def _engines(settings: Settings, store: Store, ground: Ground, *, url: str
     await venvs.load()
     shop = PackageShop(settings, blobs=blobs, ledger=ledger, venvs=venvs, folder=settings.data_dir / "work")
     install = Finder(spark_home=settings.spark_home, spark_java=settings.spark_java)
+    archives = Archives(settings.data_dir / "spark", wanted=settings.spark_archive)
     processes = ContextShop(
-        settings, install=install, folder=settings.data_dir / "work", jobs_dir=settings.data_dir / "jobs"
+        settings,
+        install=install,
+        archives=archives,
+        folder=settings.data_dir / "work",
+        jobs_dir=settings.data_dir / "jobs",
     )
     shops: dict[str, Shop] = {BUNDLES: workshop, PACKAGES: shop, CONTEXT: processes}
     builtin = BuiltinExecutor(local, shops, patience_s=settings.executor_patience_s)
@@ -201,6 +208,7 @@ async def _engines(settings: Settings, store: Store, ground: Ground, *, url: str
         ledger=ledger,
         venvs=venvs,
         install=install,
+        archives=archives,
         shop=shop,
     )
 
@@ -238,6 +246,7 @@ async def _start_parts(
     await nursery.start(bundles.run)
     await nursery.start(placement.run)
     nursery.start_soon(growth.run)
+    nursery.start_soon(engines.archives.run)
     await nursery.start(core.run)
     await nursery.start(classes.contexts.run)
     await nursery.start(classes.spark.run)
@@ -358,6 +367,7 @@ async def _shut_down_at(
     parts.executor.close()  # workers whose requests are held are answered before their connections end
     parts.patience.close()
     if stop_jobs:
+        parts.contexts.leave()
         await leaving.stop_jobs(parts.core, linked=True)
     server.shutdown()
 

@@ -243,6 +243,29 @@ class ContextLife:
         except StoreError as error:
             _log.error("job %s: %s", job_id, error)  # it is being stopped all the same
 
+    # -- forgetting --
+
+    async def forget(self) -> list[str]:
+        """Forget contexts that ended long ago, and why jobs ended that are forgotten themselves.
+
+        Returns:
+            The ids of these contexts.
+        """
+        before_us = now_us() - int(self._settings.context_retention_s * 1e6)
+        trim = partial(contextrows.trim, keep_count=self._settings.context_retention_count, before_us=before_us)
+
+        def work(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
+            return trim(connection), contextrows.unmark_strangers(connection)
+
+        try:
+            forgotten, strangers = await self._core.store.write(work, durable=False)
+        except StoreError as error:
+            _log.error("old contexts could not be forgotten now: %s", error)
+            return []
+        for job_id in strangers:
+            self.marks.pop(job_id, None)
+        return forgotten
+
     async def _until_written(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Write something down, however long the database does not take it."""
         while True:

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import logging
 import math
-import uuid
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
 from jobdeck_protocol.contextinfo import ContextInfo, ContextState, to_wire
 from jobdeck_server.core import contextrows, contextsettings
 from jobdeck_server.core.contextdefaults import Defaults, DefaultsError
+from jobdeck_server.core.contextdrafts import ContextDrafts
 from jobdeck_server.core.contextkinds import Plain
 from jobdeck_server.core.contextlife import ContextLife
 from jobdeck_server.core.contextlosses import ContextLosses, lost_words
@@ -34,19 +34,15 @@ from jobdeck_server.core.contextpool import ContextPool
 from jobdeck_server.core.errors import (
     CapacityError,
     ContextExistsError,
-    ContextInitError,
     ContextLostError,
     ContextStoppingError,
     JobdeckError,
     NoSlotsError,
     UnknownContextError,
 )
-from jobdeck_server.core.live import now_us
 from jobdeck_server.core.news import News, Words
-from jobdeck_server.core.store import StoreError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -61,7 +57,6 @@ __all__ = ["Context", "Contexts"]
 Context = ContextInfo
 
 _log = logging.getLogger("jobdeck.contexts")
-_ID_SHOWN_COUNT = 8
 
 
 class Contexts:
@@ -83,10 +78,10 @@ class Contexts:
     def __init__(self, core: JobCore, settings: Settings, *, venvs: Venvs, defaults: Defaults | None = None) -> None:
         self._core = core
         self._settings = settings
-        self._defaults = defaults or Defaults()
         self._venvs = venvs
         plain = Plain(venvs)
         self.kinds: dict[str, Kind] = {plain.name: plain}
+        self._drafts = ContextDrafts(settings, kinds=self.kinds, defaults=defaults or Defaults())
         self._life = ContextLife(core, settings, kinds=self.kinds, changed=self._place_changed)
         self._news = News(core.events, Words(event="context", wire=to_wire, durable=_durable))
         self._places: dict[str, Place] = {}  # by the id of the context, in the order of their coming
@@ -108,9 +103,9 @@ class Contexts:
         Raises:
             DefaultsError: The operator's file asks for what cannot be.
         """
-        for name in self._defaults.contexts:
+        for name in self._drafts.configured_names:
             try:
-                self._fresh(name, self._configured(name))
+                self._drafts.configured(name)
             except JobdeckError as error:
                 raise DefaultsError(f"context {name}: {error}") from error
         self._life.marks |= await self._core.store.read(contextrows.marks)
@@ -134,7 +129,8 @@ class Contexts:
             task_status.started()
             while True:
                 await trio.sleep(self._settings.context_sweep_s)
-                await self._trim()
+                for context_id in await self._life.forget():
+                    self._news.gone(context_id)
                 await self._venvs.sweep()
 
     def open(self) -> None:
@@ -145,15 +141,15 @@ class Contexts:
                 self._life.shut_down(place)
             else:
                 self._begin_again(place)
-        for name in self._defaults.contexts:
+        for name in self._drafts.configured_names:
             if name not in self._named:
                 self._configure(name)
 
     def _begin_again(self, place: Place) -> None:
         """Bring up a context that was up; one of the operator's file as that says now."""
         name = place.context.name
-        if place.configured and name in self._defaults.contexts:
-            now = self._fresh(name, self._configured(name))
+        if place.configured and name in self._drafts.configured_names:
+            now = self._drafts.configured(name)
             place.become(ContextState.STARTING, settings=now.settings, kind=now.kind, slots_count=now.slots_count)
         if place.remade:
             place.become(ContextState.RESTARTING)
@@ -233,10 +229,7 @@ class Contexts:
         Raises:
             BadRequestError, ContextInitError, TooLargeError: None can be made with these settings.
         """
-        settings = contextsettings.merged(self._defaults.settings, query, config)
-        context_id = str(uuid.uuid4())
-        name = f"{context_id[:_ID_SHOWN_COUNT]}-{main_class}"
-        return replace(self._fresh(name, settings, jar=jar), id=context_id, adhoc=True, slots_count=1)
+        return self._drafts.adhoc(main_class, query, config, jar=jar)
 
     async def look(self, context: Context) -> None:
         """See that what a context needs is on this machine.
@@ -281,9 +274,9 @@ class Contexts:
             StoreError: The database would not take it; there is none.
         """
         contextsettings.check_name(name)
-        fresh = self._fresh(name, contextsettings.merged(self._defaults.settings, query, body))
         if name in self._named:
             raise ContextExistsError(name)
+        fresh = self._drafts.new(name, query, body)
         await self.look(fresh)
         return await self._created(fresh, wait_s)
 
@@ -322,7 +315,7 @@ class Contexts:
         found = await self._core.store.read(lambda connection: contextrows.latest(connection, name))
         if found is None:
             raise UnknownContextError(name)
-        fresh = self._fresh(name, found.settings)
+        fresh = self._drafts.of(name, found.settings)
         await self.look(fresh)
         return await self._created(fresh, wait_s)
 
@@ -348,6 +341,10 @@ class Contexts:
             await place.over.wait()
         return place.over.is_set()
 
+    def leave(self) -> None:
+        """The server is about to end, and stops all jobs: contexts whose processes are among them have not died."""
+        self.losses.leaving = True
+
     async def reset(self) -> None:
         """Stop all contexts, then make those of the operator's file; if nobody waits any more, all the same."""
         done = trio.Event()
@@ -361,33 +358,12 @@ class Contexts:
                 self._life.stop(place)
             for place in stopped:
                 await place.over.wait()
-            made = [self._configure(name) for name in self._defaults.contexts if name not in self._named]
+            made = [self._configure(name) for name in self._drafts.configured_names if name not in self._named]
             for place in made:
                 await place.settled.wait()
         done.set()
 
     # -- making --
-
-    def _fresh(self, name: str, settings: Mapping[str, Any], *, jar: bool = False) -> Context:
-        """A context as it begins, its settings checked.
-
-        Raises:
-            BadRequestError, ContextInitError: None can be made with these settings.
-        """
-        kind = self.kinds.get(contextsettings.kind_of(settings, master=self._settings.spark_master, jar=jar))
-        if kind is None:
-            raise ContextInitError("This server has no engine for contexts on Spark.")
-        kind.check(settings)
-        contextsettings.ends_with_failure(settings)  # refused now, not when a job has failed
-        return Context(
-            id=str(uuid.uuid4()),
-            name=name,
-            kind=kind.name,
-            state=ContextState.STARTING,
-            settings=settings,
-            slots_count=contextsettings.slots_of(settings, self._settings.context_slots_count),
-            created_us=now_us(),
-        )
 
     def _make(self, context: Context, *, configured: bool = False) -> Place:
         place = Place(context, configured=configured)
@@ -395,12 +371,8 @@ class Contexts:
         self._life.soon(self._life.make, place)
         return place
 
-    def _configured(self, name: str) -> Mapping[str, Any]:
-        """The settings of a context of the operator's file."""
-        return contextsettings.joined(self._defaults.settings, self._defaults.contexts[name])
-
     def _configure(self, name: str) -> Place:
-        return self._make(self._fresh(name, self._configured(name)), configured=True)
+        return self._make(self._drafts.configured(name), configured=True)
 
     def _add(self, place: Place) -> None:
         self._places[place.context.id] = place
@@ -418,26 +390,6 @@ class Contexts:
         else:
             self._news.tell(context.id, place.told())
         place.fill(self._core.admit)
-
-    # -- forgetting --
-
-    async def _trim(self) -> None:
-        """Forget contexts that ended long ago, and why jobs ended that are forgotten themselves."""
-        before_us = now_us() - int(self._settings.context_retention_s * 1e6)
-        trim = partial(contextrows.trim, keep_count=self._settings.context_retention_count, before_us=before_us)
-
-        def work(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
-            return trim(connection), contextrows.unmark_strangers(connection)
-
-        try:
-            forgotten, strangers = await self._core.store.write(work, durable=False)
-        except StoreError as error:
-            _log.error("old contexts could not be forgotten now: %s", error)
-            return
-        for context_id in forgotten:
-            self._news.gone(context_id)
-        for job_id in strangers:
-            self._life.marks.pop(job_id, None)
 
 
 def _durable(context: Context) -> Context:

@@ -34,8 +34,8 @@ from jobdeck_server.core.readers import Readers
 from jobdeck_server.core.saver import Saver
 from jobdeck_server.core.stdin import Stdin
 from jobdeck_server.core.stopper import Stopper
-from jobdeck_server.core.verdict import verdict
-from jobdeck_server.engines.base import WORKER, Ended, Noted, Planned, Progressed, Report, Started, Stop, leaves_files
+from jobdeck_server.core.verdict import meanwhile, verdict
+from jobdeck_server.engines.base import WORKER, Ended, Report, Stop, leaves_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -316,19 +316,10 @@ class JobCore:
         if live is None or live.job.ended:
             return
         job = live.job
-        match report:
-            case Started():
-                changed = replace(job, started_us=job.started_us or report.started_us, step=report.step, note=None)
-                if job.state is JobState.STARTING:
-                    changed = move(changed, JobState.RUNNING)
-            case Planned():
-                changed = replace(job, steps=report.steps)
-            case Noted():
-                changed = replace(job, note=report.note)
-            case Progressed():
-                changed = replace(job, progress=report.fraction, progress_text=report.text or None)
-            case Ended():
-                changed = verdict(job, recovery.counted(report, self.engine.follow(job_id)))
+        if isinstance(report, Ended):
+            changed = verdict(job, recovery.counted(report, self.engine.follow(job_id)))
+        else:
+            changed = meanwhile(job, report)
         if changed != job:
             self._register.set(live, changed)
             if changed.ended:

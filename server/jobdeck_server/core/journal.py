@@ -112,10 +112,10 @@ def update_job(
     wire = to_wire(job)
     kept = job.output_bytes if job.ended and not job.output_removed else 0
     connection.execute(
-        "update job set state = ?, finished_us = ?, kept_bytes = ?, worker = ?, record = ?,"
+        "update job set state = ?, finished_us = ?, kept_bytes = ?, worker = ?, context = ?, record = ?,"
         " boot_id = coalesce(?, boot_id), stop = coalesce(?, stop) where id = ?",
         (
-            *(job.state.value, job.finished_us, kept, job.place, _dumps(wire), boot_id),
+            *(job.state.value, job.finished_us, kept, job.place, job.context, _dumps(wire), boot_id),
             *(None if stop is None else _dumps(stop), job.id),
         ),
     )

@@ -24,7 +24,7 @@ from jobdeck_server.core.errors import ConflictError, JobdeckError, UnknownJobEr
 from jobdeck_server.core.requests import JobRequest
 from jobdeck_server.core.sparksettings import default_launch
 from jobdeck_server.core.store import StoreError
-from jobdeck_server.engines.base import CONTEXT
+from jobdeck_server.engines.base import CONTEXT, Given
 from jobdeck_server.spark.control import Control, ControlError, GoneError
 from jobdeck_server.spark.launch import Launch
 
@@ -188,6 +188,7 @@ class SparkProcesses:
         if process is None:
             process = await self._start(launch, context_id, name)
         process.context = context_id
+        self._core.report(process.job_id, Given(context=name))
         return process
 
     def refill(self) -> None:

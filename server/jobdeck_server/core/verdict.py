@@ -1,4 +1,4 @@
-"""How a job ended: from what the engine saw to the state and the words of its record. Pure.
+"""What becomes of a job's record, and how the job ended: from what the engine saw to state and words. Pure.
 
 STOPPED is an end after a stop request, whatever the code or signal; both are recorded. Time limit, output limit, a
 program that could not be started and a signal that nobody here sent are FAILED, and ``error`` says which.
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from jobdeck_protocol.job import JobState, move
+from jobdeck_server.engines.base import Given, Noted, Planned, Progressed, Started
 
 if TYPE_CHECKING:
     from jobdeck_protocol.job import Job
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _CUT = "the end of its output may be missing"
 
-__all__ = ["signal_name", "verdict"]
+__all__ = ["meanwhile", "signal_name", "verdict"]
 
 
 def verdict(job: Job, end: Ended) -> Job:
@@ -48,6 +49,22 @@ def verdict(job: Job, end: Ended) -> Job:
         results=MappingProxyType(dict(end.results)),
     )
     return move(job, state)
+
+
+def meanwhile(job: Job, report: Planned | Started | Noted | Progressed | Given) -> Job:
+    """The record of a job that goes on, with what the engine tells of it."""
+    match report:
+        case Started():
+            changed = replace(job, started_us=job.started_us or report.started_us, step=report.step, note=None)
+            return move(changed, JobState.RUNNING) if job.state is JobState.STARTING else changed
+        case Planned():
+            return replace(job, steps=report.steps)
+        case Noted():
+            return replace(job, note=report.note)
+        case Progressed():
+            return replace(job, progress=report.fraction, progress_text=report.text or None)
+        case Given():
+            return replace(job, context=report.context)
 
 
 def signal_name(number: int) -> str:

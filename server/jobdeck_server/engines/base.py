@@ -77,6 +77,13 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The process of a context has been given to one: its name."""
+
+    context: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """The end, final.
 
@@ -112,7 +119,7 @@ class Ended:
     results: Mapping[str, str] = field(default_factory=dict)
 
 
-Report = Planned | Started | Noted | Progressed | Ended
+Report = Planned | Started | Noted | Progressed | Given | Ended
 
 
 class Ear(Protocol):

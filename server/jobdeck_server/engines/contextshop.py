@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from jobdeck_server.engines.base import Ended, Launch, Report
     from jobdeck_server.settings import Settings
+    from jobdeck_server.spark.archive import Archives
 
 __all__ = ["ContextShop"]
 
@@ -45,6 +46,7 @@ class ContextShop:
     Args:
         settings: Those that begin with ``spark_``.
         install: Finds Spark and Java.
+        archives: Makes Java start sooner.
         folder: For the files of jobs.
         jobs_dir: Where the output of jobs is.
     """
@@ -53,9 +55,12 @@ class ContextShop:
     unkept = "Its end could not be looked at"
     unfollowed = "it is not followed any longer"
 
-    def __init__(self, settings: Settings, *, install: Finder, folder: Path, jobs_dir: Path) -> None:
+    def __init__(
+        self, settings: Settings, *, install: Finder, archives: Archives, folder: Path, jobs_dir: Path
+    ) -> None:
         self._settings = settings
         self._install = install
+        self._archives = archives
         self._folder = folder
         self._jobs_dir = jobs_dir
         self._limiter = trio.CapacityLimiter(settings.thread_limit_count)
@@ -78,7 +83,8 @@ class ContextShop:
         folder = (self._folder / launch.job_id).absolute()
         await self._in_thread(partial(remove, folder))
         limits = {"stop_s": self._settings.spark_stop_s / 2, "make_s": self._settings.context_start_s}
-        await self._in_thread(partial(write_plan, folder, install, wanted, limits=limits))
+        archive = await self._archives.find(install, wanted)
+        await self._in_thread(partial(write_plan, folder, install, wanted, archive=archive, limits=limits))
         env, argv, cwd = standard(launch.job_id, self._settings), process_command(folder), str(folder)
         step = {"argv": argv, "executable": None, "env": env, "cwd": cwd}
         public = Step(argv=tuple(argv), env_names=tuple(sorted(env)), cwd=cwd)
