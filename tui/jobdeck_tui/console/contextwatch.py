@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_tui.console.few import FewJobsCame, Kind
-from jobdeck_tui.console.settings import FEW_JOBS_COUNT
+from jobdeck_tui.console.settings import DEAD_CONTEXTS_COUNT, FEW_JOBS_COUNT
 from jobdeck_tui.console.watch import Watch
 from jobdeck_tui.console.workerwatch import ACTIVE
 
@@ -21,8 +22,14 @@ class ContextWatch(Watch):
     KIND = Kind.CONTEXTS
 
     async def every(self) -> list[ContextInfo]:
-        """All that live."""
-        return await self.client.contexts()
+        """All that live; and what was seen to die, until its name is another's: it is told why, and it has a log."""
+        live = await self.client.contexts()
+        names = {context.name for context in live}
+        known: list[ContextInfo] = list(self.state().contexts.items.values())
+        dead = [
+            each for each in known if each.state is ContextState.ERROR and not each.adhoc and each.name not in names
+        ]
+        return [*live, *dead[-DEAD_CONTEXTS_COUNT:]]
 
     async def jobs_of(self, item_id: str) -> FewJobsCame | None:
         """What runs in a context, then what waits there; None for one that went meanwhile.

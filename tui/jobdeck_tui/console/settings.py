@@ -24,6 +24,8 @@ FEW_EVERY_S = 2.0
 """How often workers, contexts and packages are read anew while they are seen: not all of them is told by events."""
 FEW_JOBS_COUNT = 50
 """Jobs of one of them that are shown beside the list."""
+DEAD_CONTEXTS_COUNT = 20
+"""Contexts that died and stay on the list."""
 SKEW_TOLD_S = 2.0
 """A clock that is less wrong is not worth a word."""
 EMPTY_PAGES_LIMIT_COUNT = 40
