@@ -17,30 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from jobdeck_server.core import contextsettings, journal, packagerows
+from jobdeck_server.core import contextsettings, journal, packagekinds, packagerows
 from jobdeck_server.core.callbackbody import Piece
 from jobdeck_server.core.errors import (
     ConflictError,
     MissingContentError,
     NoResultError,
-    PackageError,
     UnknownJobError,
-    WrongKindError,
 )
-from jobdeck_server.core.hocon import EMPTY, JobConfig
-from jobdeck_server.core.hoconvalues import pick, text_list
-from jobdeck_server.core.packagefinder import JAR, JobPackage
+from jobdeck_server.core.hocon import EMPTY
 from jobdeck_server.core.packagerows import PackageResult
 from jobdeck_server.core.packagevalues import CLASS, STATUS, PackageJob, PackageOrder, guessed
 from jobdeck_server.core.requests import CONTEXTS_POOL, JobRequest
 from jobdeck_server.engines.base import PACKAGES
 from jobdeck_server.packages.outcome import FINISHED, STOPPED, STREAM, VALIDATION, JobError
-from jobdeck_server.packages.plan import JVM, PYTHON
 from jobdeck_server.packages.validated import validated
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from jobdeck_protocol.job import Job
     from jobdeck_server.core.blobs import BlobFile, Blobs
@@ -120,13 +115,13 @@ class PackageJobs:
         named = await self._finder.named(order.packages)
         context = await self._context(order, named)
         with self._contexts.coming(context):
-            packages = await self._packages(order, named, context)
+            package = await self._packages(order, named, context)
             request = JobRequest(
                 dialect=order.dialect,
                 main_class=order.main_class,
                 packages=tuple(each.shown for each in named),
                 context=context.name,
-                package=_spec(packages, context),
+                package=package,
                 engine=PACKAGES,
                 pool=CONTEXTS_POOL,
                 labels=order.labels,
@@ -146,15 +141,16 @@ class PackageJobs:
         job_id = await self._core.store.read(partial(journal.find_repeated, idempotency=idempotency))
         return None if job_id is None else await self._core.find(job_id)
 
-    async def _packages(self, order: PackageOrder, named: Sequence[Named], context: Context) -> list[JobPackage]:
-        """A job's own package, and those that it stands on, all of them here and of their kinds."""
-        depends = await self._finder.named(_dependencies(context.settings, order.config))
+    async def _packages(self, order: PackageOrder, named: Sequence[Named], context: Context) -> dict[str, Any]:
+        """A job's own packages, and those that they stand on, all of them here and of their kinds, as they are kept."""
+        of_job = await self._finder.named(packagekinds.dependencies_of_job(order.config))
         packages = await self._finder.had(named)
-        _check_pairing(context, packages)
-        _check_kinds(packages)
-        wheels = await self._finder.had(depends)
-        _check_wheels(wheels)
-        return [*packages, *wheels]
+        language = packagekinds.language_of(packages, context)
+        of_context = await self._finder.named(packagekinds.dependencies_of_context(context.settings, language))
+        packages += packagekinds.taken(await self._finder.had(of_context), context, language)
+        own = await self._finder.had(of_job)
+        packagekinds.check(own, language)
+        return packagekinds.spec([*packages, *own], context, language)
 
     async def _context(self, order: PackageOrder, named: Sequence[Named]) -> Context:
         if order.context is not None:
@@ -200,7 +196,7 @@ class PackageJobs:
             main_class=job.main_class,
             packages=job.packages,
             context=context.name,
-            package={"packages": package["packages"], "context": contextsettings.job_spec(context)},
+            package={**package, "context": contextsettings.job_spec(context)},
             engine=PACKAGES,
             pool=CONTEXTS_POOL,
             labels=job.labels,
@@ -331,54 +327,3 @@ class PackageJobs:
             if why is not None:
                 outcome = replace(outcome, error=JobError(message=why, error_class=""))
         return PackageJob(job=job, context_id=row.context_id, outcome=outcome, result=row.result)
-
-
-def _check_pairing(context: Context, packages: Sequence[JobPackage]) -> None:
-    """Refuse a job that its context does not take.
-
-    Raises:
-        WrongKindError: See there.
-    """
-    language = JVM if packages and all(each.kind == JAR for each in packages) else PYTHON
-    if not contextsettings.takes(context.kind, context.settings, language=language):
-        raise WrongKindError
-
-
-def _check_kinds(packages: Sequence[JobPackage]) -> None:
-    """Refuse what is not one package with Python in it.
-
-    Raises:
-        WrongKindError, PackageError: See there.
-    """
-    if packages and all(each.kind == JAR for each in packages):
-        raise WrongKindError
-    if len(packages) != 1:
-        raise PackageError(f"Python should have exactly one package file! Found: {len(packages)}")
-
-
-def _check_wheels(wheels: Collection[JobPackage]) -> None:
-    for each in wheels:
-        if each.kind == JAR:
-            raise PackageError(f"{each.name} is a jar, which a Python class has no use for.")
-
-
-def _dependencies(settings: Mapping[str, Any], config: JobConfig) -> list[str]:
-    """Names of what a job's own package stands on.
-
-    In a virtual environment the packages of the context are installed already.
-
-    Raises:
-        BadRequestError: They are no list of texts.
-    """
-    wish = contextsettings.python_wish(settings)
-    names = [] if wish.virtualenv else list(wish.packages)
-    for path in ("python.paths", "dependent-jar-uris"):
-        names += text_list(pick(settings, path), path)
-    names += text_list(config.head.get("dependent-jar-uris"), "dependent-jar-uris")
-    return list(dict.fromkeys(names))
-
-
-def _spec(packages: Sequence[JobPackage], context: Context) -> dict[str, Any]:
-    once = {each.content: each for each in reversed(packages)}  # a context may name what its jobs bring themselves
-    found = [each.spec() for each in packages if once[each.content] is each]
-    return {"packages": found, "context": contextsettings.job_spec(context)}

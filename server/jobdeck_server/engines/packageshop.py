@@ -35,7 +35,7 @@ from jobdeck_server.engines.shop import Made
 from jobdeck_server.engines.workfiles import StatusError, remove
 from jobdeck_server.packages import outcome as outcomes
 from jobdeck_server.packages.outcome import FINISHED, JSON, NONE, JobError, Outcome
-from jobdeck_server.packages.plan import PLAIN, RunnerPlan, command, lay_out, working_folder, write_plan
+from jobdeck_server.packages.plan import JVM, PLAIN, PYTHON, RunnerPlan, command, lay_out, working_folder, write_plan
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     Link = Callable[[str], Awaitable[Path | None]]
 
 T = TypeVar("T")
-_SUFFIXES = {"wheel": ".whl", "egg": ".egg"}
+_SUFFIXES = {"wheel": ".whl", "egg": ".egg", "jar": ".jar"}
 _NO_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 _NAME_LIMIT_COUNT = 100
 _PIECE_BYTES = 1024 * 1024
@@ -138,28 +138,33 @@ class PackageShop:
             if cancelled():
                 raise StoppedError
             paths.append(self._bring(folder, number, each, cancelled))
-        context = package["context"]
+        context, language = package["context"], package.get("language", PYTHON)
         plan = RunnerPlan(
             job_id=job_id,
             main_class=main_class,
-            package=paths[0],
-            wheels=paths[1:],
+            language=language,
+            package=None if language == JVM else paths[0],
+            wheels=() if language == JVM else paths[1:],
+            jars=paths if language == JVM else (),
             config=config if isinstance(config, bytes) else None,
             context_kind=context["kind"],
             context_name=context["name"],
             link=link,
             settings=context["settings"],
+            alone=context["adhoc"],
             result_limit_bytes=self._settings.package_result_limit_bytes,
         )
         write_plan(folder, plan)
         return folder
 
     def _bring(self, folder: Path, number: int, package: Mapping[str, str], cancelled: Callable[[], bool]) -> Path:
-        """Put a package into the job's folder; what of it goes on the path of modules."""
+        """Put a package into the job's folder; what of it goes on the path of modules, or of classes."""
         name = f"{number}-{_plain_name(package['name'])}"
         path = folder / "brought" / f"{name}{_SUFFIXES.get(package['kind'], '')}"
         with self._blobs.read(package["content"]) as file:
             _link(file, self._blobs.path(file.hash), path)
+        if package["kind"] == "jar":
+            return path
         try:
             with path.open("rb") as brought:
                 return lay_out(brought, path, name, folder, UnpackLimits.of(self._settings), cancelled)

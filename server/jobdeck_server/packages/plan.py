@@ -52,6 +52,7 @@ class RunnerPlan:
         context_name: The context's name.
         link: The socket of the context's process; None for a context that has none.
         settings: How the context was set up.
+        alone: The context is this job's alone.
         result_limit_bytes: More than that is no result.
     """
 
@@ -66,6 +67,7 @@ class RunnerPlan:
     context_name: str
     link: Path | None = None
     settings: Mapping[str, Any]
+    alone: bool = False
     result_limit_bytes: int
 
 
@@ -92,6 +94,7 @@ def write_plan(folder: Path, plan: RunnerPlan) -> None:
             "kind": plan.context_kind,
             "name": plan.context_name,
             "settings": dict(plan.settings),
+            "alone": plan.alone,
             "link": None if plan.link is None else {"control": str(plan.link.absolute())},
         },
         "result_bytes": plan.result_limit_bytes,

@@ -97,7 +97,7 @@ async def test_what_cannot_run_is_refused(tmp_path: Path) -> None:
             ({"context": "gone"}, UnknownContextError, "gone"),
             ({"packages": ()}, PackageError, r"exactly one package file! Found: 0"),
             ({"packages": ("jobs", "egg")}, PackageError, r"exactly one package file! Found: 2"),
-            ({"packages": ("jobs", "jar")}, PackageError, r"exactly one package file! Found: 2"),
+            ({"packages": ("jobs", "jar")}, PackageError, "jars or of Python packages, not of both"),
             ({"packages": ("jar",)}, ContextInitError, "no engine for contexts on Spark"),
             ({"packages": ("jobs",) * 4}, TooLargeError, "packages"),
             ({"packages": ("http://127.0.0.1/x.whl",)}, RefusedError, "fetches no packages"),

@@ -40,7 +40,7 @@ def told(handles: Handles, error: BaseException, kind: str, prefix: str = "") ->
     text = f"{prefix}{name if message is None else message}"
     if _lacks_api(thrown):
         text = f"{text}. {SUPPLY}"
-    return JobError(kind, text[:MESSAGE_CHARS], error_class=name[:CLASS_CHARS], stack=_stack(handles, thrown))
+    return JobError(kind, text[:MESSAGE_CHARS], error, error_class=name[:CLASS_CHARS], stack=_stack(handles, thrown))
 
 
 def class_name(thing: Any) -> str:

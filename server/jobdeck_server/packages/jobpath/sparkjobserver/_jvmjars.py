@@ -46,8 +46,8 @@ class Jars:
     def __init__(self, place: Place, handles: Handles, control: str) -> None:
         self._place = place
         self._handles = handles
-        self._folder = os.path.join(os.path.dirname(control), "jars")
-        self._own: list[str] = []
+        self._folder = os.path.join(os.path.dirname(control), "jobjars")
+        self._own: set[str] = set()
         self.loader = place.jvm.java.lang.Thread.currentThread().getContextClassLoader()
 
     def add(self, jars: Sequence[str]) -> None:
@@ -69,11 +69,11 @@ class Jars:
             os.close(lock)
 
     def is_of_others(self, java_class: Any) -> bool:
-        """Whether a class is in a jar that other jobs of the context have brought, and this one has not."""
+        """Whether a class is in a jar that other jobs of the context have brought, and in none of this one's."""
+        if f"{java_class.getName().replace('.', '/')}.class" in self._own:
+            return False
         source = java_class.getProtectionDomain().getCodeSource()
-        where = "" if source is None or source.getLocation() is None else str(source.getLocation().getPath())
-        folder, name = os.path.split(where)
-        return folder == self._folder and name not in self._own
+        return source is not None and f"{self._folder}/" in str(source.getLocation())
 
     def _known(self) -> dict[str, Contents]:
         """What the jars have in them that the JVM has already, by their names here."""
@@ -86,10 +86,10 @@ class Jars:
 
     def _add(self, jar: str, known: dict[str, Contents]) -> None:
         name = _named(jar)
-        self._own.append(name)
+        brought = known[name] if name in known else contents(jar)
+        self._own.update(brought)
         if name in known:
             return
-        brought = contents(jar)
         for other, there in known.items():
             told = difference(brought, there)
             if told is not None:
