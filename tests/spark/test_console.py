@@ -1,0 +1,93 @@
+"""Contexts on Spark in the console, by keys: made, used by a job whose stages are told, made anew, looked into."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobdeck_client import Client
+from jobdeck_tui.console.api import Api
+from jobdeck_tui.console.app import ConsoleApp
+from jobdeck_tui.console.deck import Deck as Side
+from jobdeck_tui.console.guest import trio_side
+from jobdeck_tui.console.screens import confirm
+from jobdeck_tui.console.screens.confirm import ConfirmScreen
+from jobdeck_tui.console.screens.contexts import ContextsScreen
+from jobdeck_tui.console.screens.newcontext import NewContextScreen
+from jobdeck_tui.console.screens.output import OutputScreen
+from tests.spark.kit import LIMIT_S, Deck
+from tests.tui.console.blobs import press
+from tests.tui.console.harness import screen_text, until
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+pytestmark = pytest.mark.timeout(200)
+
+NAME = "seen"
+
+
+async def drive(app: ConsoleApp, pilot: Pilot[int], deck: Deck) -> None:
+    """The story, by keys."""
+
+    async def see(*words: str) -> None:
+        await until(pilot, lambda: all(word in screen_text(app) for word in words), for_s=LIMIT_S)
+
+    async def on(kind: type[Any]) -> None:
+        await until(pilot, lambda: isinstance(app.screen, kind) and app.screen.is_mounted, for_s=LIMIT_S)
+
+    await press(pilot, "5")
+    await on(ContextsScreen)
+    await press(pilot, "n")
+    await on(NewContextScreen)
+    await press(pilot, *NAME, "tab", "right", "tab", *"3", "tab", "tab", *"2", "tab", *"450m")
+    await see('spark.master = "local[2]"', "launcher.spark.driver.memory = 450m", "can be read")
+    await press(pilot, "ctrl+s")
+    await see("Making it: ")
+    await on(ContextsScreen)
+    await see(f"Context {NAME}", "● running", "master       local[2]", "0 of 3 in use", "It has no jobs now.", "MiB")
+
+    job = await asyncio.to_thread(deck.holding, NAME, "of-the-console", tasks=2)
+    await asyncio.to_thread(job.begun, 2)
+    await see("1 of 3 in use", "Holds", "stage 1 of 1, 0 of 2 tasks")
+    app.screen.set_focus(app.screen.query_one("ContextTable"))
+    await press(pilot, "r")
+    await on(ConfirmScreen)
+    await see("Restart this context?", "1 job in it will be ended.")
+    await press(pilot, "y")
+    await see("◑ restarting")
+    await see("● running", "restarts     1", "0 of 3 in use", "It has no jobs now.")
+
+    await press(pilot, "l")
+    await on(OutputScreen)
+    await see(f"context {NAME}", "▶ running")
+    await press(pilot, "C")
+    await on(ContextsScreen)
+    await press(pilot, "x")
+    await on(ConfirmScreen)
+    await press(pilot, "y")
+    await see("No contexts")
+
+
+async def console(deck: Deck) -> None:
+    """A console on the server, without a terminal."""
+    client = Client(deck.server.url)
+    app = ConsoleApp(deck.server.url)
+
+    async def live() -> None:
+        async with client:
+            await side.run()
+
+    async with trio_side(app.crashed) as guest:
+        side = Side(client, app.take_state)
+        app.connect(side, Api(guest, side))
+        guest.start_soon(live)
+        async with app.run_test(size=(100, 40)) as pilot:
+            await drive(app, pilot, deck)
+
+
+def test_a_context_on_spark_from_the_console(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confirm, "CONFIRM_WAIT_S", 0.0)  # nobody has to read the questions
+    asyncio.run(asyncio.wait_for(console(deck), 2 * LIMIT_S))
