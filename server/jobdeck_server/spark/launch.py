@@ -153,6 +153,7 @@ def defaults(launch: Launch, scratch: Path) -> dict[str, str]:
         "spark.driver.bindAddress": launch.bind_address,
         "spark.driver.memory": f"{launch.heap_bytes // _MIB}m",
         "spark.sql.warehouse.dir": str(scratch / "spark-warehouse"),
+        "spark.python.task.killTimeout": "500ms",  # for a Python worker of a cancelled job to end by itself
     }
 
 

@@ -42,7 +42,6 @@ from .requests import Requests
 from .spark import AskError, Facts, Spark, import_py4j
 from .threads import Threads
 from .timers import Timers
-from .wire import listen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ STARTING, READY, MAKING, UP, STOPPING = "starting", "ready", "making", "up", "st
 _NO_PLAN = 70
 _FAILED = 1
 _LOOK_S = 0.02  # for the gateway's file
+_HEAR_S = 0.5
 _NO_WORD_OF_IT = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off", "-Xlog:class+path=off")  # if it does not fit
 _CRASHES = {-number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL)}
 
@@ -74,7 +74,6 @@ def main(folder: str) -> int:
         sys.stderr.write(f"The process of a Spark context cannot start: {error!r}\n")
         return _NO_PLAN
     code = process.run()
-    sys.stderr.flush()
     os._exit(code)  # threads that wait for Java must not keep us
 
 
@@ -122,7 +121,7 @@ class Process:
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(self._threads.ring, warn_on_full_buffer=False)
         self._selector.register(self._threads.bell, selectors.EVENT_READ, self._threads.take)
-        self._requests = Requests(self, listen(folder), self._selector, self._limits)
+        self._requests = Requests(self, folder, self._selector, self._limits)
 
     def run(self) -> int:
         """Live.
@@ -138,8 +137,9 @@ class Process:
                 self._asked_to_end = False
                 self.stop()
             for key, _ in ready:
-                if key.fileobj in self._selector.get_map():  # else one before it has closed it
-                    key.data()
+                now = self._selector.get_map().get(key.fd)
+                if now is not None and now.fileobj is key.fileobj:  # else one before it has closed it
+                    now.data()
             self._timers.run()
         return self._code
 
@@ -160,7 +160,7 @@ class Process:
     def _without_archive(self, why: str) -> None:
         """Java has died over its start, by its own fault: put the archive away, and try without."""
         assert self._archive is not None
-        sys.stderr.write(f"Java has died with its class-data archive ({why}), and is started without.\n")
+        _say(f"Java has died with its class-data archive ({why}), and is started without.")
         with suppress(OSError):
             os.unlink(self._archive)
             with open(f"{os.path.splitext(self._archive)[0]}.failed", "w") as file:
@@ -217,9 +217,12 @@ class Process:
         if self.state != MAKING:
             return
         if isinstance(came, Exception):
+            why = f"The SparkContext could not be made: {came}"
             if isinstance(came, AskError) and came.stack:
-                sys.stderr.write(f"{came.stack.rstrip()}\n")
-            self.die(f"The SparkContext could not be made: {came}")
+                _say(came.stack.rstrip())
+                self.die(why)
+            else:  # perhaps since Java has died, of which we hear a moment later
+                self._timers.later(_HEAR_S, lambda: self.die(why))
             return
         assert self._spark is not None
         self.facts = came
@@ -264,7 +267,7 @@ class Process:
             if not ended:
                 ended = True
                 if isinstance(came, Exception):
-                    sys.stderr.write(f"The SparkContext did not stop: {came}\n")
+                    _say(f"The SparkContext did not stop: {came}")
                 self._end_java(0)
 
         self._timers.later(self._limits.stop_s, lambda: then(AskError(f"it took more than {self._limits.stop_s:g} s")))
@@ -274,7 +277,7 @@ class Process:
         """End since something is wrong."""
         if self.state == STOPPING:
             return
-        sys.stderr.write(f"{why}\n")
+        _say(why)
         self._ends(why, _FAILED)
         self._end_java(_FAILED)
 
@@ -300,3 +303,9 @@ class Process:
                 self._without_archive(how_ended(code))
                 return
             self.die(f"Java has ended: {'nobody knows how' if code is None else how_ended(code)}.")
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # nobody reads it any more
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

@@ -20,11 +20,10 @@ import os
 import selectors
 from functools import partial
 
-from .wire import Connection, LineTooLongError, accept
+from .wire import Connection, LineTooLongError, accept, listen, unlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping
     from typing import Any
 
@@ -44,11 +43,10 @@ class _RefusedError(Exception):
 class Requests:
     """All connections, and the answers."""
 
-    def __init__(
-        self, process: Process, listener: socket.socket, selector: selectors.BaseSelector, limits: Limits
-    ) -> None:
+    def __init__(self, process: Process, folder: str, selector: selectors.BaseSelector, limits: Limits) -> None:
         self._process = process
-        self._listener = listener
+        self._folder = folder
+        self._listener = listener = listen(folder)
         self._selector = selector
         self._limits = limits
         self._connections: set[Connection] = set()
@@ -76,6 +74,7 @@ class Requests:
             self._close(connection)
         self._selector.unregister(self._listener)
         self._listener.close()
+        unlink(self._folder)
 
     # -- connections --
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -103,6 +104,7 @@ class Spark:
 
         self._quick = opened(call_s)
         self._slow = opened(make_s)
+        self._make_s = make_s
         self._master_s = master_s
         self._jsc: Any = None  # for short questions
         self._made: Any = None  # the same, for what takes long; and it keeps Java from forgetting it
@@ -122,8 +124,14 @@ class Spark:
         master = conf.get("spark.master", "")
         if (why := nobody_at(master, self._master_s)) is not None:
             raise AskError(f"Nobody answers at {master} ({why}).")
-        with _in_words():
-            facts = self._make(name, conf, defaults, jars)
+        start_s = time.monotonic()
+        try:
+            with _in_words():
+                facts = self._make(name, conf, defaults, jars)
+        except AskError:
+            if time.monotonic() - start_s < self._make_s:
+                raise
+            raise AskError(f"It took more than {self._make_s:g} s.") from None
         if not is_registered(facts.master, facts.application):
             raise AskError(f"All masters are unresponsive: {facts.master} has not taken the application.")
         return facts
@@ -202,7 +210,7 @@ class Spark:
             group = above
         threads = self._quick.new_array(jvm.java.lang.Thread, group.activeCount() * 2 + 16)
         count = group.enumerate(threads)
-        if f"Thread[{name}," not in jvm.java.util.Arrays.toString(threads):  # one question for all, as a rule
+        if f"Thread[{name}," not in jvm.scala.runtime.ScalaRunTime.stringOf(threads):  # one question for all
             return False
         found = [threads[index] for index in range(count) if threads[index].getName() == name]
         for thread in found:

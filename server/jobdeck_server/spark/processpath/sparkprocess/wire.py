@@ -11,7 +11,7 @@ import socket
 import struct
 from contextlib import suppress
 
-__all__ = ["Connection", "LineTooLongError", "accept", "listen"]
+__all__ = ["Connection", "LineTooLongError", "accept", "listen", "unlink"]
 
 NAME = "control.sock"
 _PIECE_BYTES = 64 * 1024
@@ -40,6 +40,12 @@ def listen(folder: str) -> socket.socket:
     listener.listen(_BACKLOG_COUNT)
     listener.setblocking(False)
     return listener
+
+
+def unlink(folder: str) -> None:
+    """Nobody listens there any more."""
+    with suppress(OSError):
+        os.unlink(os.path.join(folder, NAME))
 
 
 class Connection:
