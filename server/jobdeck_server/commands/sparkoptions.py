@@ -59,7 +59,7 @@ SPARK_OPTIONS: tuple[Option, ...] = (
         field="spark_archive",
         parse=not_a_flag,
         metavar=None,
-        help="Keep no class-data archive, by which a JVM starts in a fraction of the time (60 MB in the data "
+        help="Keep no class-data archive, by which a JVM starts in a fraction of the time (120 MB in the data "
         "directory for each Spark and Java).",
     ),
     Option(

@@ -4,6 +4,7 @@ jobdeck.sqlite3   the database          server.lock   flock of the server that h
 jobs/<id>/        a job's files         server.json   its URLs and pid, for clients of the same user
 blobs/            see ``blobfiles``     keeper.*      the keeper's socket, lock and log
 worker.id         see ``workers``             data/          see ``datafiles``
+work/             see ``workfiles``           spark/         see ``jobdeck_server.spark.archive``
 """
 
 from __future__ import annotations
