@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.settings import Settings
 
-__all__ = ["ContextLosses", "lost_words"]
+__all__ = ["ContextLosses"]
 
 _log = logging.getLogger("jobdeck.contexts")
 _PAUSE_S = 1.0  # before one is made anew that could not be made
@@ -181,8 +181,3 @@ class ContextLosses:
         place.scope = trio.CancelScope()
         place.become(place.context.state, process=None, application=None, ui=None, memory_bytes=None)
         await self._life.bring_up(place)
-
-
-def lost_words(context_id: str) -> str:
-    """How the error begins of whatever has failed because what a context ran in has died."""
-    return str(ContextLostError(context_id))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jobdeck_protocol.contextinfo import ContextInfo, ContextState
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextsettings
-from jobdeck_server.core.contextlosses import lost_words
 from jobdeck_server.core.contextplaces import Place
+from jobdeck_server.core.errors import CONTEXT_LOST
 from jobdeck_server.core.requests import CONTEXTS_POOL
 from jobdeck_server.engines.base import PACKAGES
 
@@ -124,7 +124,7 @@ class ContextPool:
             place.fill(self._core.admit)
             return
         del self._jobs[job.id]
-        if (job.error or "").startswith(lost_words(place.context.id)):
+        if (job.error or "").startswith(CONTEXT_LOST):
             self._losses.doubt(place)
         place.leave(job.id)
         if place.stopping:

@@ -28,10 +28,11 @@ from jobdeck_server.core.contextdefaults import Defaults, DefaultsError
 from jobdeck_server.core.contextdrafts import ContextDrafts
 from jobdeck_server.core.contextkinds import Plain
 from jobdeck_server.core.contextlife import ContextLife
-from jobdeck_server.core.contextlosses import ContextLosses, lost_words
+from jobdeck_server.core.contextlosses import ContextLosses
 from jobdeck_server.core.contextplaces import Place
 from jobdeck_server.core.contextpool import ContextPool
 from jobdeck_server.core.errors import (
+    CONTEXT_LOST,
     CapacityError,
     ContextExistsError,
     ContextLostError,
@@ -118,7 +119,7 @@ class Contexts:
                 place.settled.set()
                 if row.context.error is not None:
                     place.final = (ContextState.ERROR, row.context.error)
-                    place.lost = row.context.error.startswith(lost_words(row.context.id))
+                    place.lost = row.context.error.startswith(CONTEXT_LOST)
             self._add(place)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

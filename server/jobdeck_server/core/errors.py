@@ -218,11 +218,15 @@ class ContextInitError(JobdeckError):
     """A context cannot be made as it was asked for."""
 
 
+CONTEXT_LOST = "Unexpected termination of context"
+"""How the error begins of whatever has failed because what a context ran in has died."""
+
+
 class ContextLostError(JobdeckError):
     """What a context ran in has died; ``why`` is known of that, or empty."""
 
     def __init__(self, context_id: str, why: str = "") -> None:
-        super().__init__(f"Unexpected termination of context {context_id}{': ' * bool(why)}{why}")
+        super().__init__(f"{CONTEXT_LOST} {context_id}{': ' * bool(why)}{why}")
         self.why = why
 
 
