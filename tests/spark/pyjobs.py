@@ -82,10 +82,10 @@ class Context:
         self.id = str(uuid.uuid4())
         wanted = launch.Launch(heap_bytes=512 << 20, api_jars=tuple(map(str, api_jars)))
         launch.write_plan(folder, java, wanted, limits={"sample_s": 0.1, "watch_s": 0.2})
-        self._log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(
-            launch.process_command(folder), stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-        )
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                launch.process_command(folder), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            )
         until(lambda: self.ask("status").get("state") in ("ready", None))
         made = self.ask(
             "make", context=self.id, name="here", conf={"spark.master": "local[2]", **conf}, jars=list(wanted.api_jars)

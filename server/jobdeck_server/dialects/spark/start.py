@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jobdeck_server.core.packagejobs import PackageJob, PackageJobs
     from jobdeck_server.core.patience import Patience
     from jobdeck_server.dialects.spark.bodies import Bodies
+    from jobdeck_server.packages.outcome import Outcome
 
 LOADING_FAILED = "JOB LOADING FAILED"
 _MALFORMED = f"{LOADING_FAILED}: Malformed URL"
@@ -48,6 +49,7 @@ _THROWABLE, _EXCEPTION = "java.lang.Throwable", "java.lang.Exception"
 _ARGUMENT = "java.lang.IllegalArgumentException"
 _TIMEOUT_CLASS = "akka.pattern.AskTimeoutException"
 _TIMEOUT_S = 10
+_REFUSED_S = 5
 _LOADING = frozenset({"load_error", "package_error", NOT_STARTED})
 _PROXY_USER = "spark.proxy.user"
 
@@ -128,8 +130,9 @@ class Starts:
         limit_s = 0 if self._waits(job, asked.context) else asked.timeout_s
         wait = partial(self._jobs.validated, job.id, timeout_s=limit_s)
         problems = await self._patience.wait(wait, limit_s=limit_s, gone=gone)
-        if problems:
-            return not_valid(problems)
+        if problems:  # the job's end, which is about to come, may say more of them
+            await self._patience.wait(partial(self._core.wait, job.id), limit_s=_REFUSED_S, gone=gone)
+            return not_valid(problems, (await self._jobs.told(job.id)).outcome)
         told = await self._jobs.told(job.id)
         if problems is None and report.exception_of(told) is not None:
             return await self._outcome(told)
@@ -251,7 +254,7 @@ def unfinished(told: PackageJob, exception: Mapping[str, Any]) -> Response:
     outcome = told.outcome
     kind = None if outcome is None else outcome.kind
     if outcome is not None and outcome.problems:
-        return not_valid(outcome.problems)
+        return not_valid(outcome.problems, outcome)
     if kind == "class_missing":
         return envelope.refusal(404, f"classPath {told.main_class} not found")
     if kind in _LOADING:
@@ -262,8 +265,11 @@ def unfinished(told: PackageJob, exception: Mapping[str, Any]) -> Response:
     return envelope.answer({"jobId": told.job.id, "status": status, "result": exception})
 
 
-def not_valid(problems: Sequence[str]) -> Response:
-    """A configuration that the job has refused, with all its reasons."""
+def not_valid(problems: Sequence[str], outcome: Outcome | None = None) -> Response:
+    """A configuration that the job has refused, with all its reasons: in the words of a JVM job's own, if it is one."""
+    error = None if outcome is None else outcome.error
+    if error is not None and error.error_class == _THROWABLE:
+        return envelope.failed(400, error.to_wire(), label=_REFUSED)
     reasons = ", ".join(f"SparkJobInvalid({text})" for text in problems)
     message = f"{'One' if len(problems) == 1 else 'Many'}({reasons})"
     return envelope.failed(400, envelope.exception(message, _THROWABLE), label=_REFUSED)

@@ -45,7 +45,7 @@ class Environment extends Easy {
     "cores" -> runtime.contextConfig.getInt("num-cpu-cores"),
     "thread" -> Thread.currentThread.getName,
     "group" -> sc.getLocalProperty("spark.jobGroup.id"),
-    "equal" -> (runtime == runtime),
+    "equal" -> runtime.equals(sc),
     "text" -> runtime.toString.nonEmpty,
     "hash" -> runtime.hashCode.isValidInt
   )

@@ -83,7 +83,10 @@ def find(task: Task, place: Place, handles: Handles, jars: Jars) -> Entry:
     Raises:
         JobError: There is none, or it cannot be made, or it is no job.
     """
-    return _Finder(task, place, handles, jars).find(task.main_class)
+    try:
+        return _Finder(task, place, handles, jars).find(task.main_class)
+    except Py4JJavaError as error:  # such as that a class is missing that a method of it takes
+        raise told(handles, error, "load_error", f"{task.main_class} could not be loaded: ") from None
 
 
 class _Finder:
@@ -119,7 +122,7 @@ class _Finder:
         except Py4JJavaError as error:
             if class_name(error.java_exception) in _LOOKED_FOR:
                 return None
-            raise told(self._handles, error, "load_error", f"{name} could not be loaded: ") from None
+            raise
         return None if self._jars.is_of_others(found) else found
 
     def _made(self, name: str, make: Callable[[], Any]) -> Any:
@@ -152,7 +155,7 @@ class _Finder:
         except Py4JJavaError as error:
             if class_name(error.java_exception) in _LOOKED_FOR:
                 return None
-            raise told(self._handles, error, "load_error") from None
+            raise
         return main if self._handles.static("java.lang.reflect.Modifier").isStatic(main.getModifiers()) else None
 
     # -- what jobs are given --
@@ -164,7 +167,9 @@ class _Finder:
 
     def config(self, value: Any) -> Any:
         """A ``Config`` of a value of JSON, by the library that the operator supplies, or the jar."""
-        factory = self._jars.loader.loadClass(_CONFIG)
+        factory = self._loaded(_CONFIG)
+        if factory is None:
+            raise JobError("load_error", f"There is no {_CONFIG}. {SUPPLY}.", error_class=_LOOKED_FOR[0])
         parse = factory.getMethod("parseString", self._handles.classes(self._handles.named("java.lang.String")))
         return parse.invoke(None, self._handles.array([dumps(value).decode()]))
 
@@ -181,6 +186,7 @@ class _Finder:
             "jobId": self._task.job_id,
             "contextConfig": self.config(self._task.plan["context"]["settings"]),
             "toString": f"JobEnvironment({self._task.job_id})",
+            "equals": False,
             "hashCode": hash(self._task.job_id) & 0x7FFFFFFF,
         }
         return self._handles.answering(self._jars.loader, interface, told_of)
