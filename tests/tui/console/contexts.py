@@ -14,16 +14,16 @@ from jobdeck_client.errors import ClientError
 from jobdeck_protocol.contextinfo import ContextInfo, ContextState
 from jobdeck_protocol.job import Job, JobState
 from jobdeck_tui.console import state as told
-from jobdeck_tui.console.few import FewCame, FewGone, FewJobsCame, FewTold, Kind
+from jobdeck_tui.console.few import FewCame, FewJobsCame, Kind
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.screens.contexts import ContextsScreen
-from tests.tui.console.blobs import press
-from tests.tui.console.harness import screen_text, until
+from tests.tui.console.fewstage import FewStage
+from tests.tui.console.harness import until
 from tests.tui.console.lists import FakeDeck, ListApp, with_jobs
 from tests.tui.console.server_list import ServerList
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
+    pass
 
 
 def uid(number: int) -> str:
@@ -209,48 +209,17 @@ class ContextApp(ListApp):
 
 
 @dataclass
-class Stage:
+class Stage(FewStage[ContextApp, ContextsScreen]):
     """What a test has in its hands."""
 
-    app: ContextApp
-    pilot: Pilot[int]
-
-    @property
-    def screen(self) -> ContextsScreen:
-        return next(each for each in self.app.screen_stack if isinstance(each, ContextsScreen))
-
-    @property
-    def names(self) -> list[str]:
-        """Of the contexts on the list."""
-        return [each.name for each in self.screen.table.rows]
-
-    @property
-    def text(self) -> str:
-        return screen_text(self.app)
+    KIND = Kind.CONTEXTS
+    SCREEN = ContextsScreen
 
     def asked(self, kind: str) -> list[tuple[Any, ...]]:
         return [each for each in self.app.acts.asked if each[0] == kind]
 
-    async def press(self, *keys: str) -> None:
-        await press(self.pilot, *keys)
-
-    async def see(self, *words: str) -> None:
-        """Wait until all of this is on the screen."""
-        await until(self.pilot, lambda: all(word in self.text for word in words))
-
-    async def unseen(self, words: str) -> None:
-        await until(self.pilot, lambda: words not in self.text)
-
-    async def on(self, kind: type[Any]) -> None:
-        """Wait until such a screen is on top."""
-        await until(self.pilot, lambda: isinstance(self.app.screen, kind) and self.app.screen.is_mounted)
-
-    def tell(self, changed: ContextInfo) -> None:
-        """An event of a context."""
-        self.app.fake.tell(FewTold(kind=Kind.CONTEXTS, item=changed))
-
     def tell_gone(self, number: int) -> None:
-        self.app.fake.tell(FewGone(kind=Kind.CONTEXTS, id=uid(number)))
+        self.tell_left(uid(number))
 
 
 @asynccontextmanager

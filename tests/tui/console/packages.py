@@ -18,15 +18,15 @@ from jobdeck_client.errors import ClientError, NotFoundError, UnreachableError
 from jobdeck_protocol.job import Job
 from jobdeck_protocol.packageinfo import PackageInfo
 from jobdeck_tui.console import state as told
-from jobdeck_tui.console.few import FewCame, FewGone, FewTold, Kind
+from jobdeck_tui.console.few import FewCame, Kind
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.screens.packages import PackagesScreen
-from tests.tui.console.blobs import press
-from tests.tui.console.harness import screen_text, until
+from tests.tui.console.fewstage import FewStage
+from tests.tui.console.harness import until
 from tests.tui.console.lists import FakeDeck, ListApp, with_jobs
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
+    pass
 
 STARTED = Job(id="5453779a-f004-45fc-a11d-a39dae0f9bf4", dialect="v1", main_class="jobs.WordCount")
 
@@ -153,49 +153,17 @@ class PackageApp(ListApp):
 
 
 @dataclass
-class Stage:
+class Stage(FewStage[PackageApp, PackagesScreen]):
     """What a test has in its hands."""
 
-    app: PackageApp
-    pilot: Pilot[int]
-    messages: list[Message]
-
-    @property
-    def screen(self) -> PackagesScreen:
-        return next(each for each in self.app.screen_stack if isinstance(each, PackagesScreen))
-
-    @property
-    def names(self) -> list[str]:
-        """Of the packages on the list."""
-        return [each.name for each in self.screen.table.rows]
-
-    @property
-    def text(self) -> str:
-        return screen_text(self.app)
+    KIND = Kind.PACKAGES
+    SCREEN = PackagesScreen
 
     def asked(self, kind: str) -> list[tuple[Any, ...]]:
         return [each for each in self.app.packages.asked if each[0] == kind]
 
-    async def press(self, *keys: str) -> None:
-        await press(self.pilot, *keys)
-
-    async def see(self, *words: str) -> None:
-        """Wait until all of this is on the screen."""
-        await until(self.pilot, lambda: all(word in self.text for word in words))
-
-    async def unseen(self, words: str) -> None:
-        await until(self.pilot, lambda: words not in self.text)
-
-    async def on(self, kind: type[Any]) -> None:
-        """Wait until such a screen is on top."""
-        await until(self.pilot, lambda: isinstance(self.app.screen, kind) and self.app.screen.is_mounted)
-
-    def tell(self, changed: PackageInfo) -> None:
-        """An event of a package."""
-        self.app.fake.tell(FewTold(kind=Kind.PACKAGES, item=changed))
-
     def tell_gone(self, name: str) -> None:
-        self.app.fake.tell(FewGone(kind=Kind.PACKAGES, id=name))
+        self.tell_left(name)
 
 
 @asynccontextmanager

@@ -11,16 +11,21 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from jobdeck_protocol.contextinfo import GONE, ContextInfo, ContextState
+from jobdeck_protocol.job import Job, JobState
 from jobdeck_tui.console import contextcolumns as columns
+from jobdeck_tui.console import contextjobs
+from jobdeck_tui.console.columns import times_of
 from jobdeck_tui.console.contextfacts import facts
 from jobdeck_tui.console.contextlist import CONTEXT_SORTS, ContextList, ContextQuery, listed, parse
-from jobdeck_tui.console.few import FewCame, FewTold, Kind
+from jobdeck_tui.console.few import FewCame, FewJobsCame, FewTold, Kind
 from jobdeck_tui.console.fewevents import few_message
+from jobdeck_tui.console.query import Query
 from jobdeck_tui.console.state import State, apply
-from tests.tui.console.contexts import context, some, uid
+from tests.tui.console.contexts import context, job_in, on_spark, some, uid
 from tests.tui.test_sanitise import PAYLOADS
 
 TEXTS = [data.decode(errors="replace") for data, _ in PAYLOADS]
+_J = JobState
 NOW_US = 1_800_000_000_000_000
 
 
@@ -89,6 +94,42 @@ def test_each_row_fills_the_width_and_obeys_nothing(width: int, known: ContextIn
         assert all(cell.text.isprintable() for cell in cells)
 
 
+@given(st.integers(1, 220), st.sampled_from(JobState), st.sampled_from(TEXTS), st.floats(0, 1))
+def test_rows_of_its_jobs_too(width: int, state: JobState, text: str, part: float) -> None:
+    job = replace(
+        job_in(context(1, "x"), 1, text * 3), id=text, state=state, note=text, progress=part, progress_text=text
+    )
+    found = contextjobs.columns_for(width)
+    times = times_of(job, Query(), job.created_us + 5_000_000)
+    for cells in (contextjobs.cells_of(job, found, times, marked=False), contextjobs.head_of(found)):
+        assert [cell_len(cell.text) for cell in cells] == [column.width for column in found]
+        assert all(cell.text.isprintable() for cell in cells)
+
+
+def test_what_runs_says_how_far_and_what_waits_how_much() -> None:
+    place = replace(context(1, "x"), queued_count=100)
+    runs, waits = (replace(job_in(place, n, "a.b.C"), state=state) for n, state in enumerate((_J.RUNNING, _J.QUEUED)))
+    runs = replace(runs, progress=0.5, progress_text="stage 1 of 2")
+
+    def told(job: Job, width: int) -> str:
+        found = contextjobs.columns_for(width)
+        cells = contextjobs.cells_of(job, found, times_of(job, Query(), job.created_us), marked=False)
+        return " ".join(cell.text for cell in cells)
+
+    assert "█████░░░░░ 50 % stage 1 of 2" in told(runs, 100)
+    assert "█████░░░░░ 50 % stage 1 of 2" in told(runs, 50)
+    assert "  50 % stage 1 of 2" in told(runs, 36)
+    assert "waits" in told(waits, 60)
+    assert "its place" in told(replace(waits, note="its place"), 60)
+    came = FewJobsCame(kind=Kind.CONTEXTS, id=place.id, jobs=(runs, waits), more=True)
+    assert contextjobs.words_below(place, came) == ("and 99 more that wait",)
+    assert contextjobs.words_below(replace(place, queued_count=2), came) == ("and 1 more that waits",)
+    assert not contextjobs.words_below(place, replace(came, more=False))
+    assert contextjobs.words_below(place, replace(came, jobs=())) == ("It has no jobs now.",)
+    assert contextjobs.words_below(place, replace(came, id="other")) == ("Loading…",)
+    assert not contextjobs.words_below(None, came)
+
+
 def test_states_are_told_without_colour() -> None:
     assert set(columns.CONTEXT_MARKS) == set(ContextState)
     assert len({mark.sign for mark in columns.CONTEXT_MARKS.values()}) == len(ContextState)
@@ -114,3 +155,42 @@ def test_settings_are_told_however_deep() -> None:
     ended = list(facts(some()[5], NOW_US))
     assert ("why", "no wheel numpy") in ended
     assert "slots" not in {name for name, _ in ended}
+
+
+def test_columns_of_spark_are_there_where_any_context_is_on_it() -> None:
+    everyone = tuple(on_spark())
+
+    def names(width: int, *rows: ContextInfo) -> list[str]:
+        return [column.name for column in columns.columns_for(width, ContextList(rows=rows))][2:]
+
+    assert names(140, *some()) == ["name", "kind", "slots", "waits", "age", "id"]
+    assert names(79, *some()) == ["name", "kind", "count", "waits", "age"]
+    assert names(140, *everyone) == ["name", "kind", "master", "slots", "waits", "memory", "age", "id"]
+    assert names(100, *everyone) == ["name", "brief", "master", "count", "waits", "memory", "age"]
+    assert names(79, *everyone) == ["name", "brief", "count", "waits", "memory"]
+    assert names(59, *everyone) == ["name", "brief", "count", "waits"]
+    found = columns.columns_for(60, ContextList(rows=everyone))
+    text = " ".join(cell.text for cell in columns.cells_of(everyone[3], found, "1m", marked=False))
+    assert "again  (connecting to spark" in text
+    assert "◑" in text
+
+
+def test_what_is_known_of_one_on_spark() -> None:
+    far = replace(on_spark()[1], note="stopping Spark", state=ContextState.STOPPING)
+    told = dict(facts(far, NOW_US))
+    assert told["state"] == "◐ stopping: stopping Spark"
+    assert told["master"] == "spark://10.20.30.40:7077"
+    assert told["memory"] == "1.5 GiB"
+    assert told["Spark UI"] == "http://127.0.0.1:4040"
+    assert told["restarts"] == "2"
+    assert told["process"].startswith("job 000007d1")
+    again = replace(far, note=None, state=ContextState.RESTARTING)
+    assert dict(facts(again, NOW_US))["state"] == "◑ restarting: it is being made anew"
+    assert not {"master", "memory", "process", "restarts"} & set(dict(facts(some()[0], NOW_US)))
+    assert [each.name for each in filtered("kind:spark 10.20")] == ["warehouse"]
+
+
+def filtered(line: str) -> tuple[ContextInfo, ...]:
+    state = apply(State(url="http://h"), FewCame(kind=Kind.CONTEXTS, items=tuple(on_spark())))
+    rows: tuple[ContextInfo, ...] = listed(state.contexts, parse(line, "-memory").query).rows
+    return rows

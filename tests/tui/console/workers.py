@@ -14,16 +14,16 @@ from jobdeck_client.errors import ClientError
 from jobdeck_protocol.job import Job, JobState, Step
 from jobdeck_protocol.workerinfo import WorkerInfo, WorkerState
 from jobdeck_tui.console import state as told
-from jobdeck_tui.console.few import FewCame, FewGone, FewJobsCame, FewTold, Kind
+from jobdeck_tui.console.few import FewCame, FewJobsCame, Kind
 from jobdeck_tui.console.pages import Place
 from jobdeck_tui.console.screens.workers import WorkersScreen
-from tests.tui.console.blobs import press
-from tests.tui.console.harness import screen_text, until
+from tests.tui.console.fewstage import FewStage
+from tests.tui.console.harness import until
 from tests.tui.console.lists import FakeDeck, ListApp, with_jobs
 from tests.tui.console.server_list import ServerList
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
+    pass
 
 GIB = 1 << 30
 
@@ -158,49 +158,17 @@ class WorkerApp(ListApp):
 
 
 @dataclass
-class Stage:
+class Stage(FewStage[WorkerApp, WorkersScreen]):
     """What a test has in its hands."""
 
-    app: WorkerApp
-    pilot: Pilot[int]
-    messages: list[Message]
-
-    @property
-    def screen(self) -> WorkersScreen:
-        return next(each for each in self.app.screen_stack if isinstance(each, WorkersScreen))
-
-    @property
-    def names(self) -> list[str]:
-        """Of the workers on the list."""
-        return [each.name for each in self.screen.table.rows]
-
-    @property
-    def text(self) -> str:
-        return screen_text(self.app)
+    KIND = Kind.WORKERS
+    SCREEN = WorkersScreen
 
     def asked(self, kind: str) -> list[tuple[Any, ...]]:
         return [each for each in self.app.acts.asked if each[0] == kind]
 
-    async def press(self, *keys: str) -> None:
-        await press(self.pilot, *keys)
-
-    async def see(self, *words: str) -> None:
-        """Wait until all of this is on the screen."""
-        await until(self.pilot, lambda: all(word in self.text for word in words))
-
-    async def unseen(self, words: str) -> None:
-        await until(self.pilot, lambda: words not in self.text)
-
-    async def on(self, kind: type[Any]) -> None:
-        """Wait until such a screen is on top."""
-        await until(self.pilot, lambda: isinstance(self.app.screen, kind) and self.app.screen.is_mounted)
-
-    def tell(self, changed: WorkerInfo) -> None:
-        """An event of a worker."""
-        self.app.fake.tell(FewTold(kind=Kind.WORKERS, item=changed))
-
     def tell_gone(self, number: int) -> None:
-        self.app.fake.tell(FewGone(kind=Kind.WORKERS, id=uid(number)))
+        self.tell_left(uid(number))
 
 
 @asynccontextmanager
