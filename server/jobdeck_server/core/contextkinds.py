@@ -43,7 +43,13 @@ class Facts:
 
 
 class Registry(Protocol):
-    """What a kind may tell of its contexts, and ask."""
+    """What a kind may tell of its contexts, and ask.
+
+    Attributes:
+        leaving: The server ends and stops all jobs: nothing is begun any more.
+    """
+
+    leaving: bool
 
     def lives(self, context_id: str) -> bool:
         """Whether a context has not ended."""
@@ -54,8 +60,8 @@ class Registry(Protocol):
     def tell(self, context_id: str, **facts: object) -> None:
         """Something is known of a context: fields of its record. Nothing happens if it has ended."""
 
-    def lost(self, context_id: str, why: str) -> None:
-        """What a context runs in has died."""
+    def lost(self, context_id: str, why: str, *, stopped: bool) -> None:
+        """What a context runs in has died, or was ``stopped`` by somebody, not by the context's end."""
 
 
 class Kind(Protocol):

@@ -15,7 +15,9 @@ import trio
 from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextrows
+from jobdeck_server.core.admission import RESTORED
 from jobdeck_server.core.contextrows import ContextRow
+from jobdeck_server.core.contextsettings import PLAIN
 from jobdeck_server.core.errors import ContextInitError, ContextLostError, JobdeckError, UnknownJobError
 from jobdeck_server.core.live import now_us
 from jobdeck_server.core.outbound.errors import OutboundError
@@ -38,6 +40,7 @@ _log = logging.getLogger("jobdeck.contexts")
 _RETRY_S = 1.0
 _AT_ONCE_COUNT = 200  # jobs that are told to stop together
 _KILL, _TERMINATE = 9, 15
+_RESTORED_NOTE = "an admin to agree: this server was restored from a backup"
 
 
 class ContextLife:
@@ -98,6 +101,7 @@ class ContextLife:
         error: str | None = None
         with place.scope:
             try:
+                await self._agreed(place)
                 with trio.fail_after(self._settings.context_start_s):
                     facts = await self._kinds[place.context.kind].start(place.context)
             except ContextLostError as lost:
@@ -123,6 +127,14 @@ class ContextLife:
             self._core.store.write_soon(partial(contextrows.save, row=_row(place)), _told_if_failed, durable=False)
         place.settled.set()
         self._changed(place)
+
+    async def _agreed(self, place: Place) -> None:
+        """Wait until processes may be started: a server that was restored waits for its admin."""
+        while place.context.kind != PLAIN and RESTORED in self._core.admission.pauses:
+            if place.context.note is None:
+                place.become(place.context.state, note=_RESTORED_NOTE)
+                self._changed(place)
+            await trio.sleep(_RETRY_S)
 
     # -- ending --
 

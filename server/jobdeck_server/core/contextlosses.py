@@ -88,17 +88,17 @@ class ContextLosses:
             place.become(place.context.state, **facts)
             self._changed(place)
 
-    def lost(self, context_id: str, why: str) -> None:
-        """The process of a context that was up has died."""
+    def lost(self, context_id: str, why: str, *, stopped: bool) -> None:
+        """The process of a context that was up has died; one that somebody has stopped stays so."""
         place = self._places.get(context_id)
         if place is not None and place.context.state is ContextState.RUNNING and not self.leaving:
-            self._is_lost(place, ContextLostError(context_id, why))
+            self._is_lost(place, ContextLostError(context_id, why), again=not stopped)
 
     # -- deaths --
 
-    def _is_lost(self, place: Place, error: ContextLostError) -> None:
+    def _is_lost(self, place: Place, error: ContextLostError, *, again: bool = True) -> None:
         _log.error("context %s: %s", place.context.name, error)
-        if self._may_again(place):
+        if again and self._may_again(place):
             place.restarts_s.append(trio.current_time())
             self._begin(place, asked=False)
         else:
@@ -114,7 +114,9 @@ class ContextLosses:
         return len(place.restarts_s) < self._settings.context_restart_limit_count
 
     def _again(self, place: Place) -> bool:
-        """One could not be made; if it was up before, it is tried once more."""
+        """One could not be made; if it was up before, it is tried once more, by the next server if this one ends."""
+        if self.leaving:
+            return True
         if place.context.state is not ContextState.RESTARTING or not self._may_again(place):
             return False
         place.restarts_s.append(trio.current_time())

@@ -90,7 +90,8 @@ class SparkContexts:
         self._install = install
         self._threads = trio.CapacityLimiter(settings.thread_limit_count)
         self._up: dict[str, _Seen] = {}  # by the ids of contexts
-        self.processes = SparkProcesses(core, settings, lives=registry.lives, check=self.look)
+        self._starting: dict[str, trio.Event] = {}  # by the ids of contexts; set when nothing is begun any more
+        self.processes = SparkProcesses(core, settings, registry=registry, check=self.look)
         self.processes.died = self._died
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -118,19 +119,26 @@ class SparkContexts:
 
     async def start(self, context: ContextInfo) -> Facts:
         """Have its process, and in it a SparkContext."""
+        over = self._starting[context.id] = trio.Event()
+        try:
+            return await self._start(context)
+        finally:
+            del self._starting[context.id]
+            over.set()
+            self._note(context, None)
+            self.processes.refill()
+
+    async def _start(self, context: ContextInfo) -> Facts:
         wish = wish_of(context.settings, self._settings)
         process = await self.processes.found(context.id)
         if process is None:
+            await self._end_all(context, force=False)  # of one that dies just now
             await self._check_not_lost(context)
             self._note(context, "a process that is ready, or can be started")
             process = await self.processes.take(context.id, context.name, wish.launch)
         self._registry.tell(context.id, process=process.job_id, master=wish.master)
-        try:
-            python, status = await self._made(process, context, wish)
-        finally:
-            self._note(context, None)
-            self.processes.refill()
-        self._up[context.id] = _Seen(status.memory_bytes)
+        python, status = await self._made(process, context, wish)
+        self._up[context.id] = _Seen(process, status.memory_bytes)
         return Facts(
             python=python,
             process=process.job_id,
@@ -143,6 +151,12 @@ class SparkContexts:
     async def stop(self, context: ContextInfo, *, force: bool) -> None:
         """End its process."""
         self._up.pop(context.id, None)
+        starting = self._starting.get(context.id)
+        if starting is not None:
+            await starting.wait()  # it was told to end: then it is known which process there is
+        await self._end_all(context, force=force)
+
+    async def _end_all(self, context: ContextInfo, *, force: bool) -> None:
         async with trio.open_nursery() as nursery:
             for process in self.processes.of(context.id):
                 self._note(context, "Spark to stop")
@@ -198,7 +212,7 @@ class SparkContexts:
             try:
                 python = await self._venvs.python(context.settings, user=context.id)
                 await _listens(process)
-                jars = await self._jars(process, context)
+                jars = [*self._settings.spark_api_jars, *await self._jars(process, context)]
                 made.append((python, await self._make(process, context, wish, jars)))
             except (JobdeckError, OutboundError, StoreError, OSError) as error:
                 failed.append(error)
@@ -261,10 +275,12 @@ class SparkContexts:
 
     # -- meanwhile --
 
-    def _died(self, process: SparkProcess) -> None:
-        assert process.context is not None, "those without one are nobody's loss"
-        if self._up.pop(process.context, None) is not None:
-            self._registry.lost(process.context, process.why)
+    def _died(self, process: SparkProcess, *, stopped: bool) -> None:
+        """A process has ended; nobody's loss unless a context is up in it."""
+        seen = self._up.get(process.context or "")
+        if seen is not None and seen.process is process and process.context is not None:
+            del self._up[process.context]
+            self._registry.lost(process.context, process.why, stopped=stopped)
 
     async def _sample(self) -> None:
         """Look at the memory of contexts that are up, and whether their processes are still theirs."""
@@ -278,12 +294,11 @@ class SparkContexts:
                     await self._look_at(context_id)
 
     async def _look_at(self, context_id: str) -> None:
-        process = next((each for each in self.processes.of(context_id) if not each.stopping), None)
         seen = self._up.get(context_id)
-        if process is None or seen is None:
+        if seen is None:
             return
         try:
-            status = await process.control.status(limit_s=self._settings.spark_answer_s)
+            status = await seen.process.control.status(limit_s=self._settings.spark_answer_s)
         except ControlError:
             return  # if it has died, that is told soon; if it is busy, it is asked again
         if seen.is_news(status.memory_bytes):
@@ -292,9 +307,10 @@ class SparkContexts:
 
 
 class _Seen:
-    """What was told of a context's memory."""
+    """A context that is up: its process, and what was told of its memory."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, process: SparkProcess, memory_bytes: int) -> None:
+        self.process = process
         self.memory_bytes = memory_bytes
 
     def is_news(self, now_bytes: int) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
@@ -33,16 +33,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobdeck_protocol.job import Job
+    from jobdeck_server.core.contextkinds import Registry
     from jobdeck_server.core.jobs import JobCore
     from jobdeck_server.core.live import Live
     from jobdeck_server.core.requests import Idempotency
     from jobdeck_server.settings import Settings
+
+    class Died(Protocol):
+        """See ``SparkProcesses.died``."""
+
+        def __call__(self, process: SparkProcess, *, stopped: bool) -> None: ...
+
 
 __all__ = ["SparkProcess", "SparkProcesses", "launch_of", "spec_of"]
 
 _log = logging.getLogger("jobdeck.contexts")
 _KILL, _TERMINATE = 9, 15
 _GRACE_S = 5.0  # between the signals, where it has not ended when it was asked to
+_SHIELD_S = 10.0
 _OVER_S = 30.0  # for the engine to tell of an end that was asked for
 _DOUBLINGS_COUNT = 20
 _SETTLED_S = 60.0  # who lived so long did not die of how it was started
@@ -97,11 +105,11 @@ class SparkProcesses:
     Args:
         core: Whose jobs they are.
         settings: Those that begin with ``spark_``.
-        lives: Whether the context with an id lives.
+        registry: Of the contexts.
         check: Raises ``JobdeckError`` if no process can be started.
 
     Attributes:
-        died: Called with each process that has ended and belonged to a context.
+        died: Called with each process that has ended and belonged to a context, and whether it was ``stopped``.
     """
 
     def __init__(
@@ -109,12 +117,12 @@ class SparkProcesses:
         core: JobCore,
         settings: Settings,
         *,
-        lives: Callable[[str], bool],
+        registry: Registry,
         check: Callable[[], Awaitable[object]],
     ) -> None:
         self._core = core
         self._settings = settings
-        self._lives = lives
+        self._registry = registry
         self._check = check
         self._folder = settings.data_dir / "work"
         self._all: dict[str, SparkProcess] = {}  # by the ids of their jobs
@@ -124,8 +132,7 @@ class SparkProcesses:
         self._bell = trio.Event()
         self._deaths_count = 0  # of ready ones, in a row
         self._not_before_s = 0.0
-        self.leaving = False
-        self.died: Callable[[SparkProcess], None] = lambda _process: None
+        self.died: Died = _nobody
         core.observers.append(self._job_changed)
         core.reruns[CONTEXT] = _no_rerun
 
@@ -170,26 +177,46 @@ class SparkProcesses:
     # -- giving and taking --
 
     async def found(self, context_id: str) -> SparkProcess | None:
-        """The process that a context has."""
+        """The process that a context has; once all were asked."""
         await self._found.wait()
         return next((each for each in self._all.values() if each.context == context_id and not each.stopping), None)
 
     async def take(self, context_id: str, name: str, launch: Launch) -> SparkProcess:
-        """Give a context a process: its own, a ready one, or one that is started for it.
+        """Give a context that has none a process: a ready one, or one that is started for it.
 
         Raises:
             JobdeckError, StoreError: None can be started.
         """
-        process = await self.found(context_id)
-        if process is None:
-            process = next(
-                (each for each in self._all.values() if self._is_ready(each) and each.launch == launch), None
-            )
-        if process is None:
-            process = await self._start(launch, context_id, name)
-        process.context = context_id
-        self._core.report(process.job_id, Given(context=name))
-        return process
+        await self._found.wait()
+        while (process := self._first_ready(launch)) is not None:
+            process.context = context_id
+            if await self._is_free(process):
+                self._core.report(process.job_id, Given(context=name))
+                return process
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _SHIELD_S):  # so that it is known
+            return await self._start(launch, context_id, name)
+        raise ConflictError("The process of the context could not be written down in time.")
+
+    def _first_ready(self, launch: Launch) -> SparkProcess | None:
+        ready = (each for each in self._all.values() if self._is_ready(each) and each.launch == launch)
+        return next(ready, None)
+
+    async def _is_free(self, process: SparkProcess) -> bool:
+        """Whether a process that was ready can be used; one that cannot is left aside, or stopped."""
+        try:
+            status = await process.control.status(limit_s=self._settings.spark_answer_s)
+        except GoneError:
+            return not process.over.is_set()  # it comes up, or its end is told soon
+        except ControlError:
+            self._stop_soon(process, force=True)
+            return False
+        if status.context is None and status.state != "stopping":
+            return True
+        # What the server before has told it just before it was killed, it has heard only now
+        process.context = status.context
+        if process.context is None or not self._registry.lives(process.context):
+            self._stop_soon(process)
+        return False
 
     def refill(self) -> None:
         """Somebody has had a process, and needs no more of the machine than others now."""
@@ -219,7 +246,7 @@ class SparkProcesses:
         return process.context is None and not process.stopping
 
     def _is_wanted(self, process: SparkProcess) -> bool:
-        return process.context is None or self._lives(process.context)
+        return process.context is None or self._registry.lives(process.context)
 
     # -- ending --
 
@@ -287,7 +314,7 @@ class SparkProcesses:
         process.why = _why(job)
         process.over.set()
         if process.context is not None:
-            self.died(process)
+            self.died(process, stopped=job.state is JobState.STOPPED)
         elif not process.stopping:
             _log.error("a process that was ready has ended: %s", process.why)
             self._pause(settled=trio.current_time() - process.since_s > _SETTLED_S)
@@ -321,7 +348,7 @@ class SparkProcesses:
         for process in ready:
             if process not in kept:
                 self._stop_soon(process)
-        if not self.leaving:
+        if not self._registry.leaving:
             for _ in range(self._settings.spark_ready_count - len(kept)):
                 await self._start(self._launch, None, None)
 
@@ -331,6 +358,10 @@ def _why(job: Job) -> str:
     if job.state is JobState.STOPPED:
         return "its process was stopped"
     return job.error or f"its process has ended with code {job.exit_code}"
+
+
+def _nobody(process: SparkProcess, *, stopped: bool) -> None:
+    """There is nobody to be told."""
 
 
 async def _no_rerun(job: Job, idempotency: Idempotency | None) -> Job:
