@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 import uuid
@@ -25,7 +24,8 @@ from tests.server.packages import kit
 from tests.server.packages.kit import Ran
 from tests.spark.places import SPARK_HOME
 
-LIMIT_S = 90.0
+LIMIT_S = 60.0
+MASTER = "local[4]"  # so that jobs which hold two tasks leave two
 FACTORY = "spark.jobserver.python.Python{}ContextFactory"
 
 
@@ -80,6 +80,7 @@ class Context:
     ) -> None:
         self.folder = folder
         self.id = str(uuid.uuid4())
+        self._started: list[Job] = []
         wanted = launch.Launch(heap_bytes=512 << 20, api_jars=tuple(map(str, api_jars)))
         launch.write_plan(folder, java, wanted, limits={"sample_s": 0.1, "watch_s": 0.2})
         with (folder / "log").open("wb") as log:
@@ -88,7 +89,7 @@ class Context:
             )
         until(lambda: self.ask("status").get("state") in ("ready", None))
         made = self.ask(
-            "make", context=self.id, name="here", conf={"spark.master": "local[2]", **conf}, jars=list(wanted.api_jars)
+            "make", context=self.id, name="here", conf={"spark.master": MASTER, **conf}, jars=list(wanted.api_jars)
         )
         assert made["ok"], (made, self.log)
 
@@ -152,7 +153,15 @@ class Context:
             stderr=subprocess.PIPE,
             env={"PATH": "/usr/bin:/bin", "LANG": "C"},
         )
-        return Job(planned.job_id, work, process)
+        self._started.append(Job(planned.job_id, work, process))
+        return self._started[-1]
+
+    def clear(self) -> None:
+        """End what a test has left."""
+        for each in self._started:
+            if each.process.poll() is None:
+                each.kill()
+        self._started.clear()
 
     def run(self, folder: Path, source: str, **more: Any) -> Ran:
         """Run a job to its end."""
@@ -178,6 +187,7 @@ def context(folder: Path, api_jars: Sequence[Path] = (), **conf: str) -> Iterato
     try:
         yield made
     finally:
+        made.clear()
         made.process.terminate()
         try:
             made.process.wait(30)
@@ -194,8 +204,3 @@ def job(body: str, *, validate: str = "return config", head: str = "") -> str:
         f"    def validate(self, context, runtime, config):\n        {validate}\n\n"
         f"    def run_job(self, context, runtime, data):\n{inner}\n"
     )
-
-
-def short_folder() -> Path:
-    """A folder with a short path."""
-    return Path(tempfile.mkdtemp(prefix="jd"))
