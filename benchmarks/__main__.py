@@ -18,7 +18,7 @@ from benchmarks.measure import Plan, Table
 
 NAMES = (
     *("throughput", "live", "latency", "submissions", "lists", "idle", "fanout", "blobs", "executor"),
-    *("scheduler", "workers", "packages", "console", "console_jobs"),
+    *("scheduler", "workers", "packages", "spark", "console", "console_jobs"),
 )
 _ROUNDS_COUNT: Mapping[str, int] = {"full": 5, "quick": 2, "tiny": 1}
 

@@ -53,7 +53,7 @@ class Archives:
     def __init__(self, folder: Path, *, wanted: bool) -> None:
         self._folder = folder.absolute()
         self._wanted = wanted
-        self._wish: tuple[Install, Launch, str] | None = None
+        self._wish: tuple[Install, Launch] | None = None
         self._wished = trio.Event()
         self._failures: set[str] = set()  # of this server
 
@@ -74,7 +74,7 @@ class Archives:
             and name not in self._failures
             and not await trio.to_thread.run_sync(_has_failed, self._folder / f"{name}.failed")
         ):
-            self._wish = (install, launch, name)
+            self._wish = (install, launch)
             self._wished.set()
         return None
 
@@ -83,31 +83,40 @@ class Archives:
         while True:
             await self._wished.wait()
             self._wished = trio.Event()
-            if self._wish is None:
-                continue
-            install, launch, name = self._wish
-            try:
-                await self._make(install, launch, name)
-            except OSError as error:
-                await self._failed(name, f"{error.strerror or error}")
-            finally:
-                self._wish = None
+            if self._wish is not None:
+                try:
+                    await self.make(*self._wish)
+                finally:
+                    self._wish = None
 
-    async def _make(self, install: Install, launch: Launch, name: str) -> None:
+    async def make(self, install: Install, launch: Launch) -> Path | None:
+        """Make the archive for a launch, which takes half a minute and more.
+
+        Returns:
+            None if that did not work; the log says why.
+        """
+        name = await trio.to_thread.run_sync(digest, install, launch)
         place = self._folder / "training"
-        if not await trio.to_thread.run_sync(_prepare, place, install, launch):
-            await self._failed(name, "the disk is nearly full")
-            return
-        code, said = await _train(place)
-        if code == _BUSY:  # that of a server that was killed just now; another time
-            return
-        if code != 0:
-            await self._failed(name, said or f"its program ended with {code}")
-            return
-        size_bytes = await trio.to_thread.run_sync(_keep, place / NEW, self._folder / f"{name}.jsa")
+        try:
+            if not await trio.to_thread.run_sync(_prepare, place, install, launch):
+                await self._failed(name, "the disk is nearly full")
+                return None
+            code, said = await _train(place)
+            if code == _BUSY:  # that of a server that was killed just now; another time
+                return None
+            if code != 0:
+                await self._failed(name, said or f"its program ended with {code}")
+                return None
+            path = self._folder / f"{name}.jsa"
+            size_bytes = await trio.to_thread.run_sync(_keep, place / NEW, path)
+        except OSError as error:
+            await self._failed(name, f"{error.strerror or error}")
+            return None
         _log.info("Contexts on Spark start from a class-data archive of %d MB now", size_bytes >> 20)
+        return path
 
     async def _failed(self, name: str, why: str) -> None:
+        """Tell why there is none, and remember it."""
         self._failures.add(name)
         _log.warning("There is no class-data archive, so contexts on Spark start more slowly: %s", why)
         await trio.to_thread.run_sync(_tell_failed, self._folder / f"{name}.failed", why)
