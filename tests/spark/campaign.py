@@ -29,7 +29,6 @@ from typing import Any
 
 from tests.e2e.crash import quiet_port, subreaper
 from tests.e2e.crash_killers import reap, strike
-from tests.e2e.procs import alive
 from tests.e2e.program import Server, end_keeper
 from tests.spark.kit import flags_and_environment, processes
 from tests.spark.sparkjobs import package
@@ -85,7 +84,7 @@ def campaign(config: Config) -> Report:
     package(config.folder)
     wheel = f"jobs={config.folder / 'sparkjobs-1.0-py3-none-any.whl'}"
     server = Server(config.folder / "data", *flags, "--package", wheel, "--running-limit", "6", env=environment)
-    server.data_dir.mkdir()
+    server.data_dir.mkdir(exist_ok=True)
     server.port = quiet_port()
     with subreaper():
         try:
@@ -305,9 +304,7 @@ class Campaign:
         assert self._server.process is not None
         reap(self._server.process.pid)
         work = self._server.data_dir / "work"
-        left = [f"files of {path.name}" for path in work.iterdir()]
-        found = processes(self._config.folder)
-        return left + [words for pid, words in found.items() if ("java" in words or "/work/" in words) and alive(pid)]
+        return [*(f"files of {path.name}" for path in work.iterdir()), *processes(work).values()]
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from tests.e2e.procs import alive
 from tests.e2e.program import Server, server
-from tests.spark import sparkjobs
+from tests.spark import archive, sparkjobs
 from tests.spark.places import SPARK_HOME, java_home
 
 LIMIT_S = 90.0
@@ -165,7 +165,11 @@ def flags_and_environment(folder: Path) -> tuple[tuple[str, ...], dict[str, str]
     java = java_home()
     assert java is not None
     found = ("--spark-home", str(SPARK_HOME), "--spark-java", str(java), *SMALL)
-    return found, {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "TMPDIR": str(folder / "tmp")}
+    return (*found, *archive.use(folder / "data")), {
+        **os.environ,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "TMPDIR": str(folder / "tmp"),
+    }
 
 
 @contextlib.contextmanager

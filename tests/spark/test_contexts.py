@@ -125,7 +125,7 @@ def test_a_context_of_a_job_of_its_own(deck: Deck) -> None:
 @pytest.mark.parametrize("force", [False, True])
 def test_a_context_is_deleted_with_its_jobs(deck: Deck, force: bool) -> None:
     deck.up("deleted")
-    before = {pid for pid, words in processes(deck.server.data_dir).items() if "java" in words}
+    before = processes(deck.server.data_dir / "work")
     job = deck.holding("deleted", f"deleted-{force}").begun()
     began_s = time.monotonic()
     deck.gone("deleted", force=force)
