@@ -88,7 +88,13 @@ object Waiting extends Easy {
   def runJob(sc: SparkContext, runtime: JobEnvironment, data: Config): Any = {
     println("begun")
     data.getString("where") match {
-      case "action" => sc.parallelize(1 to 2, 2).map { n => Thread.sleep(60000); n }.sum()
+      case "action" =>
+        val flag = if (data.hasPath("flag")) data.getString("flag") else ""
+        sc.parallelize(1 to 2, 2).map { n =>
+          if (flag.nonEmpty) new java.io.File(flag).createNewFile()
+          Thread.sleep(60000)
+          n
+        }.sum()
       case "sleep"  => Thread.sleep(60000); "slept"
       case "spin"   =>
         val end = System.nanoTime + data.getInt("s") * 1000000000L
