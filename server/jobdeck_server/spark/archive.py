@@ -57,6 +57,11 @@ class Archives:
         self._wished = trio.Event()
         self._failures: set[str] = set()  # of this server
 
+    @property
+    def is_wishing(self) -> bool:
+        """Whether one is to be made, or is being made."""
+        return self._wish is not None
+
     async def find(self, install: Install, launch: Launch) -> Path | None:
         """Find the archive for a launch.
 
