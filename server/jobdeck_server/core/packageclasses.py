@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from jobdeck_protocol.packageinfo import JAR
 from jobdeck_server.core import packagescan
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ class Classes:
     """What was found in a package.
 
     Attributes:
-        names: ``package.module.Class``, in the order of its files.
+        names: ``package.module.Class``, or ``package.Class`` of a jar, in the order of its files.
         complete: All of it was looked at. A file that this Python cannot read counts as looked at.
     """
 
@@ -46,35 +45,33 @@ class ClassFinder:
         self._settings = settings
         self._blobs = blobs
         self._processes = trio.CapacityLimiter(_PROCESS_COUNT)
-        self._found: OrderedDict[str, Classes] = OrderedDict()
+        self._found: OrderedDict[tuple[str, str], Classes] = OrderedDict()
 
     async def find(self, binary: Binary) -> Classes:
-        """The classes of one; none of a jar, which is not Python.
+        """The classes of one.
 
         Raises:
             MissingContentError: Its bytes are not here.
         """
-        if binary.kind == JAR:
-            return Classes()
-        found = self._found.get(binary.content)
+        found = self._found.get((binary.kind, binary.content))
         if found is None:
             async with self._processes:
-                found = await self._ask(binary.content)
+                found = await self._ask(binary.content, binary.kind)
             if found is None:  # the machine may be busy: the next one who asks may hear more
                 return Classes(complete=False)
-            self._found[binary.content] = found
+            self._found[binary.kind, binary.content] = found
             while len(self._found) > _REMEMBERED_COUNT:
                 self._found.popitem(last=False)
         return found
 
-    async def _ask(self, content_hash: str) -> Classes | None:
+    async def _ask(self, content_hash: str, kind: str) -> Classes | None:
         """None if there was no answer in time."""
         settings = self._settings
         numbers = (
             *(settings.package_scan_memory_bytes, settings.package_scan_cpu_s),
             *(settings.package_scan_source_bytes, settings.package_class_limit_count),
         )
-        command = [sys.executable, "-I", "-S", "-B", packagescan.__file__, *map(str, numbers)]
+        command = [sys.executable, "-I", "-S", "-B", packagescan.__file__, kind, *map(str, numbers)]
         with await self._blobs.content(content_hash) as file, trio.move_on_after(settings.package_scan_deadline_s):
             done = await trio.run_process(
                 command,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from jobdeck_server.core.binaryrows import Binary
 from jobdeck_server.core.packageclasses import Classes, ClassFinder
-from jobdeck_server.core.packagescan import classes_of, module_of, scan
+from jobdeck_server.core.packagescan import classes_of, module_of, scan, scan_jar
 from tests.server.core.blobbench import blobbench
 
 JOB = "class {0}:\n    def run_job(self, context, runtime, data):\n        pass\n"
@@ -117,6 +117,9 @@ async def test_a_wheel_an_egg_and_a_jar(tmp_path: Path) -> None:
         for kind in ("wheel", "egg", "wheel"):
             assert await find(package, kind) == wanted
         assert await find(package, "jar") == Classes()
+        jar = zipped({"a/Job.class": class_file("a/Job", above=("spark/jobserver/api/SparkJob",))})
+        assert await find(jar, "jar") == Classes(names=("a.Job",))
+        assert await find(jar) == Classes()  # what it was taken for counts
 
 
 async def test_a_broken_file_hides_no_other(tmp_path: Path) -> None:
@@ -192,6 +195,104 @@ async def test_time_of_a_processor_and_memory_over(tmp_path: Path) -> None:
 def test_more_source_than_is_looked_at() -> None:
     package = io.BytesIO(zipped({"a.py": JOB.format("A"), "b.py": JOB.format("B")}))
     found = scan(package, source_bytes=len(JOB) + 10)
+    assert next(found) == "a.A"
+    with pytest.raises(LookupError):
+        next(found)
+
+
+# -- jars --
+
+PUBLIC, STATIC, SUPER, INTERFACE, ABSTRACT, SYNTHETIC = 0x1, 0x8, 0x20, 0x200, 0x400, 0x1000
+MAIN = (PUBLIC | STATIC, "main", "([Ljava/lang/String;)V")
+
+
+def class_file(
+    name: str,
+    *,
+    flags: int = PUBLIC | SUPER,
+    parent: str = "java/lang/Object",
+    above: Sequence[str] = (),
+    methods: Sequence[tuple[int, str, str]] = (),
+    mentions: str = "spark/jobserver/",
+) -> bytes:
+    """A compiled class, with constants of each size and an attribute."""
+    constants: list[bytes] = [b"\x05" + b"\0" * 8, b"", b"\x0c" + b"\0" * 4, b"\x0f" + b"\0" * 3]
+
+    def text(words: str) -> int:
+        data = words.encode()
+        constants.append(b"\x01" + struct.pack(">H", len(data)) + data)
+        return len(constants)
+
+    def named(words: str) -> int:
+        constants.append(b"\x07" + struct.pack(">H", text(words)))
+        return len(constants)
+
+    text(mentions)
+    head = struct.pack(">HHH", flags, named(name), named(parent))
+    head += struct.pack(f">H{len(above)}H", len(above), *map(named, above))
+    attribute = struct.pack(">HI", text("Code"), 3) + b"abc"
+    field = struct.pack(">HHHH", STATIC, text("MODULE$"), text("La/B;"), 1) + attribute
+    body = struct.pack(">H", 1) + field + struct.pack(">H", len(methods))
+    for method_flags, method, kind in methods:
+        body += struct.pack(">HHHH", method_flags, text(method), text(kind), 1) + attribute
+    begin = b"\xca\xfe\xba\xbe" + struct.pack(">HHH", 0, 52, len(constants) + 1)
+    return begin + b"".join(constants) + head + body + struct.pack(">H", 0)
+
+
+def jobs_of(*classes: bytes) -> list[str]:
+    """What is found among some classes, in their order."""
+    jar = zipped({f"{number}.class": data for number, data in enumerate(classes)})
+    return list(scan_jar(io.BytesIO(jar), source_bytes=1 << 20))
+
+
+TRAIT = ("spark/jobserver/SparkJob",)
+
+
+def test_classes_of_a_jar() -> None:
+    found = jobs_of(
+        class_file("a/Inherits", parent="a/Base"),
+        class_file("a/Base", flags=PUBLIC | ABSTRACT, above=["a/Middle"]),
+        class_file("a/Middle", flags=PUBLIC | INTERFACE | ABSTRACT, above=TRAIT),
+        class_file("a/Object$", above=TRAIT),
+        class_file("a/Outer$Inner", above=("spark/jobserver/japi/JSparkJob",)),
+        class_file("Plain", methods=[MAIN], mentions="nothing"),
+        class_file("a/Other", parent="b/Unknown"),
+        class_file("a/Round", parent="a/Round"),
+    )
+    assert found == ["a.Object", "a.Outer$Inner", "Plain", "a.Inherits"]
+
+
+def test_what_is_no_job_in_a_jar() -> None:
+    assert not jobs_of(
+        class_file("a/Hidden", flags=SUPER, above=TRAIT),
+        class_file("a/Made", flags=PUBLIC | SYNTHETIC, above=TRAIT),
+        class_file("a/Job$$anonfun$1", above=TRAIT),
+        class_file("a/Job$$anon$1", above=TRAIT),
+        class_file("a/Job$1", above=TRAIT),
+        class_file("a/NotStatic", methods=[(PUBLIC, *MAIN[1:])]),
+        class_file("a/NotPublic", methods=[(STATIC, *MAIN[1:])]),
+        class_file("a/OtherMain", methods=[(PUBLIC | STATIC, "main", "()V")]),
+        class_file("a/" + "x" * 600, above=TRAIT),
+    )
+
+
+def test_a_class_with_its_object_is_one() -> None:
+    assert jobs_of(class_file("a/Job", methods=[MAIN]), class_file("a/Job$", above=TRAIT)) == ["a.Job"]
+
+
+@given(st.data())
+def test_what_is_no_class_file_is_passed_over(data: st.DataObject) -> None:
+    whole = class_file("a/Job", above=TRAIT, methods=[MAIN])
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    place, byte = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 255))
+    spoilt = whole[:place] + bytes([byte]) + whole[place + 1 :]
+    assert jobs_of(whole[:cut], b"spark/jobserver/", spoilt, class_file("b/Job", above=TRAIT))[-1] == "b.Job"
+
+
+def test_more_classes_than_are_looked_at() -> None:
+    first = class_file("a/A", above=TRAIT)
+    jar = zipped({"a.class": first, "b.class": class_file("a/B", above=TRAIT)})
+    found = scan_jar(io.BytesIO(jar), source_bytes=len(first))
     assert next(found) == "a.A"
     with pytest.raises(LookupError):
         next(found)
