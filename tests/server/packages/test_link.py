@@ -209,3 +209,24 @@ def test_children_that_a_job_forks_do_not_end_it(tmp_path: Path) -> None:
     with standing(tmp_path / "context") as stand:
         ran = over(*started(tmp_path, source(body), stand.control))
     assert (ran.code, ran.value) == (0, "here")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_job_that_fails_waits_for_the_end_of_its_context_if_that_was_gone_before_all_was_given_up(
+    tmp_path: Path, gone: bool
+) -> None:
+    body = f"""
+from sparkjobserver import _link
+from sparkjobserver._python import PythonWork
+def end(work):
+    work.task.is_gone = lambda: {not gone}  # as whoever has given up its place finds nobody
+_link.Link.wait = lambda link, limit_s: open(data['flag'], 'w')
+PythonWork.end = end
+import gc
+next(each for each in gc.get_objects() if isinstance(each, PythonWork)).task.is_gone = lambda: {gone}
+raise ValueError('broken')
+"""
+    with standing(tmp_path / "context") as stand:
+        ran = over(*started(tmp_path, source(body), stand.control))
+    assert (ran.code, ran.outcome.kind, ran.message) == (4, "run_raised", "broken"), ran.err
+    assert (tmp_path / "flag").exists() is gone

@@ -97,6 +97,7 @@ class _Run:
         self._telling = allocate_lock()  # held by who says how far it has come
         self._settled = False
         self._kept: dict[str, Any] | None = None  # the outcome, once there is a result
+        self._was_gone = False  # the context could not be used any more when the job failed
 
     def go(self) -> int:
         """Do it, and tell what came of it."""
@@ -133,7 +134,7 @@ class _Run:
     def _failed(self, error: JobError) -> dict[str, Any]:
         """The outcome of a job that has come to this end; does not return if its context has died under it."""
         link = self.task.link
-        if link is not None and error.kind != "validation" and self.task.is_gone():
+        if link is not None and error.kind != "validation" and self._was_gone:
             link.wait(_DYING_S)
         outcome: dict[str, Any] = {"kind": error.kind, "error": _told(error)}
         if error.problems:
@@ -187,6 +188,9 @@ class _Run:
             result = self._keep(work, *_result_of(work))
             self._kept = {"kind": "finished", "result": result}
             return result
+        except BaseException:
+            self._was_gone = self.task.is_gone()  # once the work has ended, nothing can be asked
+            raise
         finally:
             work.end()
 
