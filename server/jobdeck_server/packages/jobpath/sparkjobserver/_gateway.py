@@ -100,11 +100,12 @@ class Place:
         from py4j.java_gateway import JavaObject
 
         client = self.gateway._gateway_client
-        begin = len(f"{client.address}{client.port}")
+        begin = f"{client.address}{client.port}o"  # what is Java's own does not begin so
         with ThreadSafeFinalizer.lock:
-            names = ",".join(key[begin:] for key in ThreadSafeFinalizer.finalizers)
-        array = self.of("java.util.regex.Pattern").compile(",").split(names)
-        several = self.of("java.util.HashSet")(self.of("java.util.Arrays").asList(array))
+            names = [key[len(begin) - 1 :] for key in ThreadSafeFinalizer.finalizers if key.startswith(begin)]
+        names += [each[1] for each in list(client.finalizer_deque) if isinstance(each, tuple)]  # not got round to yet
+        several = self.of("java.util.StringTokenizer")(" ".join(names))
+        several = self.of("java.util.HashSet")(self.of("java.util.Collections").list(several))
         JavaObject("GATEWAY_SERVER", client).getGateway().getBindings().keySet().removeAll(several)
 
 
