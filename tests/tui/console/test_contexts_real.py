@@ -76,7 +76,7 @@ async def drive(app: ConsoleApp, pilot: Pilot[int], guest: Guest, client: Client
     start = partial(client.start_class, "console_slow.Slow", ["console-slow"], config=config, context="consolectx")
     job = await guest.call(start)
     await press(pilot, "p")
-    await see("1/8", "a.b = [7]", "25 % waits at the gate)")
+    await see("1/8", "a.b = [7]", "25 % waits at the gate")
     app.screen.set_focus(app.screen.query_one("ContextTable"))
     await press(pilot, "enter")
     await on(JobsScreen)

@@ -69,7 +69,7 @@ class NewContextScreen(ModalScreen[ContextInfo | None]):
         & HoconEdit { height: 1fr; }
         & #said { display: none; height: auto; max-height: 8; scrollbar-size-vertical: 1; }
         & #said.-told { display: block; }
-        &.-short #said { max-height: 3; }
+        &.-short #said { max-height: 5; }
         & #told { height: auto; color: $text-muted; }
         & #told.-wrong { color: $text-error; }
         & #told.-waits { color: $text-warning; }
