@@ -117,7 +117,10 @@ def ended(code: int) -> Ended:
 def run(
     tmp_path: Path, source: str, *, python: str = sys.executable, deadline_s: float = DEADLINE_S, **more: Any
 ) -> Ran:
-    folder = prepared(tmp_path, source, **more)
+    return run_prepared(prepared(tmp_path, source, **more), python=python, deadline_s=deadline_s)
+
+
+def run_prepared(folder: Path, *, python: str = sys.executable, deadline_s: float = DEADLINE_S) -> Ran:
     done = subprocess.run(
         plan.command(folder, python),
         cwd=plan.working_folder(folder),

@@ -188,6 +188,14 @@ def test_problems() -> None:
     assert told(start.not_valid(["a", "b"]))[1]["result"]["message"] == "Many(SparkJobInvalid(a), SparkJobInvalid(b))"
 
 
+def test_problems_of_a_job_out_of_a_jar() -> None:
+    error = JobError(message="Many(SingleProblem(a), SingleProblem(b))", error_class="java.lang.Throwable", stack="s")
+    outcome = Outcome(kind="validation", error=error, problems=("a", "b"))
+    wanted = (400, {"status": "VALIDATION FAILED", "result": error.to_wire()})
+    assert told(start.not_valid(("a", "b"), outcome)) == wanted
+    assert told(start.unfinished(job(JobState.FAILED, outcome), error.to_wire())) == wanted
+
+
 def test_too_late() -> None:
     status, body = told(start.too_late(ID, 1.5))
     assert (status, list(body), body["jobId"]) == (500, ["status", "jobId", "result"], ID)
