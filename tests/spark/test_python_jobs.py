@@ -40,6 +40,8 @@ WORD = """
         def small(self):
             return self.text.lower()
 """
+ACTION_S = 5.0  # it is some 0.1 s on a machine with nothing else to do
+WORKERS_S = 20.0  # Spark looks every 2 s whether a worker of Python's is to be ended, and gives it 0.5 s more
 # Tasks that write a line every 20 ms until they are ended.
 HOLDING = """
 ledger = data['ledger']
@@ -249,7 +251,7 @@ def test_what_a_job_stops_is_its_own_view(context: Context, tmp_path: Path) -> N
     before = size(ledger)
     until(lambda: size(ledger) > before)
     other.kill()
-    stops_growing(ledger, 5)
+    stops_growing(ledger, WORKERS_S)
 
 
 def test_interrupts_are_not_for_pyspark_to_take(context: Context, tmp_path: Path) -> None:
@@ -298,11 +300,21 @@ def test_kill_9_of_a_job_in_the_midst_of_an_action_ends_the_action(
     context: Context, tmp_path: Path, group: str | None
 ) -> None:
     ledger = tmp_path / "ledger"
+    watching = """
+    tracker = context.sparkContext.statusTracker()
+    while not tracker.getActiveJobsIds(): time.sleep(0.01)
+    runtime.progress(0.5)
+    while tracker.getActiveJobsIds(): time.sleep(0.01)
+    return time.time()
+    """
+    watcher = context.start(tmp_path, job(watching))
     body = HOLDING if group is None else f"context.sparkContext.setJobGroup({group!r}, 'x')\n{HOLDING}"
     started = context.start(tmp_path, job(body), config={"ledger": str(ledger)})
-    until(lambda: size(ledger))
+    until(lambda: size(ledger) and outcome.read_progress(watcher.folder))
+    killed_s = time.time()
     started.kill()
-    stops_growing(ledger, 2.5)
+    assert watcher.ended().value - killed_s < ACTION_S
+    stops_growing(ledger, WORKERS_S)
     assert context.value(tmp_path, job("return context.range(3).count()")) == 3
 
 
@@ -374,7 +386,7 @@ def test_jobs_end_with_their_context_whatever_they_do(tmp_path: Path) -> None:
         assert dying.process.wait(20) != 0
         late = dying.run(tmp_path, job("return 1"))
         assert (late.code, late.outcome.kind) == (2, "context_lost")
-    stops_growing(ledger, 5)
+    stops_growing(ledger, WORKERS_S)
 
 
 def test_a_job_that_stops_sparks_own_context_ends_all_jobs(tmp_path: Path) -> None:

@@ -139,7 +139,10 @@ class _Client(JavaClient):  # type: ignore[misc]  # py4j has no types
         connection = super()._create_new_connection()
         if self.greet is not None:
             self.greet()
-            self.deque.remove(connection)  # is lent out, as if it had not been used yet
+            try:
+                self.deque.remove(connection)  # is lent out, as if it had not been used yet
+            except ValueError:  # Java has died meanwhile
+                pass
         return connection
 
 
