@@ -139,10 +139,8 @@ class _Client(JavaClient):  # type: ignore[misc]  # py4j has no types
         connection = super()._create_new_connection()
         if self.greet is not None:
             self.greet()
-            try:
-                self.deque.remove(connection)  # is lent out, as if it had not been used yet
-            except ValueError:  # Java has died meanwhile
-                pass
+            if connection in self.deque:  # else Java has died meanwhile
+                self.deque.remove(connection)  # it is lent out, as if it had not been used yet
         return connection
 
 
