@@ -219,16 +219,6 @@ def test_it_stops_when_asked_to_in_a_folder_with_a_long_path(tmp_path: Path, ins
         assert not (running.folder / "control.sock").exists()
 
 
-def test_an_archive_that_is_none_is_left_aside(tmp_path: Path, install: Install) -> None:
-    archive = tmp_path / "broken.jsa"
-    archive.write_bytes(b"no archive" * 10_000)
-    with process(tmp_path / "p", install, archive=archive) as running:
-        running.until_ready()
-        running.popen.send_signal(signal.SIGTERM)
-        assert running.ended(20) == 0
-        assert running.said == ""
-
-
 def test_a_java_that_does_not_come_up(tmp_path: Path, install: Install) -> None:
     wrong = Install(spark=install.spark, java=Java(path=Path("/bin/false"), major=17, said=""))
     with process(tmp_path / "p", wrong) as running:

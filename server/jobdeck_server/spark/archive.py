@@ -152,8 +152,9 @@ def _prepare(place: Path, install: Install, launch: Launch) -> bool:
     trained = replace(launch, heap_bytes=_HEAP_BYTES, java_options=(), proxy_user=None)
     java, *words = java_command(install, trained, scratch)
     new = place / NEW
+    quietly = ["-Xlog:disable", "-Xlog:all=error:stderr", "-XX:TieredStopAtLevel=1"]  # it is not to run for long
     plan = {
-        "java": [java, f"-XX:ArchiveClassesAtExit={new}", "-Xlog:disable", "-Xlog:all=error:stderr", *words],
+        "java": [java, f"-XX:ArchiveClassesAtExit={new}", *quietly, *words],
         "check": [java, f"-XX:SharedArchiveFile={new}", "-Xshare:on", "-cp", class_path(install, trained), "-version"],
         "env": environment(install, trained),
         "paths": [str(install.spark.home / "python" / "lib" / "pyspark.zip"), str(install.spark.py4j)],
