@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from jobdeck_client import Client
-from jobdeck_tui.console.api import Api
-from jobdeck_tui.console.app import ConsoleApp
-from jobdeck_tui.console.deck import Deck as Side
-from jobdeck_tui.console.guest import trio_side
 from jobdeck_tui.console.screens import confirm
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.contexts import ContextsScreen
@@ -19,25 +14,19 @@ from jobdeck_tui.console.screens.newcontext import NewContextScreen
 from jobdeck_tui.console.screens.output import OutputScreen
 from tests.spark.kit import LIMIT_S, Deck
 from tests.tui.console.blobs import press
-from tests.tui.console.harness import screen_text, until
+from tests.tui.console.real import Real, console
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
+    pass
 
 pytestmark = pytest.mark.timeout(200)
 
 NAME = "seen"
 
 
-async def drive(app: ConsoleApp, pilot: Pilot[int], deck: Deck) -> None:
+async def drive(it: Real, deck: Deck) -> None:
     """The story, by keys."""
-
-    async def see(*words: str) -> None:
-        await until(pilot, lambda: all(word in screen_text(app) for word in words), for_s=LIMIT_S)
-
-    async def on(kind: type[Any]) -> None:
-        await until(pilot, lambda: isinstance(app.screen, kind) and app.screen.is_mounted, for_s=LIMIT_S)
-
+    app, pilot, see, on = it.app, it.pilot, it.see, it.on
     await press(pilot, "5")
     await on(ContextsScreen)
     await press(pilot, "n")
@@ -71,23 +60,12 @@ async def drive(app: ConsoleApp, pilot: Pilot[int], deck: Deck) -> None:
     await see("No contexts")
 
 
-async def console(deck: Deck) -> None:
-    """A console on the server, without a terminal."""
-    client = Client(deck.server.url)
-    app = ConsoleApp(deck.server.url)
-
-    async def live() -> None:
-        async with client:
-            await side.run()
-
-    async with trio_side(app.crashed) as guest:
-        side = Side(client, app.take_state)
-        app.connect(side, Api(guest, side))
-        guest.start_soon(live)
-        async with app.run_test(size=(100, 40)) as pilot:
-            await drive(app, pilot, deck)
+async def drive_console(deck: Deck) -> None:
+    async with console(deck.server.url, size=(100, 40)) as it:
+        it.for_s = LIMIT_S
+        await drive(it, deck)
 
 
 def test_a_context_on_spark_from_the_console(deck: Deck, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirm, "CONFIRM_WAIT_S", 0.0)  # nobody has to read the questions
-    asyncio.run(asyncio.wait_for(console(deck), 2 * LIMIT_S))
+    asyncio.run(asyncio.wait_for(drive_console(deck), 2 * LIMIT_S))

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from jobdeck_client import Client
-from jobdeck_tui.console.api import Api
-from jobdeck_tui.console.app import ConsoleApp
-from jobdeck_tui.console.deck import Deck
-from jobdeck_tui.console.guest import Guest, trio_side
 from jobdeck_tui.console.screens.artifact import ArtifactScreen
 from jobdeck_tui.console.screens.blobs import BlobsScreen
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
@@ -21,23 +16,20 @@ from jobdeck_tui.console.screens.upload import UploadScreen
 from jobdeck_tui.console.widgets.blob_table import BlobTable
 from tests.tui.conftest import Server
 from tests.tui.console.blobs import press
-from tests.tui.console.harness import screen_text, ui, until
+from tests.tui.console.harness import ui, until
+from tests.tui.console.real import Real, console
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
+    pass
 
 _WORDS = b"".join(b"line %d of a text\n" % n for n in range(1, 5001))
 
 
-async def drive(app: ConsoleApp, pilot: Pilot[int], guest: Guest, client: Client, folder: Path) -> None:
+async def drive(it: Real, folder: Path) -> None:
     """The story, by keys."""
 
-    async def see(*words: str) -> None:
-        await until(pilot, lambda: all(word in screen_text(app) for word in words))
-
-    async def on(kind: type[Any]) -> None:
-        await until(pilot, lambda: isinstance(app.screen, kind) and app.screen.is_mounted)
-
+    app, pilot, guest, client = it.app, it.pilot, it.guest, it.client
+    see, on = it.see, it.on
     await press(pilot, "2")
     await on(BlobsScreen)
     # The server may have blobs of other tests.
@@ -112,16 +104,5 @@ async def test_blobs_are_uploaded_looked_into_saved_and_removed(
 ) -> None:
     (tmp_path / "console-words.txt").write_bytes(_WORDS)
     monkeypatch.chdir(tmp_path)
-    client = Client(server.url)
-    app = ConsoleApp(server.url)
-
-    async def live() -> None:
-        async with client:
-            await deck.run()
-
-    async with trio_side(app.crashed) as guest:
-        deck = Deck(client, app.take_state)
-        app.connect(deck, Api(guest, deck))
-        guest.start_soon(live)
-        async with app.run_test(size=(100, 24)) as pilot:
-            await drive(app, pilot, guest, client, tmp_path)
+    async with console(server.url) as it:
+        await drive(it, tmp_path)

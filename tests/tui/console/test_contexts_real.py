@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from jobdeck_client import Client
 from jobdeck_protocol.packageinfo import WHEEL
-from jobdeck_tui.console.api import Api
-from jobdeck_tui.console.app import ConsoleApp
-from jobdeck_tui.console.deck import Deck
-from jobdeck_tui.console.guest import Guest, trio_side
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.contexts import ContextsScreen
 from jobdeck_tui.console.screens.download import DownloadScreen
@@ -23,10 +18,11 @@ from jobdeck_tui.console.screens.outcome import OutcomeScreen
 from tests.client.test_packages import zipped
 from tests.tui.conftest import Server
 from tests.tui.console.blobs import press
-from tests.tui.console.harness import screen_text, ui, until
+from tests.tui.console.harness import ui, until
+from tests.tui.console.real import Real, console
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
+    pass
 
 SOURCE = """
 import os, time
@@ -44,15 +40,11 @@ class Slow:
 """
 
 
-async def drive(app: ConsoleApp, pilot: Pilot[int], guest: Guest, client: Client, folder: Path) -> None:
+async def drive(it: Real, folder: Path) -> None:
     """The story, by keys."""
 
-    async def see(*words: str) -> None:
-        await until(pilot, lambda: all(word in screen_text(app) for word in words))
-
-    async def on(kind: type[Any]) -> None:
-        await until(pilot, lambda: isinstance(app.screen, kind) and app.screen.is_mounted)
-
+    app, pilot, guest, client = it.app, it.pilot, it.guest, it.client
+    see, on = it.see, it.on
     wheel = folder / "slow.whl"
     wheel.write_bytes(zipped(console_slow=SOURCE))
     await guest.call(client.upload_package, "console-slow", wheel, WHEEL)
@@ -114,16 +106,5 @@ async def test_a_context_is_made_and_a_class_runs_in_it(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    client = Client(server.url)
-    app = ConsoleApp(server.url)
-
-    async def live() -> None:
-        async with client:
-            await deck.run()
-
-    async with trio_side(app.crashed) as guest:
-        deck = Deck(client, app.take_state)
-        app.connect(deck, Api(guest, deck))
-        guest.start_soon(live)
-        async with app.run_test(size=(100, 30)) as pilot:
-            await drive(app, pilot, guest, client, tmp_path)
+    async with console(server.url, size=(100, 30)) as it:
+        await drive(it, tmp_path)

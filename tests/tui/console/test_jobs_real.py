@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobdeck_client import Client
 from jobdeck_protocol.job import JobState
-from jobdeck_tui.console.api import Api
 from jobdeck_tui.console.app import ConsoleApp
-from jobdeck_tui.console.deck import Deck
-from jobdeck_tui.console.guest import trio_side
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.jobs import JobsScreen
 from jobdeck_tui.console.screens.start import StartScreen
 from tests.tui.conftest import Server
 from tests.tui.console.harness import screen_text, ui, until
+from tests.tui.console.real import console
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
@@ -67,22 +64,12 @@ async def test_jobs_are_started_stopped_run_again_and_removed(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    client = Client(server.url)
-    app = ConsoleApp(server.url)
     told: list[str] = []
-
-    async def live() -> None:
-        async with client:
-            await deck.run()
 
     def tell(message: str, **_: Any) -> None:
         told.append(message)
 
-    monkeypatch.setattr(app, "notify", tell)
-    async with trio_side(app.crashed) as guest:
-        deck = Deck(client, app.take_state)
-        app.connect(deck, Api(guest, deck))
-        guest.start_soon(live)
-        async with app.run_test(size=(100, 24)) as pilot:
-            await drive(app, pilot, told)
+    async with console(server.url) as it:
+        monkeypatch.setattr(it.app, "notify", tell)
+        await drive(it.app, it.pilot, told)
     assert (tmp_path / "jobdeck" / "console-history.json").exists()

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from jobdeck_client import Client
-from jobdeck_tui.console.api import Api
-from jobdeck_tui.console.app import ConsoleApp
-from jobdeck_tui.console.deck import Deck
-from jobdeck_tui.console.guest import trio_side
 from jobdeck_tui.console.saving import save_log
 from jobdeck_tui.console.screens.output import OutputScreen
 from tests.tui.conftest import Server
 from tests.tui.console.harness import screen_text, ui, until
+from tests.tui.console.real import console
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
+    pass
 
 SCRIPT = r"""
 for i in $(seq 1 2000); do echo "line $i"; done
@@ -31,25 +25,6 @@ head -c 100000 /dev/zero | tr '\0' x; echo
 while [ ! -e GO ]; do sleep 0.02; done
 echo "the end"
 """
-
-
-@asynccontextmanager
-async def console(server: Server, job_id: str) -> AsyncIterator[tuple[ConsoleApp, Pilot[int], OutputScreen]]:
-    """The console, as ``jobdeck console JOB`` shows it, without a terminal."""
-    client = Client(server.url)
-    app = ConsoleApp(server.url, opened=job_id)
-
-    async def live() -> None:
-        async with client:
-            await deck.run()
-
-    async with trio_side(app.crashed) as guest:
-        deck = Deck(client, app.take_state)
-        app.connect(deck, Api(guest, deck))
-        guest.start_soon(live)
-        async with app.run_test(size=(80, 24)) as pilot:
-            assert isinstance(app.screen, OutputScreen)
-            yield app, pilot, app.screen
 
 
 def submit(server: Server, command: str) -> str:
@@ -62,7 +37,9 @@ def submit(server: Server, command: str) -> str:
 async def test_a_job_is_followed_searched_and_saved(server: Server, tmp_path: Path) -> None:
     go = tmp_path / "go"
     job_id = submit(server, SCRIPT.replace("GO", str(go)))
-    async with console(server, job_id[:8]) as (app, pilot, screen):
+    async with console(server.url, opened=job_id[:8], size=(80, 24)) as it:
+        app, pilot, screen = it.app, it.pilot, it.app.screen
+        assert isinstance(screen, OutputScreen)
         view = screen.pane.view
         await until(pilot, lambda: "xxxx 97.7 KiB»" in screen_text(app))
         await until(pilot, lambda: "▎to stderr" in screen_text(app))

@@ -5,16 +5,11 @@ from __future__ import annotations
 import zipfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from jobdeck_client import Client
 from jobdeck_protocol.job import JobState
-from jobdeck_tui.console.api import Api
-from jobdeck_tui.console.app import ConsoleApp
-from jobdeck_tui.console.deck import Deck
-from jobdeck_tui.console.guest import Guest, trio_side
 from jobdeck_tui.console.screens.confirm import ConfirmScreen
 from jobdeck_tui.console.screens.output import OutputScreen
 from jobdeck_tui.console.screens.packages import PackagesScreen
@@ -23,10 +18,11 @@ from jobdeck_tui.console.screens.startclass import StartClassScreen
 from jobdeck_tui.console.widgets.package_table import PackageTable
 from tests.tui.conftest import Server
 from tests.tui.console.blobs import press
-from tests.tui.console.harness import screen_text, ui, until
+from tests.tui.console.harness import ui, until
+from tests.tui.console.real import Real, console
 
 if TYPE_CHECKING:
-    from textual.pilot import Pilot
+    pass
 
 _SOURCE = """\
 import time
@@ -53,15 +49,11 @@ def wheel(folder: Path) -> None:
         file.writestr(f"{about}/RECORD", "")
 
 
-async def drive(app: ConsoleApp, pilot: Pilot[int], guest: Guest, client: Client) -> None:
+async def drive(it: Real) -> None:
     """The story, by keys."""
 
-    async def see(*words: str) -> None:
-        await until(pilot, lambda: all(word in screen_text(app) for word in words))
-
-    async def on(kind: type[Any]) -> None:
-        await until(pilot, lambda: isinstance(app.screen, kind) and app.screen.is_mounted)
-
+    app, pilot, guest, client = it.app, it.pilot, it.guest, it.client
+    see, on = it.see, it.on
     await press(pilot, "4")
     await on(PackagesScreen)
     # The server may have packages of other tests.
@@ -114,16 +106,5 @@ async def test_a_wheel_goes_up_and_a_class_out_of_it_runs(
 ) -> None:
     wheel(tmp_path)
     monkeypatch.chdir(tmp_path)
-    client = Client(server.url)
-    app = ConsoleApp(server.url)
-
-    async def live() -> None:
-        async with client:
-            await deck.run()
-
-    async with trio_side(app.crashed) as guest:
-        deck = Deck(client, app.take_state)
-        app.connect(deck, Api(guest, deck))
-        guest.start_soon(live)
-        async with app.run_test(size=(100, 24), notifications=True) as pilot:
-            await drive(app, pilot, guest, client)
+    async with console(server.url, notifications=True) as it:
+        await drive(it)
