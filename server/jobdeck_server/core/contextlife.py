@@ -102,8 +102,10 @@ class ContextLife:
         with place.scope:
             try:
                 await self._agreed(place)
-                with trio.fail_after(self._settings.context_start_s):
-                    facts = await self._kinds[place.context.kind].start(place.context)
+                kind = self._kinds[place.context.kind]
+                async with kind.turn(place.context):
+                    with trio.fail_after(self._settings.context_start_s):
+                        facts = await kind.start(place.context)
             except ContextLostError as lost:
                 self.lost(place, lost)
                 return
@@ -184,12 +186,20 @@ class ContextLife:
             with trio.move_on_after(self._settings.context_lost_s):
                 await place.emptied()  # they know it themselves
         await self.stop_jobs(place.jobs(), text=text)
+        self.note_jobs(place, place.jobs())
         await place.emptied()
         await self.let_go(place)
         ended = _ended_as(place, *place.final)
         if not ended.adhoc:
             await self._until_written(partial(contextrows.save, row=ContextRow(ended, place.configured)))
         self._over(place, ended)
+
+    def note_jobs(self, place: Place, lives: Sequence[Live]) -> None:
+        """Say that a context waits for jobs to end, if there are any."""
+        if lives:
+            text = "1 job to end" if len(lives) == 1 else f"{len(lives)} jobs to end"
+            place.become(place.context.state, note=text)
+            self._changed(place)
 
     def retire(self, place: Place) -> None:
         """The job of an ad-hoc context has ended, and the context with it."""

@@ -176,6 +176,7 @@ class ContextLosses:
                     await place.idle()
             text = None if asked else str(ContextLostError(place.context.id))
             await self._life.stop_jobs(place.running(), text=text)
+            self._life.note_jobs(place, place.running())
             await place.idle()
             await self._life.let_go(place)
         if place.stopping:

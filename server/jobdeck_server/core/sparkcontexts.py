@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,13 @@ from jobdeck_server.core.outbound.errors import OutboundError
 from jobdeck_server.core.packagefinder import JAR
 from jobdeck_server.core.sparkprocesses import SparkProcesses
 from jobdeck_server.core.sparksettings import jars_of, wish_of
+from jobdeck_server.core.sparkturns import SparkTurns
 from jobdeck_server.core.store import StoreError
 from jobdeck_server.spark.control import SOCKET, ControlError, GoneError, RefusedError
 from jobdeck_server.spark.install import InstallError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     from jobdeck_protocol.contextinfo import ContextInfo
@@ -89,6 +90,7 @@ class SparkContexts:
         self._registry = registry
         self._install = install
         self._threads = trio.CapacityLimiter(settings.thread_limit_count)
+        self._turns = SparkTurns(settings)
         self._up: dict[str, _Seen] = {}  # by the ids of contexts
         self._starting: dict[str, trio.Event] = {}  # by the ids of contexts; set when nothing is begun any more
         self.processes = SparkProcesses(core, settings, registry=registry, check=self.look)
@@ -117,6 +119,13 @@ class SparkContexts:
         except InstallError as error:
             raise ContextInitError(str(error)) from error
 
+    @asynccontextmanager
+    async def turn(self, context: ContextInfo) -> AsyncIterator[None]:
+        """Wait for its turn to have a JVM, unless it has one."""
+        running = await self.processes.found(context.id) is not None
+        async with self._turns.turn(context, running=running, tell=partial(self._note, context)):
+            yield
+
     async def start(self, context: ContextInfo) -> Facts:
         """Have its process, and in it a SparkContext."""
         over = self._starting[context.id] = trio.Event()
@@ -137,7 +146,14 @@ class SparkContexts:
             self._note(context, "a process that is ready, or can be started")
             process = await self.processes.take(context.id, context.name, wish.launch)
         self._registry.tell(context.id, process=process.job_id, master=wish.master)
-        python, status = await self._made(process, context, wish)
+        try:
+            python, status = await self._made(process, context, wish)
+        if process.over.is_set():  # just when it had said that it was up
+            raise ContextInitError(process.why or "its process has ended")
+        except ContextInitError as error:
+            if context.process == process.job_id and process.over.is_set():  # it was up, and has died only now
+                raise ContextLostError(context.id, process.why) from error
+            raise
         self._up[context.id] = _Seen(process, status.memory_bytes)
         return Facts(
             python=python,
@@ -154,9 +170,13 @@ class SparkContexts:
         starting = self._starting.get(context.id)
         if starting is not None:
             await starting.wait()  # it was told to end: then it is known which process there is
-        await self._end_all(context, force=force)
+        try:
+            await self._end_all(context, force=force)
+        finally:
+            self._turns.over(context.id)
 
     async def _end_all(self, context: ContextInfo, *, force: bool) -> None:
+        await self.processes.found(context.id)  # only then it is known which it has
         async with trio.open_nursery() as nursery:
             for process in self.processes.of(context.id):
                 self._note(context, "Spark to stop")
@@ -210,7 +230,7 @@ class SparkContexts:
             nursery.start_soon(_cancel_at_end, process, nursery.cancel_scope)
             nursery.start_soon(self._tell_notes, process, context)
             try:
-                python = await self._venvs.python(context.settings, user=context.id)
+                python = await self._venvs.python(context.settings, user=context.id, jars=True)
                 await _listens(process)
                 jars = [*self._settings.spark_api_jars, *await self._jars(process, context)]
                 made.append((python, await self._make(process, context, wish, jars)))
@@ -240,6 +260,8 @@ class SparkContexts:
             with suppress(ControlError):
                 status = await process.control.status()
                 self._note(context, status.note)
+                if status.state != "starting":
+                    self._turns.started(context.id)
             await trio.sleep(_NOTE_S)
 
     def _note(self, context: ContextInfo, note: str | None) -> None:
@@ -329,7 +351,7 @@ async def _listens(process: SparkProcess) -> None:
             await process.control.status()
         except GoneError:
             await trio.sleep(_LOOK_S)
-        except ControlError as error:
-            raise ContextInitError(str(error)) from error
+        except ControlError:
+            await trio.sleep(_NOTE_S)  # on a busy machine it may well come to answer; the context's patience has an end
         else:
             return

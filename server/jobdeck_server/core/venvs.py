@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("jobdeck.venvs")
 _FORM = 1  # of the environments: another number makes all of them anew
-_WHEEL = "wheel"
+_WHEEL, _JAR = "wheel", "jar"
 
 
 class Venvs:
@@ -90,12 +90,13 @@ class Venvs:
         if len(wish.packages) > self._settings.venv_wheel_limit_count:
             raise TooLargeError("The list of packages", self._settings.venv_wheel_limit_count, "packages")
 
-    async def python(self, settings: Mapping[str, Any], *, user: str) -> str:
+    async def python(self, settings: Mapping[str, Any], *, user: str, jars: bool = False) -> str:
         """The interpreter for the jobs of a context.
 
         Args:
             settings: Of the context.
             user: The id of the context: as long as it lives the interpreter stays, and is the same at each call.
+            jars: Among its packages there may be jars, which are for others.
 
         Raises:
             BadRequestError, TooLargeError, ContextInitError: See ``check``; or an environment cannot be made.
@@ -106,7 +107,7 @@ class Venvs:
         base = self._base(wish)
         if not wish.virtualenv:
             return base
-        folder = self._users.get(user) or await self._made(base, wish)
+        folder = self._users.get(user) or await self._made(base, wish, jars=jars)
         if user not in self._users:
             self._users[user] = folder
             await self._in_thread(_note, folder, user)
@@ -148,11 +149,11 @@ class Venvs:
             raise ContextInitError(f"python.executable {wish.executable} is not there.")
         return found
 
-    async def _made(self, base: str, wish: PythonWish) -> Path:
+    async def _made(self, base: str, wish: PythonWish, *, jars: bool) -> Path:
         """The environment that was asked for; made, if it is not there."""
         try:
             with trio.fail_after(self._settings.venv_time_s):
-                wheels = await self._wheels(wish.packages)
+                wheels = await self._wheels(wish.packages, jars=jars)
                 return await self._one(await self._asked(base), wheels)
         except trio.TooSlowError as error:
             raise ContextInitError(
@@ -161,9 +162,11 @@ class Venvs:
         except OSError as error:
             raise ContextInitError(f"Its virtual environment cannot be made: {error.strerror or error}") from error
 
-    async def _wheels(self, names: Sequence[str]) -> list[Wheel]:
+    async def _wheels(self, names: Sequence[str], *, jars: bool) -> list[Wheel]:
         assert self.finder is not None, "it is used before all is put together"
         packages = await self.finder.had(await self.finder.named(names))
+        if jars:
+            packages = [package for package in packages if package.kind != _JAR]
         return await self._in_thread(self._looked, packages)
 
     def _looked(self, packages: Sequence[JobPackage]) -> list[Wheel]:
