@@ -83,8 +83,7 @@ class Jvm:
 @pytest.fixture(scope="module")
 def jvm(tmp_path_factory: pytest.TempPathFactory, jars: Jars) -> Iterator[Jvm]:
     """One context for all tests that leave it as they found it."""
-    folder = pyjobs.short_folder()
-    with pyjobs.context(folder, jars.api) as made:
+    with pyjobs.context(tmp_path_factory.mktemp("context"), jars.api) as made:
         yield Jvm(made, jars, tmp_path_factory.mktemp("jobs"))
 
 
@@ -293,8 +292,7 @@ def test_what_scala_prints_is_the_jobs_output(jvm: Jvm) -> None:
 
 
 def test_what_java_prints_is_the_output_of_a_job_that_is_alone(tmp_path: Path, jars: Jars) -> None:
-    folder = pyjobs.short_folder()
-    with pyjobs.context(folder, jars.api) as made:
+    with pyjobs.context(tmp_path / "context", jars.api) as made:
         alone = Jvm(made, jars, tmp_path)
         ran = alone.run("jobs.Printing", {"lines": 1}, alone=True)
         assert ran.out == PRINTED + b"Java says so\nline 1\nfrom another thread\n"
@@ -425,8 +423,7 @@ def test_a_class_of_anothers_jar_is_not_the_jobs(jvm: Jvm) -> None:
 
 
 def test_without_the_apis_jars(tmp_path: Path, jars: Jars) -> None:
-    folder = pyjobs.short_folder()
-    with pyjobs.context(folder) as made:
+    with pyjobs.context(tmp_path / "context") as made:
         bare = Jvm(made, jars, tmp_path)
         lacks = bare.run("spark.jobserver.WordCountExample", {"input": {"string": WORDS}})
         assert (lacks.code, lacks.outcome.kind) == (1, "load_error")
@@ -438,6 +435,6 @@ def test_without_the_apis_jars(tmp_path: Path, jars: Jars) -> None:
         assert "com/typesafe/config" in error_of(half)[1]
         assert "--spark-api-jars" in error_of(half)[1]
         whole = [jars.path("fat"), jars.api[1]]
-    with pyjobs.context(pyjobs.short_folder()) as made:
+    with pyjobs.context(tmp_path / "other") as made:
         own = Jvm(made, jars, tmp_path / "own")
         assert own.value("spark.jobserver.WordCountExample", {"input": {"string": "a"}}, jars=whole) == {"a": 1}
