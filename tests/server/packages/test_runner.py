@@ -348,3 +348,12 @@ def _replanned(folder: Path) -> plan.RunnerPlan:
         settings={},
         result_limit_bytes=1,
     )
+
+
+def test_a_language_that_is_not_known_is_told(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, "")
+    told = json.loads((folder / "plan.json").read_bytes())
+    (folder / "plan.json").write_text(json.dumps({**told, "language": "cobol"}))
+    done = subprocess.run(plan.command(folder, sys.executable), capture_output=True, check=False, timeout=DEADLINE_S)
+    found = outcome.conclude(folder, ended(done.returncode))
+    assert (done.returncode, found.kind) == (1, "load_error")
