@@ -249,6 +249,8 @@ class Settings:
     spark_java: Path | None = None  # of a JDK or JRE; None: JAVA_HOME, PATH, what /usr/lib/jvm has
     spark_master: str | None = None  # where contexts compute that do not say it; with it all are Spark's
     spark_ready_count: int = 0  # processes that wait for a context
+    spark_adhoc_limit_count: int = 8  # contexts of one job that live; the jobs of others wait
+    spark_start_limit_count: int = 4  # JVMs that start at the same time; others wait for their turn
     spark_driver_memory_bytes: int = GIB  # heap of a context's JVM
     spark_api_jars: tuple[str, ...] = ()  # that jobs out of jars are built for and do not bring
     spark_archive: bool = True  # keep the loaded classes of a JVM in a file, so that the next one starts quicker

@@ -39,6 +39,14 @@ SPARK_OPTIONS: tuple[Option, ...] = (
         help="Processes with a JVM that wait for a context, so that it is up sooner. Default 0.",
     ),
     Option(
+        name="spark_adhoc",
+        field="spark_adhoc_limit_count",
+        parse=count(1, 1000),
+        metavar="N",
+        help="Contexts on Spark of one job alone that are there at once, each with a JVM; the jobs of others wait. "
+        "Default 8.",
+    ),
+    Option(
         name="spark_driver_memory",
         field="spark_driver_memory_bytes",
         parse=amount,

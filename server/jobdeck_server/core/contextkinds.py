@@ -8,6 +8,7 @@ part of what ``start`` gives back.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from jobdeck_server.core import contextsettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from jobdeck_protocol.contextinfo import ContextInfo
@@ -83,6 +85,9 @@ class Kind(Protocol):
             ContextInitError: It is not.
         """
 
+    def turn(self, context: ContextInfo) -> AbstractAsyncContextManager[None]:
+        """Wait until a context may be started; within this it is. What is waited here is no delay of its start."""
+
     async def start(self, context: ContextInfo) -> Facts:
         """Make all that the jobs of a context need. May be asked again for one that was up before a restart.
 
@@ -122,6 +127,10 @@ class Plain:
 
     async def look(self) -> None:
         """It needs nothing."""
+
+    def turn(self, context: ContextInfo) -> AbstractAsyncContextManager[None]:
+        """It takes nothing that others would wait for."""
+        return nullcontext()
 
     async def start(self, context: ContextInfo) -> Facts:
         """Its interpreter, so that the first job need not wait for it."""

@@ -148,8 +148,8 @@ class SparkContexts:
         self._registry.tell(context.id, process=process.job_id, master=wish.master)
         try:
             python, status = await self._made(process, context, wish)
-        if process.over.is_set():  # just when it had said that it was up
-            raise ContextInitError(process.why or "its process has ended")
+            if process.over.is_set():  # just when it had said that it was up
+                raise ContextInitError(process.why or "its process has ended")
         except ContextInitError as error:
             if context.process == process.job_id and process.over.is_set():  # it was up, and has died only now
                 raise ContextLostError(context.id, process.why) from error

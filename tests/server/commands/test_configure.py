@@ -136,6 +136,7 @@ def test_every_option_can_be_set_in_every_way(tmp_path: Path) -> None:
         "spark_java": ("/usr/lib/jvm/17", '"/usr/lib/jvm/17"', Path("/usr/lib/jvm/17")),
         "spark_master": ("spark://host:7077", '"spark://host:7077"', "spark://host:7077"),
         "spark_ready": ("2", "2", 2),
+        "spark_adhoc": ("3", "3", 3),
         "spark_driver_memory": ("2G", '"2GiB"', 2 * 1024**3),
         "spark_api_jars": (
             "/var/api.jar,config.jar",

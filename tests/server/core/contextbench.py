@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ class Gate:
 
     async def look(self) -> None:
         pass
+
+    def turn(self, context: ContextInfo) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def start(self, context: ContextInfo) -> Facts:
         self.started.append(context.name)
