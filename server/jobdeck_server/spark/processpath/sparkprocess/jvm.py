@@ -83,6 +83,11 @@ class Jvm:
         with suppress(OSError):
             self._process.stdin.close()
 
+    def close(self) -> None:
+        """Let go of one that has ended."""
+        self.release()
+        os.close(self.pidfd)
+
     def kill(self) -> None:
         """End it now."""
         self._process.kill()

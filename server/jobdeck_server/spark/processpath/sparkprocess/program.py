@@ -73,7 +73,11 @@ def main(folder: str) -> int:
     except Exception as error:  # noqa: BLE001  # there is no one else to tell it
         sys.stderr.write(f"The process of a Spark context cannot start: {error!r}\n")
         return _NO_PLAN
-    code = process.run()
+    try:
+        code = process.run()
+    except Exception as error:  # noqa: BLE001  # a fault of ours: Java ends with us
+        _say(f"The process of a Spark context has failed: {error!r}")
+        code = _FAILED
     os._exit(code)  # threads that wait for Java must not keep us
 
 
@@ -166,7 +170,11 @@ class Process:
             with open(f"{os.path.splitext(self._archive)[0]}.failed", "w") as file:
                 file.write(f"Java has died with it: {why}\n")
         self._archive = None
-        self._jvm = self._start_java()
+        self._jvm.close()
+        try:
+            self._jvm = self._start_java()
+        except OSError as error:
+            self.die(f"Java cannot be started: {error}")
 
     def _look_for_gateway(self) -> None:
         if self.state != STARTING:
@@ -255,7 +263,7 @@ class Process:
         if self.state == STOPPING:
             return
         was_up = self.state == UP
-        self._ends("It is stopped.", 0)
+        self._ends("It is stopped.")
         if not was_up or self._spark is None:
             self._end_java(0)
             return
@@ -278,16 +286,14 @@ class Process:
         if self.state == STOPPING:
             return
         _say(why)
-        self._ends(why, _FAILED)
+        self._ends(why)
         self._end_java(_FAILED)
 
-    def _ends(self, why: str, code: int) -> None:
+    def _ends(self, why: str) -> None:
         self.state, self.note = STOPPING, why
         self._requests.lost(why)
 
     def _end_java(self, code: int) -> None:
-        self.note = "Java is ending"
-
         def ended(came: object) -> None:
             del came
             self._requests.close()

@@ -61,7 +61,8 @@ class Progress:
     """What Spark has done for one job so far; of its Spark jobs that have ended it is counted once."""
 
     def __init__(self) -> None:
-        self._ended: dict[int, dict[str, int]] = {}
+        self._ended: set[int] = set()  # those that Spark still knows
+        self._total = NOTHING.copy()  # of all that have ended
 
     def take(self, gateway: Any, tracker: Any, ids: Sequence[int]) -> dict[str, int]:
         """Look at its Spark jobs.
@@ -71,23 +72,25 @@ class Progress:
             tracker: Java's ``JavaSparkStatusTracker``.
             ids: Of the Spark jobs; the latest are looked at.
         """
-        fresh = sorted(set(ids) - self._ended.keys())[-_SPARK_JOBS_COUNT:]
-        running = []
-        for number in fresh:
+        known = set(ids)
+        self._ended &= known
+        total = NOTHING.copy()
+        for number in sorted(known - self._ended)[-_SPARK_JOBS_COUNT:]:
             info = tracker.getJobInfo(number)
             if info is None:
                 continue
             ended = info.status().name() in ("SUCCEEDED", "FAILED")
             counts = _count(tracker, _numbers(gateway, info.stageIds()), ended=ended)
             if ended:
-                self._ended[number] = counts
-            else:
-                running.append(counts)
-        total = NOTHING.copy()
-        for counts in (*self._ended.values(), *running):
-            for name, count in counts.items():
-                total[name] += count
+                self._ended.add(number)
+            _add(self._total if ended else total, counts)
+        _add(total, self._total)
         return total
+
+
+def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        total[name] += count
 
 
 class Spark:
