@@ -10,7 +10,7 @@ from textual.binding import Binding
 from jobdeck_protocol.contextinfo import ContextState
 from jobdeck_tui.console.contextcolumns import age_text, cells_of, columns_for, head_of
 from jobdeck_tui.console.contextlist import ContextList
-from jobdeck_tui.console.widgets.row_table import RowTable, row_keys
+from jobdeck_tui.console.widgets.row_table import TableOfFew, row_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
     from jobdeck_protocol.contextinfo import ContextInfo
     from jobdeck_tui.console.columns import Cell, Column
-    from jobdeck_tui.console.rowlist import RowList
 
 __all__ = ["ContextTable"]
 
 
-class ContextTable(RowTable):
+class ContextTable(TableOfFew):
     """See the top of this file."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"row-list--{name}" for name in ("used", *ContextState)}
@@ -65,12 +64,6 @@ class ContextTable(RowTable):
     def empty(self) -> ContextList:
         """No contexts."""
         return ContextList()
-
-    def take(self, listed: RowList) -> None:
-        """The list as it is now; with the first context on Spark there are other columns."""
-        super().take(listed)
-        if self.size.width and self.fit(self.scrollable_content_region.width) != self.columns:
-            self._measure()
 
     def fit(self, width: int) -> tuple[Column, ...]:
         """See ``contextcolumns``."""

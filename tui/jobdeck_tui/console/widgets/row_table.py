@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from textual import events
 
-__all__ = ["RowTable", "row_keys"]
+    from jobdeck_tui.console.rowlist import RowList
+
+__all__ = ["RowTable", "TableOfFew", "row_keys"]
 
 
 def row_keys(area: str, noun: str, *, unmark: str = "u") -> list[Binding]:
@@ -133,3 +135,13 @@ class RowTable(RowWindow):
                 if column.name in self.SORTS:
                     self.post_message(self.Sorted(self.SORTS[column.name]))
                 return
+
+
+class TableOfFew(RowTable):
+    """A table of few things, all of which are held: some of its columns are there only where one of them needs it."""
+
+    def take(self, listed: RowList) -> None:
+        """The list as it is now."""
+        super().take(listed)
+        if self.size.width and self.fit(self.scrollable_content_region.width) != self.columns:
+            self._measure()

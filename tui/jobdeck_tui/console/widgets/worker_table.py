@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 
 from jobdeck_protocol.workerinfo import WorkerState
-from jobdeck_tui.console.widgets.row_table import RowTable, row_keys
+from jobdeck_tui.console.widgets.row_table import TableOfFew, row_keys
 from jobdeck_tui.console.workercolumns import cells_of, columns_for, head_of, seen_text
 from jobdeck_tui.console.workerlist import WorkerList
 
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
     from jobdeck_protocol.workerinfo import WorkerInfo
     from jobdeck_tui.console.columns import Cell, Column
-    from jobdeck_tui.console.rowlist import RowList
 
 __all__ = ["WorkerTable"]
 
 
-class WorkerTable(RowTable):
+class WorkerTable(TableOfFew):
     """See the top of this file."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"row-list--{name}" for name in ("used", *WorkerState)}
@@ -62,12 +61,6 @@ class WorkerTable(RowTable):
     def empty(self) -> WorkerList:
         """No workers."""
         return WorkerList()
-
-    def take(self, listed: RowList) -> None:
-        """The list as it is now; a clock that goes wrong needs a column of its own."""
-        super().take(listed)
-        if self.size.width and self.fit(self.scrollable_content_region.width) != self.columns:
-            self._measure()
 
     def fit(self, width: int) -> tuple[Column, ...]:
         """See ``workercolumns``."""
