@@ -56,7 +56,7 @@ class Config:
     folder: Path
     limit_s: float
     seed: int = 0
-    peace_s: float = 3.0
+    peace_s: float = 6.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -170,7 +170,9 @@ class Campaign:
         wanted = {"spark.master": "local[2]", **settings}
         status, told = self._insist("POST", "/v1/contexts", {"name": name, "settings": wanted})
         # Its answer may have been lost with the server
-        if status != http.HTTPStatus.CREATED and status != http.HTTPStatus.CONFLICT:
+        if status == http.HTTPStatus.UNPROCESSABLE_ENTITY and self._config.target in ("context", "all"):
+            self._report.counts["killed while made"] += 1
+        elif status not in (http.HTTPStatus.CREATED, http.HTTPStatus.ACCEPTED, http.HTTPStatus.CONFLICT):
             self._report.faults.append(f"context {name} was refused with {status}: {told}")
 
     def _start_many(self, rnd: random.Random, context: str) -> None:

@@ -222,7 +222,7 @@ def test_ready_processes_are_found_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["server", "context"])
 def test_killed_at_any_moment(target: str, tmp_path: Path) -> None:
     """The short form of the campaign; ``python -m tests.spark.campaign`` is the long one."""
-    report = campaign(Config(target=target, folder=tmp_path / "campaign", limit_s=10, seed=3))
+    report = campaign(Config(target=target, folder=tmp_path / "campaign", limit_s=8, seed=3))
     assert report.faults == []
     assert report.counts["kills"] >= 1
-    assert report.counts["finished"] >= 1
+    assert report.counts["jobs"] >= 1
