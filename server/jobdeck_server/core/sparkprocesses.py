@@ -50,6 +50,7 @@ __all__ = ["SparkProcess", "SparkProcesses", "launch_of", "spec_of"]
 _log = logging.getLogger("jobdeck.contexts")
 _KILL, _TERMINATE = 9, 15
 _GRACE_S = 5.0  # between the signals, where it has not ended when it was asked to
+_LISTENS_S = 10.0  # from its start on, until it can be asked, on a busy machine
 _SHIELD_S = 10.0
 _OVER_S = 30.0  # for the engine to tell of an end that was asked for
 _DOUBLINGS_COUNT = 20
@@ -206,7 +207,11 @@ class SparkProcesses:
         try:
             status = await process.control.status(limit_s=self._settings.spark_answer_s)
         except GoneError:
-            return not process.over.is_set()  # it comes up, or its end is told soon
+            if trio.current_time() - process.since_s < _LISTENS_S:
+                return not process.over.is_set()  # it is coming up
+            with trio.move_on_after(_OVER_S):
+                await process.over.wait()  # its end is told soon
+            return False
         except ControlError:
             self._stop_soon(process, force=True)
             return False
