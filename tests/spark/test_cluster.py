@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.procs import alive
 from tests.spark.cluster import Cluster
+from tests.spark.jvm import build
 from tests.spark.kit import Deck, processes, spark_server
 
 pytestmark = pytest.mark.timeout(240)
@@ -22,7 +23,8 @@ COUNTED = {"A": 2, "B": 1}
 @pytest.fixture(scope="module")
 def deck(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[Deck]:
     """Its contexts are on the cluster, if they do not say otherwise."""
-    with spark_server(tmp_path_factory.mktemp("deck"), "--spark-master", cluster.url) as running:
+    flags = ("--spark-master", cluster.url, *build.api_flags())
+    with spark_server(tmp_path_factory.mktemp("deck"), *flags) as running:
         yield running
 
 
@@ -51,6 +53,19 @@ def test_two_contexts_share_the_cluster(deck: Deck, cluster: Cluster, context: s
     assert len(executors) == 2
     deck.gone("second")
     deck.until(lambda: len(cluster.applications()) == 1 and sum(map(alive, executors)) == 1)
+
+
+def test_classes_out_of_a_jar_on_executors(deck: Deck, context: str) -> None:
+    """Its closures, with values of its own classes, and the traits that the operator supplies."""
+    deck.upload("jar", build.jars().path("jobs").read_bytes(), "application/java-archive")
+    where = f"appName=jar&context={context}&sync=true&timeout=100"
+    for name, config, result in (
+        ("spark.jobserver.WordCountExample", {"input": {"string": "a b a"}}, {"a": 2, "b": 1}),
+        ("jobs.Session", {"count": 3}, [["w0", 0], ["w1", 2], ["w2", 4]]),
+        ("jobs.JavaJobs$Count", {"words": ["a", "b", "a"]}, {"A": 2, "B": 1}),
+    ):
+        status, told = deck.told("POST", f"/jobs?{where}&classPath={name}", config)
+        assert (status, told["result"]) == (200, result), told
 
 
 def test_the_worker_is_killed_in_the_middle_of_a_job(deck: Deck, cluster: Cluster, context: str) -> None:

@@ -26,8 +26,7 @@ KILL_LIMIT_S = 2.0
 @pytest.fixture(scope="module")
 def deck(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deck]:
     jars = build.jars()
-    flags = [word for jar in jars.api for word in ("--spark-api-jars", str(jar))]
-    with spark_server(tmp_path_factory.mktemp("jvm"), *flags) as running:
+    with spark_server(tmp_path_factory.mktemp("jvm"), *build.api_flags()) as running:
         running.upload("test", jars.path("jobs").read_bytes(), JAVA)
         running.up("jvm", context_factory="spark.jobserver.context.DefaultSparkContextFactory")
         yield running

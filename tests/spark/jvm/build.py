@@ -58,6 +58,11 @@ def jars() -> Jars:
     return made
 
 
+def api_flags() -> tuple[str, ...]:
+    """What has a server supply the traits."""
+    return tuple(word for jar in jars().api for word in ("--spark-api-jars", str(jar)))
+
+
 def small(name: str, source: str, class_name: str, *, resources: dict[str, str] | None = None) -> Path:
     """A jar of one Java source, compiled once.
 
