@@ -71,6 +71,14 @@ def test_a_class_that_is_not_there(deck: Deck, sync: str) -> None:
     assert deck.told("POST", f"/jobs?{query}") == (404, {"status": "ERROR", "result": "classPath no.Where not found"})
 
 
+def test_the_classes_of_a_jar_are_listed(deck: Deck) -> None:
+    status, told = deck.told("GET", "/v1/packages/test")
+    assert (status, told["classes_complete"]) == (200, True)
+    listed = set(told["classes"])
+    assert {"spark.jobserver.WordCountExample", "jobs.JavaJobs$Count", "jobs.ScalaMain", "jobs.Environment"} <= listed
+    assert not listed & {"jobs.Word", "jobs.Easy", "jobs.Easy$class"}
+
+
 def test_what_fails(deck: Deck) -> None:
     query = "appName=test&classPath=jobs.Failing&context=jvm&sync=true&timeout=100"
     status, told = deck.told("POST", f"/jobs?{query}", "where = driver")
@@ -113,7 +121,7 @@ def test_a_jar_that_has_been_replaced(deck: Deck) -> None:
     source = """
         package small;
         public class Version {
-            public static void main(String[] args) { scala.Predef$.MODULE$.println("%s"); }
+            public static void main(String[] args) { System.out.println("%s"); }
         }
     """
     query = "appName=versioned&classPath=small.Version&sync=true&timeout=100"

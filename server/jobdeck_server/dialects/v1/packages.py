@@ -49,7 +49,10 @@ _SHOW: Piece = {
             "properties": {
                 **_FIELDS,
                 "versions": {"type": "array", "items": _PACKAGE, "description": "Newest first"},
-                "classes": {**STRINGS, "description": "Classes in its Python sources that have run_job"},
+                "classes": {
+                    **STRINGS,
+                    "description": "Classes that jobs can run: with run_job, or a job's traits or main",
+                },
                 "classes_complete": {"type": "boolean", "description": "Whether all of it could be looked at"},
             },
         },
