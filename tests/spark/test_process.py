@@ -17,6 +17,7 @@ from jobdeck_server.spark.install import Finder, Install, InstallError, Java
 from tests.spark.places import SPARK_HOME, WRONG_JAVA_HOMES
 from tests.spark.processes import LIMIT_S, Process, installed, is_gone, let_go, process, until
 
+pytestmark = pytest.mark.timeout(180)  # ten interpreters on a busy machine take their time
 SOON_S = 2.0  # for Spark to hear that a job is gone
 
 

@@ -68,6 +68,9 @@ class Jobs:
         self._counts.pop(job_id, None)
         self._progress.pop(job_id, None)
         self.cancel(job_id)
+        spark = self._spark
+        if spark is not None:
+            self._threads.do(lambda: spark.forget(job_id), _nothing)  # Java that does not answer is seen by others
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How far Spark is with each that is attached, when it was last looked at."""
@@ -124,3 +127,7 @@ class Jobs:
             return lambda: self._cancel(spark, job_id, until_s=until_s, round_count=round_count + 1, quiet_count=quiet)
 
         self._threads.do(lambda: spark.cancel(job_id), again)
+
+
+def _nothing(came: object) -> None:
+    del came

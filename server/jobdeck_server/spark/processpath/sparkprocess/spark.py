@@ -199,6 +199,17 @@ class Spark:
             active = self._active(ran)
             return self._interrupt(f"job-{job_id}") or active
 
+    def forget(self, job_id: str) -> None:
+        """Close the gateway that a job has opened for itself, and with it all that Java holds for it.
+
+        Raises:
+            AskError: Java did not answer.
+        """
+        with _in_words():
+            gateway = self._quick.jvm.java.lang.System.getProperties().remove(f"jobdeck.gateway.{job_id}")
+            if gateway is not None:
+                gateway.shutdown()
+
     def _active(self, ran: Any) -> bool:
         numbers = set(_numbers(self._quick, ran))
         if not numbers:

@@ -14,6 +14,7 @@ from contextlib import suppress
 __all__ = ["Connection", "LineTooLongError", "accept", "listen", "unlink"]
 
 NAME = "control.sock"
+_NEW = f"{NAME}.new"
 _PIECE_BYTES = 64 * 1024
 _BACKLOG_COUNT = 128
 
@@ -23,7 +24,7 @@ class LineTooLongError(Exception):
 
 
 def listen(folder: str) -> socket.socket:
-    """Listen on ``FOLDER/control.sock``, in place of one that was left behind.
+    """Listen on ``FOLDER/control.sock``, in place of one that was left behind; it has its name once it takes calls.
 
     Raises:
         OSError: That cannot be.
@@ -31,13 +32,14 @@ def listen(folder: str) -> socket.socket:
     place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(FileNotFoundError):
-            os.unlink(NAME, dir_fd=place)
+            os.unlink(_NEW, dir_fd=place)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(f"/proc/self/fd/{place}/{NAME}")
-        os.chmod(NAME, 0o600, dir_fd=place)
+        listener.bind(f"/proc/self/fd/{place}/{_NEW}")
+        listener.listen(_BACKLOG_COUNT)
+        os.chmod(_NEW, 0o600, dir_fd=place)
+        os.rename(_NEW, NAME, src_dir_fd=place, dst_dir_fd=place)
     finally:
         os.close(place)
-    listener.listen(_BACKLOG_COUNT)
     listener.setblocking(False)
     return listener
 
