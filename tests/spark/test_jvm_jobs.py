@@ -268,6 +268,12 @@ def test_results_that_cannot_be_told(jvm: Jvm) -> None:
         ran = jvm.run("jobs.Values", {"what": what, "count": count})
         assert ran.outcome.kind == "result_error", what
         assert "contains itself, or has too many values in one another" in error_of(ran)[1]
+    ran = jvm.run("jobs.Values", {"what": "deep", "count": 600})
+    assert (ran.outcome.kind, error_of(ran)[1]) == (
+        "result_error",
+        "the result has more than 500 values in one another",
+    )
+    assert jvm.run("jobs.Values", {"what": "deep", "count": 500}).outcome.kind == "finished"
 
 
 def test_results_that_are_made_late_and_fail(jvm: Jvm) -> None:

@@ -47,7 +47,7 @@ class Jars:
         self._place = place
         self._handles = handles
         self._folder = os.path.join(os.path.dirname(control), "jobjars")
-        self._own: set[str] = set()
+        self._own: dict[str, str] = {}  # names here, and where the job has them
         self.loader = place.jvm.java.lang.Thread.currentThread().getContextClassLoader()
 
     def add(self, jars: Sequence[str]) -> None:
@@ -62,7 +62,10 @@ class Jars:
             fcntl.flock(lock, fcntl.LOCK_EX)  # is given up when this process ends, however
             known = self._known()
             for jar in jars:
-                self._add(jar, known)
+                name = self._name_of(jar)
+                self._own[name] = jar
+                if name not in known:
+                    self._add(jar, name, known)
         except (OSError, BadZipFile) as error:
             raise JobError("package_error", f"A jar cannot be loaded: {error}", error) from None
         finally:
@@ -70,28 +73,30 @@ class Jars:
 
     def is_of_others(self, java_class: Any) -> bool:
         """Whether a class is in a jar that other jobs of the context have brought, and in none of this one's."""
-        if f"{java_class.getName().replace('.', '/')}.class" in self._own:
-            return False
         source = java_class.getProtectionDomain().getCodeSource()
-        return source is not None and f"{self._folder}/" in str(source.getLocation())
+        where = "" if source is None else str(source.getLocation())
+        if f"{self._folder}/" not in where or any(where.endswith(f"/{name}") for name in self._own):
+            return False
+        entry = f"{java_class.getName().replace('.', '/')}.class"  # what two jars share is the same in both
+        return not any(entry in contents(jar) for jar in self._own.values())
 
-    def _known(self) -> dict[str, Contents]:
-        """What the jars have in them that the JVM has already, by their names here."""
+    def _known(self) -> list[str]:
+        """The jars that the JVM has already, by their names here."""
         urls = self._handles.static("scala.runtime.ScalaRunTime").stringOf(self.loader.getURLs())
-        return {
-            name: contents(os.path.join(self._folder, name))
-            for name in sorted(os.listdir(self._folder))
-            if name.endswith(".jar") and f"/{name}" in urls
-        }
+        return [name for name in sorted(os.listdir(self._folder)) if name.endswith(".jar") and f"/{name}" in urls]
 
-    def _add(self, jar: str, known: dict[str, Contents]) -> None:
-        name = _named(jar)
-        brought = known[name] if name in known else contents(jar)
-        self._own.update(brought)
-        if name in known:
-            return
-        for other, there in known.items():
-            told = difference(brought, there)
+    def _name_of(self, jar: str) -> str:
+        """The name of a jar here. One that is the same file on the disk needs not be read for that."""
+        found = os.stat(jar)
+        for entry in os.scandir(self._folder):
+            if entry.name.endswith(".jar") and os.path.samestat(entry.stat(), found):
+                return entry.name
+        return _named(jar)
+
+    def _add(self, jar: str, name: str, known: list[str]) -> None:
+        brought = contents(jar)
+        for other in known:
+            told = difference(brought, contents(os.path.join(self._folder, other)))
             if told is not None:
                 text = f"{_shown(jar)} is another version of {other[33:-4]}, which this context has had already"
                 raise JobError("package_error", f"{text}: {told} differs. A new context can run it.")
@@ -99,7 +104,7 @@ class Jars:
         _link(jar, path)
         self.loader.addURL(self._handles.static("java.io.File")(path).toURI().toURL())
         self._place.jsc.addJar(path)
-        known[name] = brought
+        known.append(name)
 
 
 def contents(jar: str) -> Contents:

@@ -8,6 +8,7 @@ that has no end is ended when there is too much of it.
 # ruff: noqa: ANN401
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from threading import Thread
 
@@ -16,7 +17,7 @@ from py4j.protocol import Py4JJavaError
 from ._jvmerrors import class_name
 from ._jvmjson import mapper
 from ._jvmpipes import Pipe
-from ._results import ResultError
+from ._results import DEPTH, ResultError
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["is_stream", "json_pieces", "stream_pieces"]
 
 _GROUP_COUNT = 64 * 1024
+_LOOKED_AT_BYTES = 128 * 1024
+_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')  # a text, which may have brackets in it, or one
 _WRAPPER = "com.fasterxml.jackson.databind.JsonMappingException"
 _ENDLESS = "java.lang.StackOverflowError"
 
@@ -91,13 +94,36 @@ def json_pieces(handles: Handles, box: Box, folder: str) -> Iterator[bytes]:
 
     maker = Thread(target=make, daemon=True)
     maker.start()
+    head: list[bytes] | None = []
     try:
-        yield from iter(pipe.read, b"")
+        for piece in iter(pipe.read, b""):
+            if head is None:
+                yield piece
+                continue
+            head.append(piece)
+            if sum(map(len, head)) > _LOOKED_AT_BYTES:
+                yield b"".join(head)
+                head = None
     finally:
         pipe.close()
     maker.join()
     if failures:
         raise _plain(failures[0])
+    if head is not None:
+        yield _checked(b"".join(head))
+
+
+def _checked(text: bytes) -> bytes:
+    """The same text, if it is not too deep: those that are small are read by all who want to show them."""
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        if match[0] in b"[{":
+            depth += 1
+            if depth > DEPTH:
+                raise ResultError(f"the result has more than {DEPTH} values in one another")
+        elif match[0] in b"]}":
+            depth -= 1
+    return text
 
 
 def _close(stream: Any) -> None:
