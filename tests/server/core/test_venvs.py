@@ -127,6 +127,7 @@ async def test_what_is_no_wheel_is_refused_before_anything_is_made(tmp_path: Pat
         ):
             with pytest.raises(ContextInitError, match=why):
                 await b.python("u", *names)
+        assert await b.venvs._wheels(["jar"], jars=True) == []  # of a context on Spark it is for others
         with pytest.raises(TooLargeError):
             await b.python("u", "half", "other")
         with pytest.raises(UnknownBinaryError):
