@@ -259,18 +259,31 @@ def test_interrupts_are_not_for_pyspark_to_take(context: Context, tmp_path: Path
     assert context.value(tmp_path, job(body)) == [True]
 
 
-def test_java_forgets_what_it_held_for_jobs_that_have_ended(context: Context, tmp_path: Path) -> None:
+def test_java_forgets_what_it_held_for_jobs_however_they_have_ended(context: Context, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
     body = """
-    from py4j.java_gateway import JavaObject
-    gateway = context._jvm._gateway_client
-    held = JavaObject('GATEWAY_SERVER', gateway).getGateway().getBindings().size()
-    rows = [context.range(n) for n in range(500)]
-    return [held, os.path.exists(context.sparkContext._temp_dir) and context.sparkContext._temp_dir]
+    kept = context.sparkContext.parallelize(range(9), 2).cache()
+    kept.count()
+    open(data['flag'], 'w')
+    while data['waits']: time.sleep(1)
+    return context.sparkContext._temp_dir
     """
     made = package(tmp_path / "p", job(body))
-    told = [context.value(tmp_path, "", wheel=made) for _ in range(3)]
-    assert told[2][0] <= told[0][0] + 400  # each asks for a thousand and more
-    assert not any(os.path.exists(folder) for _, folder in told)
+    folder = context.value(tmp_path, "", wheel=made, config={"flag": str(flag), "waits": False})
+    assert not os.path.exists(folder)
+    flag.unlink()
+    started = context.start(tmp_path, "", wheel=made, config={"flag": str(flag), "waits": True})
+    until(flag.exists)
+    started.kill()
+    looking = """
+    jvm, java = context._jvm, context.sparkContext._jsc.sc()
+    until = time.monotonic() + 30
+    while java.getPersistentRDDs().size() and time.monotonic() < until:
+        jvm.java.lang.System.gc()
+        time.sleep(0.1)
+    return java.getPersistentRDDs().size()
+    """
+    assert context.value(tmp_path, job(looking)) == 0
 
 
 # -- threads, groups, and how jobs end --

@@ -1,4 +1,4 @@
-"""The way into the Java process of a context: py4j, with each thread of the job's on a Java thread of its own.
+"""The way into the Java process of a context: py4j, by a gateway of the job's own, with a Java thread for each of its.
 
 Each such Java thread is made the job's before it does anything else: what Spark runs from it belongs to the job's group
 and bears its tag, so that it is found and cancelled when the job ends; and it bears the job's name, so that it can be
@@ -11,8 +11,10 @@ Loaded by jobs in contexts on Spark alone, when py4j is on the path.
 # ruff: noqa: ANN401
 from __future__ import annotations
 
+import os
+
 from py4j.clientserver import ClientServer, JavaClient, JavaParameters, PythonParameters
-from py4j.java_gateway import JavaClass
+from py4j.java_gateway import GatewayParameters, JavaClass, JavaGateway
 from py4j.protocol import Py4JError
 
 from ._task import JobError
@@ -85,28 +87,13 @@ class Place:
             return True
 
     def leave(self) -> None:
-        """Have Java forget what it holds for the job. Nothing may be asked of it after this."""
+        """End what would go on by itself. The rest goes when the context's process sees that the job has ended."""
         try:
             if self.session is not None:
                 for query in self.session.streams().active():
                     query.stop()
-            self._forget()
-        except Exception:  # noqa: BLE001  # it is gone, and all is forgotten
+        except Exception:  # noqa: BLE001  # it is gone, and nothing goes on
             pass
-
-    def _forget(self) -> None:
-        """Java keeps what py4j has been told of until it hears that nobody asks any more; our end is no such word."""
-        from py4j.finalizer import ThreadSafeFinalizer
-        from py4j.java_gateway import JavaObject
-
-        client = self.gateway._gateway_client
-        begin = f"{client.address}{client.port}o"  # what is Java's own does not begin so
-        with ThreadSafeFinalizer.lock:
-            names = [key[len(begin) - 1 :] for key in ThreadSafeFinalizer.finalizers if key.startswith(begin)]
-        names += [each[1] for each in list(client.finalizer_deque) if isinstance(each, tuple)]  # not got round to yet
-        several = self.of("java.util.StringTokenizer")(" ".join(names))
-        several = self.of("java.util.HashSet")(self.of("java.util.Collections").list(several))
-        JavaObject("GATEWAY_SERVER", client).getGateway().getBindings().keySet().removeAll(several)
 
 
 def enter(task: Task) -> Place:
@@ -116,17 +103,40 @@ def enter(task: Task) -> Place:
         JobError: The context is stopped.
         Exception: py4j's, if nobody answers.
     """
-    answer = task.link.answer
-    gateway = _Gateway(
-        java_parameters=JavaParameters(port=answer["port"], auth_token=answer["secret"], auto_convert=True),
-        python_parameters=PythonParameters(port=0, eager_load=False),
-    )
     try:
+        port, secret = _open(task)
+        gateway = _Gateway(
+            java_parameters=JavaParameters(port=port, auth_token=secret, auto_convert=True),
+            python_parameters=PythonParameters(port=0, eager_load=False),
+        )
         place = Place(task, gateway)
     except Py4JError as error:
         raise JobError("context_error", f"The context could not be reached: {error}", error) from None
     task.is_gone = place.is_gone
     return place
+
+
+def _open(task: Task) -> tuple[int, str]:
+    """Have Java open a gateway for this job alone.
+
+    Java holds what a job has been told of until it hears from py4j that it may go, and a job that is killed says no
+    such word: what it had cached would stay for as long as the context. So the context's process closes the job's
+    gateway when it sees the job's end, and all goes with it. Callbacks, too, reach no other job by it.
+
+    Returns:
+        Its port and its secret.
+    """
+    answer = task.link.answer
+    shared = JavaGateway(gateway_parameters=GatewayParameters(port=answer["port"], auth_token=answer["secret"]))
+    secret = os.urandom(32).hex()
+    builder = JavaClass("py4j.ClientServer$ClientServerBuilder", shared._gateway_client)()
+    server = builder.javaPort(0).pythonPort(0).authToken(secret).build()
+    server.startServer()
+    port = server.getJavaServer().getListeningPort()
+    properties = JavaClass("java.lang.System", shared._gateway_client).getProperties()
+    properties.put(f"jobdeck.gateway.{task.job_id}", server)
+    shared.close()
+    return port, secret
 
 
 class _Client(JavaClient):  # type: ignore[misc]  # py4j has no types
