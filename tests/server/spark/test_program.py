@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from jobdeck_server.spark.launch import process_command
+from tests.server.spark.test_masters import PROCESSPATH
 from tests.spark.processes import Process, Wire, is_gone, until
 
 JAVAS = Path(__file__).parent / "javas.py"
@@ -182,3 +183,13 @@ def test_there_is_no_plan(tmp_path: Path) -> None:
     done = subprocess.run(process_command(tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 70
     assert done.stderr.startswith("The process of a Spark context cannot start: FileNotFoundError")
+
+
+def test_it_stands_alone() -> None:
+    """Without anything that is installed, as it is run."""
+    names = "sparkprocess.program", "sparkprocess.training"
+    code = f"import sys; sys.path.insert(0, {str(PROCESSPATH)!r}); import {', '.join(names)}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {
+        name for name in loaded.split() if name.partition(".")[0] in ("jobdeck_server", "trio", "py4j", "typing")
+    }
