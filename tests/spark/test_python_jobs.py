@@ -264,6 +264,8 @@ def test_java_forgets_what_it_held_for_jobs_however_they_have_ended(context: Con
     body = """
     kept = context.sparkContext.parallelize(range(9), 2).cache()
     kept.count()
+    rows = context.readStream.format('rate').load().writeStream.format('noop')
+    rows.option('checkpointLocation', data['flag'] + '.checkpoint').start()
     open(data['flag'], 'w')
     while data['waits']: time.sleep(1)
     return context.sparkContext._temp_dir
@@ -278,12 +280,14 @@ def test_java_forgets_what_it_held_for_jobs_however_they_have_ended(context: Con
     looking = """
     jvm, java = context._jvm, context.sparkContext._jsc.sc()
     until = time.monotonic() + 30
-    while java.getPersistentRDDs().size() and time.monotonic() < until:
+    def left():
         jvm.java.lang.System.gc()
-        time.sleep(0.1)
-    return java.getPersistentRDDs().size()
+        names = str(jvm.java.lang.Thread.getAllStackTraces().keySet())
+        return [java.getPersistentRDDs().size(), names.count('stream execution thread')]
+    while any(left()) and time.monotonic() < until: time.sleep(0.1)
+    return left()
     """
-    assert context.value(tmp_path, job(looking)) == 0
+    assert context.value(tmp_path, job(looking)) == [0, 0]
 
 
 # -- threads, groups, and how jobs end --

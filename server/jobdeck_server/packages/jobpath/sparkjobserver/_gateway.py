@@ -77,6 +77,7 @@ class Place:
         if self.session is None:
             self.session = self._sessions.builder().getOrCreate().newSession()
             self._sessions.setActiveSession(self.session)
+            self.of("java.lang.System").getProperties().put(f"jobdeck.session.{self._task.job_id}", self.session)
         return self.session
 
     def is_gone(self) -> bool:
@@ -85,15 +86,6 @@ class Place:
             return bool(self._context.isStopped())
         except Exception:  # noqa: BLE001  # nobody answers
             return True
-
-    def leave(self) -> None:
-        """End what would go on by itself. The rest goes when the context's process sees that the job has ended."""
-        try:
-            if self.session is not None:
-                for query in self.session.streams().active():
-                    query.stop()
-        except Exception:  # noqa: BLE001  # it is gone, and nothing goes on
-            pass
 
 
 def enter(task: Task) -> Place:
@@ -121,7 +113,8 @@ def _open(task: Task) -> tuple[int, str]:
 
     Java holds what a job has been told of until it hears from py4j that it may go, and a job that is killed says no
     such word: what it had cached would stay for as long as the context. So the context's process closes the job's
-    gateway when it sees the job's end, and all goes with it. Callbacks, too, reach no other job by it.
+    gateway when it sees the job's end, and all goes with it; streaming queries of its session are stopped before.
+    Callbacks, too, reach no other job by it.
 
     Returns:
         Its port and its secret.

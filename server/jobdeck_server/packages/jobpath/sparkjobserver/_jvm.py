@@ -99,8 +99,6 @@ class JvmWork(Work):
         """See ``Work``."""
         if self._outputs is not None:
             self._outputs.end()
-        if self._place is not None:
-            self._place.leave()
 
     def _raised(self, method: str, error: BaseException) -> JobError:
         """What the job has thrown; it is in the job's output, too."""

@@ -128,8 +128,7 @@ class _View:
             return SQLContext(context, session)
 
     def leave(self) -> None:
-        """Have nothing left behind in the context."""
-        self._place.leave()
+        """Have no folder left behind; the context's process sees to all else when the job has ended."""
         from shutil import rmtree
 
         for folder in self._folders:

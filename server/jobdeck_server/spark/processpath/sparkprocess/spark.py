@@ -200,15 +200,22 @@ class Spark:
             return self._interrupt(f"job-{job_id}") or active
 
     def forget(self, job_id: str) -> None:
-        """Close the gateway that a job has opened for itself, and with it all that Java holds for it.
+        """Stop the streaming queries of a job, and close the gateway that it has opened, and all that Java holds by it.
 
         Raises:
             AskError: Java did not answer.
         """
         with _in_words():
-            gateway = self._quick.jvm.java.lang.System.getProperties().remove(f"jobdeck.gateway.{job_id}")
-            if gateway is not None:
-                gateway.shutdown()
+            properties = self._quick.jvm.java.lang.System.getProperties()
+            session = properties.remove(f"jobdeck.session.{job_id}")
+            gateway = properties.remove(f"jobdeck.gateway.{job_id}")
+            try:
+                if session is not None:
+                    for query in session.streams().active():
+                        query.stop()
+            finally:
+                if gateway is not None:
+                    gateway.shutdown()
 
     def _active(self, ran: Any) -> bool:
         numbers = set(_numbers(self._quick, ran))
