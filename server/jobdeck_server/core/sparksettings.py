@@ -6,6 +6,7 @@
     num-cpu-cores               spark.cores.max, and the cores of a context on this machine
     memory-per-node             spark.executor.memory
     launcher { spark.driver.* } what the JVM starts with; it wins over the same of ``spark.*``
+    launcher { fast-start }     false: the JVM does not save on its start
     spark.proxy.user            as whom Spark and Hadoop work: what the JVM starts with
     cp, dependent-jar-uris      jars of the context, beside wheels of its Python jobs
 
@@ -47,8 +48,9 @@ _MEMORY, _OPTIONS, _CLASS_PATH, _LIBRARY_PATH = (
 )
 _DEFAULT_OPTIONS = "spark.driver.defaultJavaOptions"
 _USER = "spark.proxy.user"
+_FAST = "spark.fast-start"  # Spark itself has no such key
 _NAME = "spark.app.name"
-_LAUNCH = frozenset({_MEMORY, _OPTIONS, _DEFAULT_OPTIONS, _CLASS_PATH, _LIBRARY_PATH, _USER})
+_LAUNCH = frozenset({_MEMORY, _OPTIONS, _DEFAULT_OPTIONS, _CLASS_PATH, _LIBRARY_PATH, _USER, _FAST})
 _NO_USER = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -240,7 +242,14 @@ def _launch(early: Mapping[str, str], conf: Mapping[str, str], server: Settings)
         api_jars=server.spark_api_jars,
         proxy_user=user,
         bind_address=conf.get("spark.driver.bindAddress") or conf.get("spark.driver.host") or _LOOPBACK,
+        fast_start=_is_fast(early.get(_FAST, "true")),
     )
+
+
+def _is_fast(said: str) -> bool:
+    if said not in ("true", "false"):
+        raise BadRequestError("launcher.fast-start must be true or false.", field="launcher.fast-start")
+    return said == "true"
 
 
 def _heap(said: str) -> int:

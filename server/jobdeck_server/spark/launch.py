@@ -125,7 +125,9 @@ def _given_bytes(launch: Launch) -> int:
 
 
 def _is_serial(launch: Launch) -> bool:
-    return launch.fast_start and launch.heap_bytes <= _SERIAL_BYTES
+    """Whether ours is the collector: Java takes no second one beside that of an option."""
+    names_one = any(re.fullmatch(r"-XX:\+Use\w*GC", word) for word in launch.java_options)
+    return launch.fast_start and launch.heap_bytes <= _SERIAL_BYTES and not names_one
 
 
 def class_path(install: Install, launch: Launch) -> str:

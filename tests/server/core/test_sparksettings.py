@@ -76,6 +76,7 @@ def test_what_the_jvm_starts_with_is_no_configuration() -> None:
     assert wish.conf == {"spark.driver.bindAddress": "10.0.0.1", "spark.master": "local[*]"}
     assert launch(spark={"driver": {"memory": "600"}}).heap_bytes == 600 << 20
     assert launch(**{"spark.driver.host": "h"}).bind_address == "h"
+    assert not launch(launcher={"fast-start": False}).fast_start
 
 
 def test_what_stands_nearer_to_spark_wins() -> None:
@@ -112,6 +113,7 @@ def test_the_master() -> None:
         ({"spark": {"a": "\ud800"}}, "spark.a"),
         ({"spark": {"driver": {"memory": "1m"}}}, "spark.driver.memory"),
         ({"launcher": {"spark.driver.memory": "x"}}, "spark.driver.memory"),
+        ({"launcher": {"fast-start": "no"}}, "launcher.fast-start"),
         ({"spark": {"driver": {"extraJavaOptions": "-Xmx9g"}}}, "spark.driver.extraJavaOptions"),
         ({"spark": {"driver": {"extraJavaOptions": "'"}}}, "spark.driver.extraJavaOptions"),
         ({"spark": {"proxy": {"user": "a b"}}}, "spark.proxy.user"),

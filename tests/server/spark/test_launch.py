@@ -79,6 +79,8 @@ def test_a_large_heap_has_the_collector_that_java_thinks_best() -> None:
     small, large = (java_command(install(), Launch(heap_bytes=size), Path("/s")) for size in (1024 * MIB, 8192 * MIB))
     assert "-XX:+UseSerialGC" in small
     assert "-XX:+UseSerialGC" not in large
+    own = java_command(install(), Launch(java_options=("-XX:+UseG1GC",)), Path("/s"))
+    assert "-XX:+UseSerialGC" not in own  # Java refuses two
     slow = java_command(install(), Launch(fast_start=False), Path("/s"))
     assert not [word for word in slow if "Tier" in word or "Serial" in word]
 
