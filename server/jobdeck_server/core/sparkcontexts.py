@@ -231,8 +231,10 @@ class SparkContexts:
             nursery.start_soon(self._tell_notes, process, context)
             try:
                 python = await self._venvs.python(context.settings, user=context.id, jars=True)
-                await _listens(process)
-                jars = [*self._settings.spark_api_jars, *await self._jars(process, context)]
+                known = await _listens(process)
+                # One that has been told of this context before has its jars: what they were called may be gone by now
+                jars = [] if known.context == context.id else await self._jars(process, context)
+                jars = [*self._settings.spark_api_jars, *jars]
                 made.append((python, await self._make(process, context, wish, jars)))
             except (JobdeckError, OutboundError, StoreError, OSError) as error:
                 failed.append(error)
@@ -305,7 +307,7 @@ class SparkContexts:
             self._registry.lost(process.context, process.why, stopped=stopped)
 
     async def _sample(self) -> None:
-        """Look at the memory of contexts that are up, and whether their processes are still theirs."""
+        """Look at the memory of contexts that are up."""
         turn = 0
         while True:
             await trio.sleep(self._settings.spark_sample_s)
@@ -344,14 +346,12 @@ async def _cancel_at_end(process: SparkProcess, scope: trio.CancelScope) -> None
     scope.cancel()
 
 
-async def _listens(process: SparkProcess) -> None:
-    """Wait until a process can be asked."""
+async def _listens(process: SparkProcess) -> Status:
+    """Wait until a process can be asked; how it is then."""
     while True:
         try:
-            await process.control.status()
+            return await process.control.status()
         except GoneError:
             await trio.sleep(_LOOK_S)
         except ControlError:
             await trio.sleep(_NOTE_S)  # on a busy machine it may well come to answer; the context's patience has an end
-        else:
-            return

@@ -37,7 +37,9 @@ def kill(process: str) -> None:
 
 def test_a_context_is_made_used_found_again_and_stopped(tmp_path: Path) -> None:
     with stand(tmp_path) as own:
-        made = own.make("c1", **{"num-cpu-cores": 2})
+        jar, content = own.folder / "jobs.whl", {"Content-Type": "application/java-archive"}  # a zip is a zip
+        assert own.deck.ask("PUT", "/v1/packages/lib", jar.read_bytes(), content)[0] == 201
+        made = own.make("c1", **{"num-cpu-cores": 2, "cp": "lib"})
         assert (made["kind"], made["state"], made["master"]) == ("spark", "running", "local[2]")
         assert (made["note"], made["error"], made["memory_bytes"]) == (None, None, 100_000_000)
         (process,) = own.processes()
@@ -47,8 +49,12 @@ def test_a_context_is_made_used_found_again_and_stopped(tmp_path: Path) -> None:
         plan = json.loads((own.deck.data_dir / "work" / job / "plan.json").read_text())
         control = own.deck.data_dir / "work" / process["id"] / "control.sock"
         assert plan["context"]["link"] == {"control": str(control)}
+        (laid_out,) = (control.parent / "jars").iterdir()
+        assert laid_out.read_bytes() == jar.read_bytes()
+        assert own.deck.ask("DELETE", "/v1/packages/lib")[0] == 204  # what it has, it has
         own.restart()
         found = own.until_context("c1", "running")
+        assert list((control.parent / "jars").iterdir()) == [laid_out]
         assert (found["process"], found["application"]) == (made["process"], made["application"])
         assert (found["id"], found["running_count"]) == (made["id"], 1)
         (tmp_path / "go1").touch()
