@@ -444,3 +444,5 @@ def test_without_the_apis_jars(tmp_path: Path, jars: Jars) -> None:
     with pyjobs.context(tmp_path / "other") as made:
         own = Jvm(made, jars, tmp_path / "own")
         assert own.value("spark.jobserver.WordCountExample", {"input": {"string": "a"}}, jars=whole) == {"a": 1}
+        # What one jar has brought others find, as in the original
+        assert own.value("jobs.Sum", {"to": 4}) == 10

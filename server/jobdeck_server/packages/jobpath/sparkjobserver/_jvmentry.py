@@ -99,7 +99,7 @@ class _Finder:
 
     def find(self, name: str) -> Entry:
         """See ``find``."""
-        object_class, plain_class = self._loaded(f"{name}$"), self._loaded(name)
+        object_class, plain_class = self._own(f"{name}$"), self._own(name)
         if object_class is None and plain_class is None:
             raise JobError("class_missing", f"There is no class {name} in the job's jars.", error_class=_LOOKED_FOR[0])
         if object_class is not None and self._base_of(object_class) is not None:
@@ -115,15 +115,19 @@ class _Finder:
             raise JobError("load_error", text, error_class="java.lang.ClassCastException")
         return _Main(self._task, self._handles, main)
 
+    def _own(self, name: str) -> Any:
+        """A class of the job's jars, or of Spark; None if there is none of this name."""
+        found = self._loaded(name)
+        return None if found is None or self._jars.is_of_others(found) else found
+
     def _loaded(self, name: str) -> Any:
-        """A class, not yet initialized; None if the job has none of this name."""
+        """A class, not yet initialized; None if there is none of this name."""
         try:
-            found = self._jars.loader.loadClass(name)
+            return self._jars.loader.loadClass(name)
         except Py4JJavaError as error:
             if class_name(error.java_exception) in _LOOKED_FOR:
                 return None
             raise
-        return None if self._jars.is_of_others(found) else found
 
     def _made(self, name: str, make: Callable[[], Any]) -> Any:
         try:
