@@ -44,6 +44,8 @@ def test_create_ls_show_and_stop(jobdeck: Jobdeck, tmp_path: Path) -> None:
     told = json.loads(jobdeck("contexts", "ls", "--json").stdout)
     assert told["settings"] == {"max-jobs-per-context": 3, "num-cpu-cores": 2}
     assert "setting   num-cpu-cores = 2\n" in jobdeck("contexts", "show", "reports").stdout.decode()
+    again = jobdeck("contexts", "restart", "nothing", "reports")
+    assert (again.returncode, again.stderr) == (1, b"jobdeck: nothing: Context nothing not found.\n")
     stopped = jobdeck("contexts", "stop", "reports", "nothing")
     assert (stopped.returncode, stopped.stderr) == (1, b"jobdeck: nothing: Context nothing not found.\n")
     assert jobdeck("contexts", "ls").stderr == b"jobdeck: no contexts\n"
