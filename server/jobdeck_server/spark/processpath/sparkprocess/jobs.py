@@ -7,17 +7,15 @@ go on with the job's next action, and Spark may have been about to begin one.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 
 from .memory import tree_memory_bytes
+from .saying import say
 from .spark import NOTHING, Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .limits import Limits
     from .spark import Spark
     from .threads import Threads
@@ -47,7 +45,7 @@ class Jobs:
         self._attached: Counter[str] = Counter()  # job to the number of its lifelines
         self._progress: dict[str, Progress] = {}
         self._counts: dict[str, dict[str, int]] = {}
-        self._cancelling: set[str] = set()
+        self._cancelling: dict[str, _Cancelling] = {}
         self._sampled_s = float("-inf")
         self._is_sampling = False
 
@@ -86,47 +84,60 @@ class Jobs:
         spark = self._spark
         wanted = {job_id: self._progress.setdefault(job_id, Progress()) for job_id in self._attached}
 
-        def sample() -> tuple[int, dict[str, dict[str, int]]]:
-            memory_bytes = tree_memory_bytes(self._pid)
-            if spark is None:
-                return memory_bytes, {}
-            return memory_bytes, {job_id: spark.progress(job_id, seen) for job_id, seen in wanted.items()}
+        def sample() -> dict[str, dict[str, int]]:
+            self.memory_bytes = tree_memory_bytes(self._pid)
+            return {} if spark is None else {job_id: spark.progress(job_id, seen) for job_id, seen in wanted.items()}
 
         self._threads.do(sample, self._sampled)
 
-    def _sampled(self, came: tuple[int, dict[str, dict[str, int]]] | Exception) -> None:
+    def _sampled(self, came: dict[str, dict[str, int]] | Exception) -> None:
         self._is_sampling = False
         self._sampled_s = time.monotonic()
         if isinstance(came, Exception):  # Java is busy: what was seen before stands
             return
-        self.memory_bytes, counts = came
-        self._counts.update((job_id, count) for job_id, count in counts.items() if job_id in self._attached)
+        self._counts.update((job_id, count) for job_id, count in came.items() if job_id in self._attached)
 
     # -- cancelling --
 
     def cancel(self, job_id: str) -> None:
         """Cancel what Spark does for a job, until nothing of it is seen any more."""
-        spark = self._spark
-        if spark is None or job_id in self._cancelling:
+        spark, until_s = self._spark, time.monotonic() + _CANCEL_S
+        if spark is None:
             return
-        self._cancelling.add(job_id)
-        self._cancel(spark, job_id, until_s=time.monotonic() + _CANCEL_S, round_count=0, quiet_count=0)
+        known = self._cancelling.get(job_id)
+        if known is not None:  # asked for again: what was quiet before may have been too soon
+            known.until_s, known.round_count, known.quiet_count = until_s, 0, 0
+            return
+        self._cancelling[job_id] = _Cancelling(until_s)
+        self._cancel(spark, job_id)
 
-    def _cancel(self, spark: Spark, job_id: str, *, until_s: float, round_count: int, quiet_count: int) -> None:
+    def _cancel(self, spark: Spark, job_id: str) -> None:
+        """One round; the next is begun when Java has answered, and some time has gone."""
+        known = self._cancelling[job_id]
+        asked_s = known.until_s
+
         def again(came: bool | Exception) -> None:
-            quiet = quiet_count + 1 if came is False else 0
-            if quiet >= _QUIET_COUNT:
-                self._cancelling.discard(job_id)
-            elif time.monotonic() > until_s:
-                self._cancelling.discard(job_id)
-                sys.stderr.write(f"Job {job_id} is cancelled, and Java still works for it, or does not say.\n")
-            else:
-                self._timers.later(_AGAIN_S[min(round_count, len(_AGAIN_S) - 1)], go_on(quiet))
-
-        def go_on(quiet: int) -> Callable[[], None]:
-            return lambda: self._cancel(spark, job_id, until_s=until_s, round_count=round_count + 1, quiet_count=quiet)
+            quiet = came is False and asked_s == known.until_s  # else it was asked for again meanwhile
+            known.quiet_count = known.quiet_count + 1 if quiet else 0
+            if known.quiet_count < _QUIET_COUNT and time.monotonic() < known.until_s:
+                delay_s = _AGAIN_S[min(known.round_count, len(_AGAIN_S) - 1)]
+                known.round_count += 1
+                self._timers.later(delay_s, lambda: self._cancel(spark, job_id))
+                return
+            del self._cancelling[job_id]
+            if known.quiet_count < _QUIET_COUNT:
+                say(f"Job {job_id} is cancelled, and Java still works for it, or does not say.")
 
         self._threads.do(lambda: spark.cancel(job_id), again)
+
+
+class _Cancelling:
+    """A job whose work is being cancelled."""
+
+    def __init__(self, until_s: float) -> None:
+        self.until_s = until_s
+        self.round_count = 0
+        self.quiet_count = 0  # of the last rounds that have found nothing
 
 
 def _nothing(came: object) -> None:

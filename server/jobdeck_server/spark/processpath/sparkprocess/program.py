@@ -32,13 +32,13 @@ import json
 import os
 import selectors
 import signal
-import sys
 from contextlib import suppress
 
 from .jobs import Jobs
 from .jvm import Jvm, how_ended
 from .limits import Limits
 from .requests import Requests
+from .saying import say
 from .spark import AskError, Facts, Spark, import_py4j
 from .threads import Threads
 from .timers import Timers
@@ -71,12 +71,12 @@ def main(folder: str) -> int:
             plan = json.load(file)
         process = Process(folder, plan)
     except Exception as error:  # noqa: BLE001  # there is no one else to tell it
-        sys.stderr.write(f"The process of a Spark context cannot start: {error!r}\n")
+        say(f"The process of a Spark context cannot start: {error!r}")
         return _NO_PLAN
     try:
         code = process.run()
     except Exception as error:  # noqa: BLE001  # a fault of ours: Java ends with us
-        _say(f"The process of a Spark context has failed: {error!r}")
+        say(f"The process of a Spark context has failed: {error!r}")
         code = _FAILED
     os._exit(code)  # threads that wait for Java must not keep us
 
@@ -164,7 +164,7 @@ class Process:
     def _without_archive(self, why: str) -> None:
         """Java has died over its start, by its own fault: put the archive away, and try without."""
         assert self._archive is not None
-        _say(f"Java has died with its class-data archive ({why}), and is started without.")
+        say(f"Java has died with its class-data archive ({why}), and is started without.")
         with suppress(OSError):
             os.unlink(self._archive)
             with open(f"{os.path.splitext(self._archive)[0]}.failed", "w") as file:
@@ -227,7 +227,7 @@ class Process:
         if isinstance(came, Exception):
             why = f"The SparkContext could not be made: {came}"
             if isinstance(came, AskError) and came.stack:
-                _say(came.stack.rstrip())
+                say(came.stack.rstrip())
                 self.die(why)
             else:  # perhaps since Java has died, of which we hear a moment later
                 self._timers.later(_HEAR_S, lambda: self.die(why))
@@ -275,7 +275,7 @@ class Process:
             if not ended:
                 ended = True
                 if isinstance(came, Exception):
-                    _say(f"The SparkContext did not stop: {came}")
+                    say(f"The SparkContext did not stop: {came}")
                 self._end_java(0)
 
         self._timers.later(self._limits.stop_s, lambda: then(AskError(f"it took more than {self._limits.stop_s:g} s")))
@@ -285,7 +285,7 @@ class Process:
         """End since something is wrong."""
         if self.state == STOPPING:
             return
-        _say(why)
+        say(why)
         self._ends(why)
         self._end_java(_FAILED)
 
@@ -309,9 +309,3 @@ class Process:
                 self._without_archive(how_ended(code))
                 return
             self.die(f"Java has ended: {'nobody knows how' if code is None else how_ended(code)}.")
-
-
-def _say(text: str) -> None:
-    with suppress(OSError):  # nobody reads it any more
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
