@@ -42,7 +42,7 @@ __all__ = ["main"]
 
 _BUSY = 75
 _LOOK_S = 0.05
-_DUMP_S = 120.0  # for Java to write the archive at its end
+_DUMP_S = 300.0  # for Java to write the archive at its end: some 5 s, and it gives way to everybody else
 
 
 def main(folder: str) -> int:
