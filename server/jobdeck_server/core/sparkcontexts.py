@@ -253,8 +253,8 @@ class SparkContexts:
             raise ContextInitError(str(error)) from error
         except ControlError as error:
             with trio.move_on_after(_DEATH_HEARD_S):
-                await process.over.wait()  # which says more, and ends this
-            raise ContextInitError(str(error)) from error
+                await process.over.wait()
+            raise ContextInitError(process.why or str(error)) from error  # its end says more
 
     async def _tell_notes(self, process: SparkProcess, context: ContextInfo) -> None:
         """Tell what the process is doing, for as long as it is waited for."""
