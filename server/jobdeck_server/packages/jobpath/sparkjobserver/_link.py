@@ -88,10 +88,8 @@ def attach(control: str, job_id: str, name: str) -> Link:
         connection.sendall(dumps({"op": "attach", "job": job_id}) + b"\n")
         line = _line(connection)
         connection.settimeout(None)
-    except TimeoutError as error:  # of Python 3.10 and later; before that it is an OSError of its own
-        raise JobError("context_error", f"The process of the context {name} does not answer.", error) from None
     except OSError as error:
-        if str(error) == "timed out":
+        if _is_late(error):
             raise JobError("context_error", f"The process of the context {name} does not answer.", error) from None
         raise JobError("context_lost", _lost_text(name)) from None
     if not line.endswith(b"\n"):
@@ -104,6 +102,12 @@ def attach(control: str, job_id: str, name: str) -> Link:
 
 def _lost_text(context: str) -> str:
     return f"Unexpected termination of context {context}"
+
+
+def _is_late(error: OSError) -> bool:
+    import socket
+
+    return isinstance(error, socket.timeout)  # TimeoutError itself only since Python 3.10
 
 
 def _dial(control: str) -> socket.socket:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-__all__ = ["ship"]
+__all__ = ["digest_of", "ship"]
 
 _CONTRACT = ("__init__.py", "api.py", "config.py")  # what a job's own modules import
 _PIECE_BYTES = 1024 * 1024
