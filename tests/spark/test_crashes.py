@@ -49,7 +49,8 @@ def _again(deck: Deck) -> None:
 def _left(deck: Deck) -> list[str]:
     """What is left when no context is: files of work, processes that work with them."""
     work = deck.server.data_dir / "work"
-    return [*(path.name for path in work.iterdir()), *processes(work).values()]
+    names = [path.name for path in work.iterdir()] if work.is_dir() else []  # made with the first of them
+    return [*names, *processes(work).values()]
 
 
 def _nothing_left(deck: Deck) -> None:
