@@ -406,7 +406,7 @@ def test_jobs_end_with_their_context_whatever_they_do(tmp_path: Path) -> None:
     stops_growing(ledger, WORKERS_S)
 
 
-def test_a_job_that_stops_sparks_own_context_ends_all_jobs(tmp_path: Path) -> None:
-    with pyjobs.context(tmp_path / "process") as dying:
-        ran = dying.run(tmp_path, job("context.sparkContext._jsc.stop()\ncontext.range(3).count()"))
-        assert (ran.code, ran.outcome.kind) == (2, "context_lost"), ran.err
+def test_at_the_last_a_job_that_stops_sparks_own_context_ends_all_jobs(context: Context, tmp_path: Path) -> None:
+    """Stands last: after it the context that all others use is no more."""
+    ran = context.run(tmp_path, job("context.sparkContext._jsc.stop()\ncontext.range(3).count()"))
+    assert (ran.code, ran.outcome.kind) == (2, "context_lost"), ran.err
