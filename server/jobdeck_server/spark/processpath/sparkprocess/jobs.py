@@ -2,13 +2,14 @@
 
 A job is attached for as long as its lifeline holds: a connection, and the process at its other end. When that is lost
 the job's group is cancelled, at once and then again until nothing of it is seen any more, since a thread of Java's may
-go on with the job's next action, and Spark may have been about to begin one.
+go on with the job's next action, and Spark may have been about to begin one. Threads of its own that a job has left
+behind may begin one much later: of the latest jobs that is looked for now and then.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 
 from .memory import tree_memory_bytes
 from .saying import say
@@ -26,6 +27,7 @@ __all__ = ["Jobs"]
 _AGAIN_S = (0.2, 0.4, 0.8, 1.6)  # then always the last
 _QUIET_COUNT = 2  # looks one after the other that find nothing
 _CANCEL_S = 60.0  # and not longer: Java itself is beyond help then
+_ENDED_COUNT = 64  # jobs that may have left threads behind
 
 
 class Jobs:
@@ -46,6 +48,8 @@ class Jobs:
         self._progress: dict[str, Progress] = {}
         self._counts: dict[str, dict[str, int]] = {}
         self._cancelling: dict[str, _Cancelling] = {}
+        self._ended: deque[str] = deque(maxlen=_ENDED_COUNT)
+        self._is_looking_after = False
         self._sampled_s = float("-inf")
         self._is_sampling = False
 
@@ -66,6 +70,7 @@ class Jobs:
         self._counts.pop(job_id, None)
         self._progress.pop(job_id, None)
         self.cancel(job_id)
+        self._ended.append(job_id)
         spark = self._spark
         if spark is not None:
             self._threads.do(lambda: spark.forget(job_id), _nothing)  # Java that does not answer is seen by others
@@ -129,6 +134,22 @@ class Jobs:
                 say(f"Job {job_id} is cancelled, and Java still works for it, or does not say.")
 
         self._threads.do(lambda: spark.cancel(job_id), again)
+
+    def look_after(self) -> None:
+        """Cancel what threads begin that jobs have left behind."""
+        spark = self._spark
+        ended = [each for each in self._ended if each not in self._attached and each not in self._cancelling]
+        if spark is None or not ended or self._is_looking_after:
+            return
+        self._is_looking_after = True
+
+        def found(came: list[str] | Exception) -> None:
+            self._is_looking_after = False
+            for job_id in [] if isinstance(came, Exception) else came:
+                if job_id not in self._attached:
+                    self.cancel(job_id)
+
+        self._threads.do(lambda: spark.working(ended), found)
 
 
 class _Cancelling:

@@ -240,7 +240,8 @@ class Process:
         self._watch()
 
     def _watch(self) -> None:
-        """Look from time to time whether the SparkContext still runs."""
+        """Look from time to time whether the SparkContext still runs, and whom it runs for."""
+        self.jobs.look_after()
         self.check(then=lambda: self._timers.later(self._limits.watch_s, self._watch))
 
     def check(self, then: Callable[[], None] = lambda: None) -> None:

@@ -199,6 +199,20 @@ class Spark:
             active = self._active(ran)
             return self._interrupt(f"job-{job_id}") or active
 
+    def working(self, job_ids: Sequence[str]) -> list[str]:
+        """Those of some jobs for whom Spark works.
+
+        Raises:
+            AskError: Java did not say.
+        """
+        with _in_words():
+            tracker = self._jsc.statusTracker()
+            active = set(_numbers(self._quick, tracker.getActiveJobIds()))
+            if not active:
+                return []
+            of = {each: _numbers(self._quick, tracker.getJobIdsForGroup(each)) for each in job_ids}
+            return [each for each, numbers in of.items() if not active.isdisjoint(numbers)]
+
     def forget(self, job_id: str) -> None:
         """Stop the streaming queries of a job, and close the gateway that it has opened, and all that Java holds by it.
 
