@@ -135,7 +135,7 @@ def test_a_job_says_who_it_is_over_a_path_of_any_length_and_ends_at_once(tmp_pat
         ("open(data['flag'], 'w')\nwhile True: pass", "return config"),
         ("try:\n    open(data['flag'], 'w')\n    time.sleep(600)\nfinally:\n    time.sleep(600)", "return config"),
         ("return 1", "open(config['flag'], 'w'); time.sleep(600)"),
-        ("os.closerange(4, 6)\nopen(data['flag'], 'w')\nprint('half', end='')\ntime.sleep(600)", "return config"),
+        ("open(data['flag'], 'w')\nprint('half', end='')\ntime.sleep(600)", "return config"),
     ],
 )
 def test_a_job_ends_with_its_context_whatever_it_does(tmp_path: Path, body: str, validate: str) -> None:
