@@ -343,6 +343,17 @@ def test_a_job_that_only_loops_is_killed_and_the_context_goes_on(context: Contex
     assert context.value(tmp_path, job("return context.range(4).count()")) == 4
 
 
+def test_what_java_keeps_for_a_job_does_not_lie_where_others_take_all_for_texts(
+    context: Context, tmp_path: Path
+) -> None:
+    body = """
+    properties = context._jvm.java.lang.System.getProperties()
+    return [properties.size(), properties.stringPropertyNames().size()]
+    """
+    ran = context.run(tmp_path, job(body))
+    assert ran.value[0] == ran.value[1] > 0, ran.err
+
+
 def test_an_error_of_an_executor_is_told_with_its_traceback(context: Context, tmp_path: Path) -> None:
     body = """
     def fails(value):

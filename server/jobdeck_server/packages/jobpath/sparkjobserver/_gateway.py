@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 from py4j.clientserver import ClientServer, JavaClient, JavaParameters, PythonParameters
-from py4j.java_gateway import GatewayParameters, JavaClass, JavaGateway
+from py4j.java_gateway import GatewayParameters, JavaClass, JavaGateway, JavaObject
 from py4j.protocol import Py4JError
 
 from ._task import JobError
@@ -77,7 +77,7 @@ class Place:
         if self.session is None:
             self.session = self._sessions.builder().getOrCreate().newSession()
             self._sessions.setActiveSession(self.session)
-            self.of("java.lang.System").getProperties().put(f"jobdeck.session.{self._task.job_id}", self.session)
+            _kept(self.gateway).put("jobdeck.session", self.session)
         return self.session
 
     def is_gone(self) -> bool:
@@ -126,10 +126,17 @@ def _open(task: Task) -> tuple[int, str]:
     server = builder.javaPort(0).pythonPort(0).authToken(secret).build()
     server.startServer()
     port = server.getJavaServer().getListeningPort()
-    properties = JavaClass("java.lang.System", shared._gateway_client).getProperties()
-    properties.put(f"jobdeck.gateway.{task.job_id}", server)
+    _kept(shared).put(f"jobdeck.gateway.{task.job_id}", server)
     shared.close()
     return port, secret
+
+
+def _kept(gateway: Any) -> Any:
+    """What a gateway holds in Java by names, ours beside its own: the context's process finds it there.
+
+    System's properties would do, were it not that much code takes all that is in there for texts.
+    """
+    return JavaObject("GATEWAY_SERVER", gateway._gateway_client).getGateway().getBindings()
 
 
 class _Client(JavaClient):  # type: ignore[misc]  # py4j has no types

@@ -219,17 +219,19 @@ class Spark:
         Raises:
             AskError: Java did not answer.
         """
+        from py4j.java_gateway import JavaObject
+
         with _in_words():
-            properties = self._quick.jvm.java.lang.System.getProperties()
-            session = properties.remove(f"jobdeck.session.{job_id}")
-            gateway = properties.remove(f"jobdeck.gateway.{job_id}")
+            shared = JavaObject("GATEWAY_SERVER", self._quick._gateway_client).getGateway()
+            gateway = shared.getBindings().remove(f"jobdeck.gateway.{job_id}")
+            if gateway is None:
+                return
             try:
-                if session is not None:
-                    for query in session.streams().active():
-                        query.stop()
+                session = gateway.getJavaServer().getGateway().getBindings().get("jobdeck.session")
+                for query in [] if session is None else session.streams().active():
+                    query.stop()
             finally:
-                if gateway is not None:
-                    gateway.shutdown()
+                gateway.shutdown()
 
     def _active(self, ran: Any) -> bool:
         numbers = set(_numbers(self._quick, ran))
