@@ -41,7 +41,7 @@ _SLOTS_LIMIT_COUNT = 10_000
 _SHOWN_COUNT = 200
 _HIDDEN = "(hidden)"
 _SECRET = re.compile(r"secret|passw|token|credential", re.IGNORECASE)
-_KEY = re.compile(r"(access|api|private|secret)[-_.]?key", re.IGNORECASE)  # of a key and the one above it
+_KEY = re.compile(r"(access|account|api|private|secret)[-_.]?key", re.IGNORECASE)  # of a key and those above it
 _USER, _QUERY = re.compile(r"(://)[^/\s?#]*@"), re.compile(r"(://[^\s,?]*)\?[^\s,]*")  # of URIs
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _PYTHON = "spark.jobserver.python."
@@ -233,7 +233,7 @@ def shown(settings: Mapping[str, Any]) -> Tree:
 
 def _shown_tree(tree: Mapping[str, Any], above: str) -> Tree:
     return {
-        key: _shown(value, key) if isinstance(value, Mapping) or not _is_secret(above, key) else _HIDDEN
+        key: _shown(value, f"{above}.{key}") if isinstance(value, Mapping) or not _is_secret(above, key) else _HIDDEN
         for key, value in tree.items()
     }
 
@@ -242,12 +242,32 @@ def _is_secret(above: str, key: str) -> bool:
     return _SECRET.search(key) is not None or _KEY.search(f"{above}.{key}") is not None
 
 
-def _shown(value: Json, key: str) -> Json:
+def _shown(value: Json, path: str) -> Json:
     if isinstance(value, Mapping):
-        return _shown_tree(value, key)
+        return _shown_tree(value, path)
     if isinstance(value, list):
-        return [_shown(each, key) for each in value]
-    return _QUERY.sub(r"\1", _USER.sub(r"\1", value)) if isinstance(value, str) else value
+        return [_shown(each, path) for each in value]
+    if not isinstance(value, str):
+        return value
+    return _shown_options(_QUERY.sub(r"\1", _USER.sub(r"\1", value)))
+
+
+def _shown_options(text: str) -> str:
+    """Options of Java's, where a text has some: what is called like a secret goes, up to the next one."""
+    if "-D" not in text:
+        return text
+    found: list[str] = []
+    hiding = False
+    for word in re.split(r"(\s)", text):
+        bare = word.lstrip("'\"")
+        if bare.startswith("-"):
+            name, equals, _ = word.partition("=")
+            found.extend(" " * hiding)
+            hiding = bool(equals) and bare.startswith("-D") and _SECRET.search(name) is not None
+            found.append(f"{name}={_HIDDEN}" if hiding else word)
+        elif not hiding:
+            found.append(word)
+    return "".join(found)
 
 
 def _flag(settings: Mapping[str, Any], path: str) -> bool:

@@ -136,6 +136,21 @@ def test_secrets_are_not_shown() -> None:
     }
 
 
+def test_secrets_of_spark_are_not_shown() -> None:
+    account = {"key": {"name": {"blob": {"core": {"windows": {"net": "s"}}}}, "x": 1}, "auth": "type"}
+    shown_account = {"key": {"name": {"blob": {"core": {"windows": {"net": "(hidden)"}}}}, "x": "(hidden)"}}
+    assert shown({"hadoop": {"fs": {"azure": {"account": account}}}}) == {
+        "hadoop": {"fs": {"azure": {"account": {**shown_account, "auth": "type"}}}}
+    }
+    options = "-Xss4m -Djavax.net.ssl.trustStorePassword=a b -Dx=1 '-Dmy.SECRET=c d' -Dtoken=e"
+    told = "-Xss4m -Djavax.net.ssl.trustStorePassword=(hidden) -Dx=1 '-Dmy.SECRET=(hidden) -Dtoken=(hidden)"
+    assert shown({"spark.driver.extraJavaOptions": options}) == {"spark.driver.extraJavaOptions": told}
+    assert shown({"text": "a  -D b\n-Dx = 1"}) == {"text": "a  -D b\n-Dx = 1"}
+    assert shown({"much": "-Dpassword=" + " " * 200_000 + "-D" * 100_000}) == {
+        "much": "-Dpassword=(hidden) " + "-D" * 100_000
+    }
+
+
 async def test_the_operators_file(tmp_path: Path) -> None:
     path = tmp_path / "contexts.conf"
     path.write_text(
