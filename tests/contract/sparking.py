@@ -139,8 +139,8 @@ def package(path: Path, jobs: str = _JOBS) -> bytes:
 
 @contextmanager
 def sparks(folder: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Sparks]:
-    """A server of its own."""
-    with server(folder / "data", *flags, env=env) as running:
+    """A server of its own, without Spark, whatever is installed on this machine."""
+    with server(folder / "data", "--spark-home", str(folder / "none"), *flags, env=env) as running:
         each = Sparks(running, folder)
         each.upload("test", package(folder / "jobs-1.0-py3-none-any.whl"))
         yield each

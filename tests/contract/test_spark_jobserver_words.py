@@ -224,10 +224,13 @@ def test_packages_of_a_context_that_cannot_be_fetched(spark: Sparks, query: str,
 
 
 def test_a_context_that_cannot_be_made(spark: Sparks) -> None:
-    for factory in ("spark.jobserver.context.DefaultSparkContextFactory", "no.such.Factory"):
+    for factory, why in (
+        ("spark.jobserver.context.DefaultSparkContextFactory", "is no folder of Spark"),
+        ("no.such.Factory", "no.such.Factory"),
+    ):
         status, told = spark.told("POST", f"/contexts/bad?context-factory={factory}")
         assert (status, told["status"]) == (500, "CONTEXT INIT ERROR")
-        assert factory in told["result"]["message"]
+        assert why in told["result"]["message"]
     assert "bad" not in spark.told("GET", "/contexts")[1]
 
 
@@ -312,9 +315,16 @@ def test_a_callback_is_decoded_once_more(spark: Sparks) -> None:
     assert asked[0][0] == "POST /a%20b application/json"
 
 
-def test_a_jar_is_for_later(spark: Sparks) -> None:
+def test_a_jar_runs_on_spark_alone(spark: Sparks) -> None:
     spark.upload("jar", b"PK\x03\x04..", JAR)
-    refused(spark.ask("POST", "/jobs?appName=jar&classPath=a.B"), 400, "Invalid job type for this context")
+    spark.told("POST", "/contexts/plain")
+    refused(
+        spark.ask("POST", "/jobs?appName=jar&classPath=a.B&context=plain"), 400, "Invalid job type for this context"
+    )
+    status, told = spark.told("POST", "/jobs?appName=jar&classPath=a.B")
+    assert (status, told["status"]) == (500, "ERROR")
+    assert "is no folder of Spark" in told["result"]["message"]
+    spark.told("DELETE", "/contexts/plain")
 
 
 def test_a_package_that_cannot_be_loaded(spark: Sparks) -> None:
