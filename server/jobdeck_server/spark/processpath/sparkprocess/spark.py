@@ -226,12 +226,10 @@ class Spark:
             gateway = shared.getBindings().remove(f"jobdeck.gateway.{job_id}")
             if gateway is None:
                 return
-            try:
-                session = gateway.getJavaServer().getGateway().getBindings().get("jobdeck.session")
-                for query in [] if session is None else session.streams().active():
-                    query.stop()
-            finally:
-                gateway.shutdown()
+            session = gateway.getJavaServer().getGateway().getBindings().get("jobdeck.session")
+            gateway.shutdown()  # first: a query may take its time to stop
+            for query in [] if session is None else session.streams().active():
+                query.stop()
 
     def _active(self, ran: Any) -> bool:
         numbers = set(_numbers(self._quick, ran))
