@@ -19,7 +19,7 @@ from tests.spark.processes import LIMIT_S, Process, installed, is_gone, let_go, 
 
 pytestmark = pytest.mark.timeout(180)  # ten interpreters on a busy machine take their time
 ROOT = Path(__file__).parent.parent.parent  # which may well be in /tmp itself
-SOON_S = 2.0  # for Spark to hear that a job is gone
+SOON_S = 3.0  # Spark looks after its Python workers every 2 s, and gives them half a second
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_job_that_is_killed_in_an_action_is_cancelled(up: Process) -> None:
     assert up.status()["jobs"] == {}
 
 
-def test_cancelling_takes_less_than_two_seconds(up: Process) -> None:
+def test_workers_of_a_cancelled_job_end_soon(up: Process) -> None:
     """The best of some, since this machine may be busy with other things."""
     took_s: list[float] = []
     while not took_s or min(took_s) > SOON_S:

@@ -151,7 +151,6 @@ def defaults(launch: Launch, scratch: Path) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.eventLog.enabled": "false",
-        "spark.python.task.killTimeout": "100ms",  # Spark has looked 2 s long already, and nobody wants what comes
         "spark.driver.host": launch.bind_address,
         "spark.driver.bindAddress": launch.bind_address,
         "spark.driver.memory": f"{launch.heap_bytes // _MIB}m",
