@@ -8,7 +8,6 @@ in memory is looked at every few seconds while they have jobs, and now and then 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -18,6 +17,7 @@ import trio
 
 from jobdeck_protocol.job import JobState
 from jobdeck_server.core import contextsettings
+from jobdeck_server.core.blobfiles import bring
 from jobdeck_server.core.contextkinds import Facts
 from jobdeck_server.core.errors import ContextInitError, ContextLostError, JobdeckError
 from jobdeck_server.core.outbound.errors import OutboundError
@@ -53,7 +53,6 @@ _DEATH_HEARD_S = 30.0  # for the engine to tell that a process has ended which n
 _IDLE_FACTOR = 12  # contexts without jobs are looked at so much more rarely
 _SHARE = 20  # of what was told of memory: less than that is no news
 _FLOOR_BYTES = 8 * 1024 * 1024
-_PIECE_BYTES = 1024 * 1024
 
 
 class SparkContexts:
@@ -289,11 +288,7 @@ class SparkContexts:
         for number, jar in enumerate(jars):
             path = folder / f"{number}-{jar.content[:12]}.jar"
             with self._blobs.read(jar.content) as file:
-                try:
-                    os.link(self._blobs.path(file.hash), path)
-                except OSError:
-                    with path.open("xb") as copy, os.fdopen(os.dup(file.fd), "rb") as source:
-                        shutil.copyfileobj(source, copy, _PIECE_BYTES)
+                bring(file, self._blobs.path(file.hash), path)
             paths.append(str(path))
         return paths
 

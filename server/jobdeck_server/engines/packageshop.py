@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from jobdeck_protocol.job import Step
+from jobdeck_server.core.blobfiles import bring
 from jobdeck_server.core.bundles.errors import StoppedError, UnpackError, shown
 from jobdeck_server.core.bundles.limits import UnpackLimits
 from jobdeck_server.core.environment import standard
@@ -132,7 +132,7 @@ class PackageShop:
         remove(folder)
         (folder / "brought").mkdir(mode=0o700, parents=True)
         if not isinstance(config, bytes):
-            _link(config, self._blobs.path(config.hash), folder / "config.json")
+            bring(config, self._blobs.path(config.hash), folder / "config.json")
         paths = []
         for number, each in enumerate(package["packages"]):
             if cancelled():
@@ -162,7 +162,7 @@ class PackageShop:
         name = f"{number}-{_plain_name(package['name'])}"
         path = folder / "brought" / f"{name}{_SUFFIXES.get(package['kind'], '')}"
         with self._blobs.read(package["content"]) as file:
-            _link(file, self._blobs.path(file.hash), path)
+            bring(file, self._blobs.path(file.hash), path)
         if package["kind"] == "jar":
             return path
         try:
@@ -254,15 +254,6 @@ async def _no_link(context_id: str) -> Path | None:
     """There is nothing to be found."""
     del context_id
     return None
-
-
-def _link(file: BlobFile, where: Path, path: Path) -> None:
-    """Have a content of the store in another place, too: linked if the disk can do that, so that it costs nothing."""
-    try:
-        os.link(where, path)
-    except OSError:
-        with path.open("xb") as copy, os.fdopen(os.dup(file.fd), "rb") as source:
-            shutil.copyfileobj(source, copy, _PIECE_BYTES)
 
 
 def _plain_name(name: str) -> str:
