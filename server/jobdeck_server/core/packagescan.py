@@ -78,25 +78,33 @@ def scan(package: BinaryIO, *, source_bytes: int) -> Iterator[str]:
         LookupError: There is more than was looked at.
         zipfile.BadZipFile: It is none.
     """
-    left_bytes = source_bytes
+    for path, source in _files(package, lambda name: module_of(name) is not None, source_bytes):
+        try:
+            names = classes_of(source)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        yield from (f"{module_of(path)}.{name}" for name in names)
+
+
+def _files(package: BinaryIO, is_wanted: Callable[[str], bool], left_bytes: int) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the files of a zip that are wanted and can be read, in its order.
+
+    Raises:
+        LookupError: There are more bytes than were to be looked at.
+    """
     with zipfile.ZipFile(package) as archive:
         for entry in archive.infolist():
-            module = module_of(entry.filename)
-            if module is None:
+            if not is_wanted(entry.filename):
                 continue
             try:
                 with archive.open(entry) as file:
-                    source = file.read(left_bytes + 1)  # whatever it says of its size
+                    data = file.read(left_bytes + 1)  # whatever it says of its size
             except _BROKEN:
                 continue
-            left_bytes -= len(source)
+            left_bytes -= len(data)
             if left_bytes < 0:
                 raise LookupError
-            try:
-                names = classes_of(source)
-            except (SyntaxError, ValueError, RecursionError):
-                continue
-            yield from (f"{module}.{name}" for name in names)
+            yield entry.filename, data
 
 
 # -- jars --
@@ -231,25 +239,18 @@ def scan_jar(package: BinaryIO, *, source_bytes: int) -> Iterator[str]:
 
 
 def _class_files(package: BinaryIO, left_bytes: int) -> Iterator[ClassFile]:
-    with zipfile.ZipFile(package) as archive:
-        for entry in archive.infolist():
-            if not entry.filename.endswith(".class") or entry.filename.startswith("META-INF/"):
-                continue
-            try:
-                with archive.open(entry) as file:
-                    data = file.read(left_bytes + 1)  # whatever it says of its size
-            except _BROKEN:
-                continue
-            left_bytes -= len(data)
-            if left_bytes < 0:
-                raise LookupError
-            if not any(text in data for text in _MENTIONED):
-                continue
-            try:
-                found = ClassFile(data)
-            except (struct.error, LookupError, ValueError):
-                continue
-            yield found
+    for _, data in _files(package, _is_class_file, left_bytes):
+        if not any(text in data for text in _MENTIONED):
+            continue
+        try:
+            found = ClassFile(data)
+        except (struct.error, LookupError, ValueError):
+            continue
+        yield found
+
+
+def _is_class_file(path: str) -> bool:
+    return path.endswith(".class") and not path.startswith("META-INF/")
 
 
 def _is_job(name: str, above: dict[str, list[str]]) -> bool:
